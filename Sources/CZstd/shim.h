@@ -1,0 +1,2 @@
+// libzstd's compression API, as Swift sees it.
+#include <zstd.h>

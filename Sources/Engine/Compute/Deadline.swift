@@ -1,0 +1,48 @@
+// The instant a request must be answered by, on the monotonic clock, and what is left of it.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Nanoseconds on the monotonic clock. Comparable within one process only; between nodes travels what remains.
+package struct Deadline: Sendable, Hashable, Comparable {
+    package let uptimeNanoseconds: UInt64
+
+    package init(uptimeNanoseconds: UInt64) { self.uptimeNanoseconds = uptimeNanoseconds }
+
+    /// The deadline `milliseconds` from now.
+    package static func after(milliseconds: Int) -> Deadline {
+        Deadline(uptimeNanoseconds: monotonicNanoseconds() &+ UInt64(max(0, milliseconds)) &* 1_000_000)
+    }
+
+    package static let never = Deadline(uptimeNanoseconds: .max)
+
+    package var hasPassed: Bool { monotonicNanoseconds() >= uptimeNanoseconds }
+
+    /// What is left, in whole milliseconds; 0 once it has passed.
+    package var remainingMilliseconds: Int {
+        let now = monotonicNanoseconds()
+        guard uptimeNanoseconds > now else { return 0 }
+        return Int(min((uptimeNanoseconds - now) / 1_000_000, UInt64(Int32.max)))
+    }
+
+    package static func < (a: Deadline, b: Deadline) -> Bool { a.uptimeNanoseconds < b.uptimeNanoseconds }
+}
+
+/// Nanoseconds since an arbitrary fixed point; never goes back.
+package func monotonicNanoseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+}
+
+/// Whole seconds since 1970, the unit of item expiry. Good until 2106.
+package func unixSeconds() -> UInt32 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME_COARSE, &time)
+    return UInt32(truncatingIfNeeded: time.tv_sec)
+}

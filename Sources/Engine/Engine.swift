@@ -1,0 +1,42 @@
+// One node's data and compute. It knows no socket and no other node.
+
+package struct EngineConfiguration: Sendable {
+    package var shards: Int
+    package var computeThreads: Int
+    /// For items and objects together, over all shards.
+    package var memoryBytes: Int
+    package var itemBytesMax: Int
+    package var evicts: Bool
+
+    package init(
+        shards: Int = 2, computeThreads: Int = 2, memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20,
+        evicts: Bool = true
+    ) {
+        self.shards = shards
+        self.computeThreads = computeThreads
+        self.memoryBytes = memoryBytes
+        self.itemBytesMax = itemBytesMax
+        self.evicts = evicts
+    }
+}
+
+package final class Engine: Sendable {
+    package let configuration: EngineConfiguration
+    package let shards: [Shard]
+    package let compute: ComputePool
+
+    package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
+        self.configuration = configuration
+        let items = ItemStoreConfiguration(
+            memoryBytes: configuration.memoryBytes / configuration.shards,
+            itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts)
+        shards = (0..<configuration.shards).map { Shard(index: $0, items: items) }
+        compute = ComputePool(width: configuration.computeThreads)
+    }
+
+    /// The shard that owns keys of this hash. The upper half of the hash decides, so that the lower half stays free for
+    /// the shard's index.
+    package func shard(forHash hash: UInt64) -> Shard {
+        shards[Int(truncatingIfNeeded: (hash >> 32) % UInt64(truncatingIfNeeded: shards.count))]
+    }
+}

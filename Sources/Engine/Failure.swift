@@ -1,0 +1,45 @@
+// Why something could not be answered: a closed set of reasons with stable wire names, and a sentence for people.
+
+/// The reasons an answer, or a part of one, can be missing. The raw values are wire names and never change.
+package enum Reason: String, Sendable, CaseIterable {
+    /// The key, object or frame is not there.
+    case miss
+    /// It was there and was evicted to make room.
+    case evicted
+    /// The deadline passed before an answer came.
+    case timeout
+    /// The node that owns the data could not be reached.
+    case unreachable
+    /// Sender and receiver disagree about the ring.
+    case wrongEpoch = "wrong_epoch"
+    /// The object exists with another type, or a column has another type than the operation needs.
+    case wrongType = "wrong_type"
+    /// A script does not compile, or raised an error, or asked for something that does not exist.
+    case scriptError = "script_error"
+    /// Sender and receiver hold different versions of a script.
+    case scriptVersion = "script_version"
+    /// A script, a query or a write went over its instructions, time, memory or output.
+    case budgetExceeded = "budget_exceeded"
+    /// Too much work is under way already; try again later.
+    case overloaded
+    /// The request was cancelled.
+    case cancelled
+    /// Rows that were acknowledged are no longer there.
+    case incompleteData = "incomplete_data"
+}
+
+/// A typed failure: the reason for programs, the message (one line, naming the thing and the remedy) for people.
+package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
+    package let reason: Reason
+    package let message: String
+
+    package init(_ reason: Reason, _ message: String) {
+        self.reason = reason
+        self.message =
+            message.contains(where: \.isNewline)
+            ? String(message.map { $0.isNewline ? " " : $0 }) : message
+    }
+
+    /// `reason message`, the form that follows `SERVER_ERROR` on the wire.
+    package var description: String { "\(reason.rawValue) \(message)" }
+}

@@ -1,0 +1,158 @@
+// MessagePack to and from a value: what scripts' values look like between nodes and at rest.
+// Format: https://github.com/msgpack/msgpack/blob/master/spec.md. Strings are written as `str`; `bin` is read as well.
+
+extension Value {
+    package var messagePack: [UInt8] {
+        var out: [UInt8] = []
+        appendMessagePack(to: &out)
+        return out
+    }
+
+    package func appendMessagePack(to out: inout [UInt8]) {
+        switch self {
+        case .null: out.append(0xC0)
+        case .bool(let flag): out.append(flag ? 0xC3 : 0xC2)
+        case .int(let number): Value.append(integer: number, to: &out)
+        case .double(let number):
+            out.append(0xCB)
+            Value.append(bigEndian: number.bitPattern, to: &out)
+        case .bytes(let bytes):
+            Value.append(count: bytes.count, fix: (0xA0, 32), sized: [0xD9, 0xDA, 0xDB], to: &out)
+            out.append(contentsOf: bytes)
+        case .array(let elements):
+            Value.append(count: elements.count, fix: (0x90, 16), sized: [nil, 0xDC, 0xDD], to: &out)
+            for element in elements { element.appendMessagePack(to: &out) }
+        case .map(let pairs):
+            Value.append(count: pairs.count, fix: (0x80, 16), sized: [nil, 0xDE, 0xDF], to: &out)
+            for pair in pairs {
+                pair.key.appendMessagePack(to: &out)
+                pair.value.appendMessagePack(to: &out)
+            }
+        }
+    }
+
+    /// Reads one value that takes up all of `bytes`; nil when it is cut short, too deep, or followed by more.
+    package init?(messagePack bytes: some Collection<UInt8>) {
+        let contiguous = Array(bytes)
+        let value = contiguous.withUnsafeBufferPointer { buffer -> Value? in
+            var reader = MessagePackReader(buffer)
+            guard let value = reader.read(depth: 0), reader.atEnd else { return nil }
+            return value
+        }
+        guard let value else { return nil }
+        self = value
+    }
+
+    private static func append(integer number: Int64, to out: inout [UInt8]) {
+        switch number {
+        case 0...127: out.append(UInt8(number))
+        case -32..<0: out.append(UInt8(bitPattern: Int8(number)))
+        case Int64(Int32.min)...Int64(Int32.max):
+            out.append(0xD2)
+            append(bigEndian: UInt32(bitPattern: Int32(number)), to: &out)
+        default:
+            out.append(0xD3)
+            append(bigEndian: UInt64(bitPattern: number), to: &out)
+        }
+    }
+
+    private static func append(count: Int, fix: (UInt8, Int), sized: [UInt8?], to out: inout [UInt8]) {
+        if count < fix.1 {
+            out.append(fix.0 | UInt8(count))
+        } else if let short = sized[0], count <= UInt8.max {
+            out.append(short)
+            out.append(UInt8(count))
+        } else if count <= UInt16.max {
+            out.append(sized[1]!)
+            append(bigEndian: UInt16(count), to: &out)
+        } else {
+            out.append(sized[2]!)
+            append(bigEndian: UInt32(count), to: &out)
+        }
+    }
+
+    private static func append(bigEndian number: some FixedWidthInteger, to out: inout [UInt8]) {
+        withUnsafeBytes(of: number.bigEndian) { out.append(contentsOf: $0) }
+    }
+}
+
+/// A cursor over MessagePack bytes that come from another process: every length is checked before it is believed.
+private struct MessagePackReader {
+    private let bytes: UnsafeBufferPointer<UInt8>
+    private var at = 0
+    private static let depthMax = 64
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+
+    var atEnd: Bool { at == bytes.count }
+
+    mutating func read(depth: Int) -> Value? {
+        guard depth < Self.depthMax, at < bytes.count else { return nil }
+        let tag = bytes[at]
+        at += 1
+        switch tag {
+        case 0x00...0x7F: return .int(Int64(tag))
+        case 0xE0...0xFF: return .int(Int64(Int8(bitPattern: tag)))
+        case 0x80...0x8F: return readMap(Int(tag & 15), depth)
+        case 0x90...0x9F: return readArray(Int(tag & 15), depth)
+        case 0xA0...0xBF: return readBytes(Int(tag & 31))
+        case 0xC0: return .null
+        case 0xC2: return .bool(false)
+        case 0xC3: return .bool(true)
+        case 0xC4, 0xD9: return number(UInt8.self).flatMap { readBytes(Int($0)) }
+        case 0xC5, 0xDA: return number(UInt16.self).flatMap { readBytes(Int($0)) }
+        case 0xC6, 0xDB: return number(UInt32.self).flatMap { readBytes(Int($0)) }
+        case 0xCA: return number(UInt32.self).map { .double(Double(Float(bitPattern: $0))) }
+        case 0xCB: return number(UInt64.self).map { .double(Double(bitPattern: $0)) }
+        case 0xCC: return number(UInt8.self).map { .int(Int64($0)) }
+        case 0xCD: return number(UInt16.self).map { .int(Int64($0)) }
+        case 0xCE: return number(UInt32.self).map { .int(Int64($0)) }
+        case 0xCF: return number(UInt64.self).flatMap { Int64(exactly: $0) }.map { .int($0) }
+        case 0xD0: return number(Int8.self).map { .int(Int64($0)) }
+        case 0xD1: return number(Int16.self).map { .int(Int64($0)) }
+        case 0xD2: return number(Int32.self).map { .int(Int64($0)) }
+        case 0xD3: return number(Int64.self).map { .int($0) }
+        case 0xDC: return number(UInt16.self).flatMap { readArray(Int($0), depth) }
+        case 0xDD: return number(UInt32.self).flatMap { readArray(Int($0), depth) }
+        case 0xDE: return number(UInt16.self).flatMap { readMap(Int($0), depth) }
+        case 0xDF: return number(UInt32.self).flatMap { readMap(Int($0), depth) }
+        default: return nil
+        }
+    }
+
+    private mutating func number<N: FixedWidthInteger>(_: N.Type) -> N? {
+        let size = MemoryLayout<N>.size
+        guard bytes.count - at >= size else { return nil }
+        let number = UnsafeRawBufferPointer(bytes).loadUnaligned(fromByteOffset: at, as: N.self)
+        at += size
+        return N(bigEndian: number)
+    }
+
+    private mutating func readBytes(_ count: Int) -> Value? {
+        guard bytes.count - at >= count else { return nil }
+        defer { at += count }
+        return .bytes(Array(bytes[at..<at + count]))
+    }
+
+    private mutating func readArray(_ count: Int, _ depth: Int) -> Value? {
+        guard bytes.count - at >= count else { return nil }  // an element is at least a byte
+        var elements: [Value] = []
+        elements.reserveCapacity(count)
+        for _ in 0..<count {
+            guard let element = read(depth: depth + 1) else { return nil }
+            elements.append(element)
+        }
+        return .array(elements)
+    }
+
+    private mutating func readMap(_ count: Int, _ depth: Int) -> Value? {
+        guard (bytes.count - at) / 2 >= count else { return nil }
+        var pairs: [Value.Pair] = []
+        pairs.reserveCapacity(count)
+        for _ in 0..<count {
+            guard let key = read(depth: depth + 1), let value = read(depth: depth + 1) else { return nil }
+            pairs.append(Value.Pair(key, value))
+        }
+        return .map(pairs)
+    }
+}
