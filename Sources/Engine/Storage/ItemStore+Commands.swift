@@ -1,0 +1,134 @@
+// What memcached's writing commands mean, under the store's lock.
+//
+// Unsafe: copies values through pointers into the log, which move whenever an item is placed.
+
+extension ItemStore {
+    func storeLocked(
+        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
+        value: UnsafeRawBufferPointer, now: UInt32
+    ) -> ItemOutcome {
+        let found = log.find(key, hash: hash, now: now)
+        switch verb {
+        case .set: break
+        case .add: if found != nil { return .notStored }
+        case .replace: if found == nil { return .notStored }
+        case .append, .prepend:
+            guard let found else { return .notStored }
+            return join(found, value, appending: verb == .append, key: key, hash: hash, now: now)
+        case .cas:
+            guard let found else { return .notFound }
+            if found.item.unique != cas { return .exists }
+        }
+        let facts = ItemFacts(
+            keyBytes: key.count, valueBytes: value.count, flags: flags, expiry: expiry, unique: nextUnique())
+        let outcome = write(facts, value, key: key, hash: hash, previous: found, now: now)
+        if verb == .set, outcome != .stored, let stale = log.findAny(key, hash: hash) {
+            // The client believes its value replaced the old one: it must not be read again.
+            log.remove(stale)
+        }
+        return outcome
+    }
+
+    private func nextUnique() -> UInt64 {
+        lastUnique = lastUnique == ItemPointer.uniqueMax ? 1 : lastUnique + 1
+        return lastUnique
+    }
+
+    /// Stores a value, in place where it fits exactly, else at a new place.
+    private func write(
+        _ facts: ItemFacts, _ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64,
+        previous: ItemLog.Found?, now: UInt32
+    ) -> ItemOutcome {
+        guard facts.totalBytes <= configuration.itemBytesMax, facts.valueBytes <= ItemPointer.valueBytesMax else {
+            return .tooLarge
+        }
+        if let previous, overwrite(previous.item, facts, value) {
+            totalItems += 1
+            return .stored
+        }
+        let placed = log.place(facts, key: key, hash: hash, previous: previous, now: now) {
+            if value.count > 0 { $0.copyMemory(from: value) }
+        }
+        guard placed != nil else { return .outOfMemory }
+        totalItems += 1
+        return .stored
+    }
+
+    /// Writes over an item whose bytes take up the same room and which has the same optional words.
+    private func overwrite(_ item: ItemPointer, _ facts: ItemFacts, _ value: UnsafeRawBufferPointer) -> Bool {
+        guard item.strideBytes == facts.strideBytes, item.hasFlags == (facts.flags != 0),
+            item.hasExpiry == (facts.expiry != 0)
+        else { return false }
+        item.setValueBytes(facts.valueBytes)
+        item.setUnique(facts.unique)
+        if facts.flags != 0 { item.setFlags(facts.flags) }
+        if facts.expiry != 0 { item.setExpiry(facts.expiry) }
+        if value.count > 0 { item.value.copyMemory(from: value) }
+        item.countUse()
+        return true
+    }
+
+    /// append, prepend: the item keeps its flags and its expiry.
+    private func join(
+        _ found: ItemLog.Found, _ addition: UnsafeRawBufferPointer, appending: Bool, key: UnsafeRawBufferPointer,
+        hash: UInt64, now: UInt32
+    ) -> ItemOutcome {
+        let old = found.item
+        guard old.value.count + addition.count <= configuration.itemBytesMax else { return .tooLarge }
+        // A copy, as making room may move or evict the item it comes from.
+        var whole: [UInt8] = []
+        whole.reserveCapacity(old.value.count + addition.count)
+        if appending { whole.append(contentsOf: old.value) }
+        whole.append(contentsOf: addition)
+        if !appending { whole.append(contentsOf: old.value) }
+        let facts = ItemFacts(
+            keyBytes: key.count, valueBytes: whole.count, flags: old.flags, expiry: old.expiry, unique: nextUnique())
+        return whole.withUnsafeBytes {
+            write(facts, $0, key: key, hash: hash, previous: found, now: now)
+        }
+    }
+
+    func arithmeticLocked(
+        _ verb: ArithmeticVerb, delta: UInt64, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32
+    ) -> ItemOutcome {
+        guard let found = log.find(key, hash: hash, now: now) else { return .notFound }
+        let item = found.item
+        guard let number = Decimal.leadingNumber(UnsafeRawBufferPointer(item.value)) else { return .notANumber }
+        let result = verb == .increment ? number &+ delta : number - min(number, delta)
+        guard Decimal.digitCount(result) > item.value.count else {
+            // In place; what is shorter than the old value is padded with blanks, as memcached does.
+            let written = Decimal.write(result, to: item.value)
+            for at in written..<item.value.count { item.value[at] = UInt8(ascii: " ") }
+            item.setUnique(nextUnique())
+            item.countUse()
+            return .number(result)
+        }
+        return withUnsafeTemporaryAllocation(byteCount: Decimal.digitsMax, alignment: 1) { digits in
+            let count = Decimal.write(result, to: digits)
+            let facts = ItemFacts(
+                keyBytes: key.count, valueBytes: count, flags: item.flags, expiry: item.expiry, unique: nextUnique())
+            let outcome = write(
+                facts, UnsafeRawBufferPointer(rebasing: digits[..<count]), key: key, hash: hash, previous: found,
+                now: now)
+            return outcome == .stored ? .number(result) : outcome
+        }
+    }
+
+    /// Gives the item another expiry: in place where it has one, or needs none; else it moves. Nil when there is no
+    /// room for that. The unique stays.
+    func setExpiry(
+        _ found: ItemLog.Found, _ expiry: UInt32, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32
+    ) -> ItemPointer? {
+        let item = found.item
+        item.countUse()
+        if item.hasExpiry {
+            item.setExpiry(expiry)
+            return item
+        }
+        if expiry == 0 { return item }
+        let value = Array(item.value)
+        let facts = ItemFacts(
+            keyBytes: key.count, valueBytes: value.count, flags: item.flags, expiry: expiry, unique: item.unique)
+        return log.place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
+    }
+}

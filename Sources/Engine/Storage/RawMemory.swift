@@ -1,0 +1,29 @@
+// Raw memory for segments, and the comparison of raw bytes.
+//
+// Unsafe: maps and unmaps memory; who maps must unmap with the same count.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+enum RawMemory {
+    static let pageBytes = 4096
+
+    static func roundedToPages(_ bytes: Int) -> Int { (bytes + pageBytes - 1) & ~(pageBytes - 1) }
+
+    /// Zeroed pages straight from the kernel, so that giving them back lowers the process's memory at once. Nil when the
+    /// kernel has none. `bytes` is a multiple of the page size.
+    static func map(_ bytes: Int) -> UnsafeMutableRawPointer? {
+        let pointer = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return pointer == MAP_FAILED ? nil : pointer
+    }
+
+    static func unmap(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) { munmap(pointer, bytes) }
+}
+
+@inline(__always)
+func equalBytes(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Bool { memcmp(a, b, count) == 0 }
