@@ -1,6 +1,94 @@
+// Lua 5.4 for Swift: states with a memory ceiling, budgets that cannot be caught, and callbacks that never longjmp over
+// a Swift frame.
+//
+// The rule: outside clua_pcall and clua_resume the allocator does not fail (it overruns its ceiling and notes it), so
+// the pushes and raw accesses that Swift makes cannot raise. Inside, it does fail, and every raise ends in the protected
+// entry. A callback into Swift is outside again.
 #ifndef CLUA_H
 #define CLUA_H
 #include <lua5.4/lua.h>
 #include <lua5.4/lauxlib.h>
 #include <lua5.4/lualib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/// Why a call was aborted. Sticky: raised again through every pcall and coroutine until the outermost entry returns.
+enum {
+    CLUA_NOT_ABORTED = 0,
+    CLUA_ABORTED_INSTRUCTIONS = 1,
+    CLUA_ABORTED_DEADLINE = 2,
+    CLUA_ABORTED_MEMORY = 3,
+    CLUA_ABORTED_CANCELLED = 4,
+};
+
+/// What a callback returns when it is not the number of results on top of the stack.
+enum {
+    CLUA_RAISE = -1,       ///< raise the string on top
+    CLUA_YIELD_BASE = -2,  ///< CLUA_YIELD_BASE - n: give the n values on top to the host and wait for its answer
+};
+
+/// The accounts of one state, shared by its coroutines. Written by whoever owns the state; `cancelled` by any thread.
+typedef struct clua_control {
+    size_t usedBytes;
+    size_t limitBytes;
+    size_t peakBytes;
+    size_t unchecked;              ///< bytes allocated in large pieces since the clock was last read
+    int32_t unfailing;             ///< above 0: allocations overrun the limit
+    int32_t depth;                 ///< protected entries under way
+    bool overran;                  ///< an unfailing allocation went over the limit
+    bool slicedOut;                ///< the last yield came from the hook
+    int32_t aborted;
+    int32_t cancelled;             ///< atomic
+    int64_t instructionsLeft;
+    uint64_t deadlineNanoseconds;  ///< on the monotonic clock
+    uint64_t sliceEndNanoseconds;  ///< 0: never yield for time's sake
+    void (*releaseObject)(void *object);
+    lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
+} clua_control;
+
+typedef int (*clua_callback)(lua_State *L, void *context);
+
+/// A sandboxed state, or NULL without memory. `releaseObject` is called once for each host object that is collected.
+lua_State *clua_open(size_t limitBytes, void (*releaseObject)(void *object));
+void clua_close(lua_State *L);
+clua_control *clua_control_of(lua_State *L);
+/// May be called from any thread.
+void clua_cancel(clua_control *control, bool cancelled);
+
+/// Protected call of the function below `arguments`; the only other way in is clua_resume.
+int clua_pcall(lua_State *L, int arguments, int results);
+/// Starts or goes on with a coroutine that belongs to the host.
+int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results);
+/// Compiles text (never bytecode) and pushes the function, its globals bound to the table at `environment`.
+int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, int environment);
+
+void clua_pop(lua_State *L, int count);
+void clua_new_table(lua_State *L);
+int clua_upvalue_index(int index);
+int64_t clua_to_integer(lua_State *L, int index);
+double clua_to_number(lua_State *L, int index);
+/// Pushes the table of functions that all scripts share (locked against scripts).
+void clua_push_globals(lua_State *L);
+/// Pushes a new table whose missing fields come from the shared globals.
+void clua_push_environment(lua_State *L);
+/// Pushes a function that calls back.
+void clua_push_callback(lua_State *L, clua_callback callback, void *context);
+/// Pushes a userdata that owns `object`, with the metatable at `metatable`.
+void clua_push_object(lua_State *L, void *object, int metatable);
+/// Pushes a new metatable for host objects whose methods are in the table at `methods`.
+void clua_push_object_metatable(lua_State *L, const char *typeName, int methods);
+/// The object a userdata owns, or NULL.
+void *clua_to_object(lua_State *L, int index);
+
+/// Pushes a deep copy of the plain data at `index`, with the same metatable at the top. Protected: returns a status,
+/// and on failure pushes the message. Costs about 50 ns an entry.
+int clua_copy(lua_State *L, int index);
+/// Protected full collection.
+void clua_collect(lua_State *L);
+
+// For the shim's own files.
+void clua_abort(lua_State *L, int reason);
+void clua_charge(lua_State *L, int64_t instructions);
+uint64_t clua_now(void);
+int clua_open_sandbox(lua_State *L);
 #endif

@@ -1,0 +1,47 @@
+// What one call into Lua may use, and the failure for what it used up.
+
+import CLua
+
+/// Limits of one call. Memory is a limit of the state, see `LuaState.init`.
+package struct LuaBudget: Sendable {
+    /// Counted in steps of 256; work inside table and string functions is charged by its size.
+    package var instructionsMax: Int
+    package var deadline: Deadline
+    /// What results may take, measured roughly as encoded.
+    package var outputBytesMax: Int
+
+    package init(
+        instructionsMax: Int = 10_000_000, deadline: Deadline = .after(milliseconds: 100),
+        outputBytesMax: Int = 16 << 20
+    ) {
+        self.instructionsMax = instructionsMax
+        self.deadline = deadline
+        self.outputBytesMax = outputBytesMax
+    }
+}
+
+extension LuaState {
+    /// Turns the error on top of `thread` into a failure and pops it.
+    func popFailure(_ thread: OpaquePointer) -> Failure {
+        let message = errorText(thread)
+        clua_pop(thread, 1)
+        let raised = raisedFailure
+        raisedFailure = nil
+        switch Int(control.pointee.aborted) {
+        case CLUA_ABORTED_INSTRUCTIONS, CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message)
+        case CLUA_ABORTED_MEMORY:
+            return Failure(.budgetExceeded, "\(message) (a state may use \(control.pointee.limitBytes >> 20) MiB)")
+        case CLUA_ABORTED_CANCELLED: return Failure(.cancelled, message)
+        default: break
+        }
+        if let raised, message.hasSuffix(raised.message) { return Failure(raised.reason, message) }
+        return Failure(.scriptError, message)
+    }
+
+    private func errorText(_ thread: OpaquePointer) -> String {
+        switch lua_type(thread, -1) {
+        case LUA_TSTRING, LUA_TNUMBER: return String(decoding: stringBytes(thread, -1), as: UTF8.self)
+        default: return "raised a \(String(cString: lua_typename(thread, lua_type(thread, -1)))) as error"
+        }
+    }
+}

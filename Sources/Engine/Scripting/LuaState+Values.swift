@@ -1,0 +1,209 @@
+// Values onto a Lua stack and off it. Runs outside protected entries, where no push can raise. Unsafe pointers inside.
+
+import CLua
+
+extension LuaState {
+    /// Also what MessagePack allows. A table in a cycle ends here.
+    static let depthMax = 60
+
+    // MARK: Pushing
+
+    func push(text: String, on thread: OpaquePointer) {
+        var text = text
+        text.withUTF8 { push(bytes: UnsafeRawBufferPointer($0), on: thread) }
+    }
+
+    func push(bytes: UnsafeRawBufferPointer, on thread: OpaquePointer) {
+        lua_pushlstring(thread, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+    }
+
+    func push(_ values: [LuaValue], on thread: OpaquePointer) throws(Failure) {
+        guard lua_checkstack(thread, Int32(values.count) + 8) != 0 else {
+            throw Failure(.budgetExceeded, "too many arguments: \(values.count)")
+        }
+        for value in values { try push(value, on: thread) }
+    }
+
+    func push(_ value: LuaValue, on thread: OpaquePointer) throws(Failure) {
+        switch value {
+        case .plain(let value): try push(value, on: thread)
+        case .object(let object): push(object: object, on: thread)
+        case .function(let reference): reference.push(on: thread)
+        case .table(let entries):
+            lua_checkstack(thread, 8)
+            clua_new_table(thread)
+            for entry in entries {
+                try push(entry.key, on: thread)
+                try push(entry.value, on: thread)
+                lua_rawset(thread, -3)
+            }
+        }
+    }
+
+    func push(_ value: Value, on thread: OpaquePointer, depth: Int = 0) throws(Failure) {
+        guard depth <= 2 * Self.depthMax, lua_checkstack(thread, 8) != 0 else {
+            throw Failure(.budgetExceeded, "data nested deeper than \(2 * Self.depthMax)")
+        }
+        switch value {
+        case .null: lua_pushnil(thread)
+        case .bool(let flag): lua_pushboolean(thread, flag ? 1 : 0)
+        case .int(let number): lua_pushinteger(thread, number)
+        case .double(let number): lua_pushnumber(thread, number)
+        case .bytes(let bytes): bytes.withUnsafeBytes { push(bytes: $0, on: thread) }
+        case .array(let elements):
+            lua_createtable(thread, Int32(clamping: elements.count), 0)
+            for (index, element) in elements.enumerated() {
+                try push(element, on: thread, depth: depth + 1)
+                lua_rawseti(thread, -2, lua_Integer(index + 1))
+            }
+        case .map(let pairs):
+            lua_createtable(thread, 0, Int32(clamping: pairs.count))
+            for pair in pairs where pair.key.isLuaKey {
+                try push(pair.key, on: thread, depth: depth + 1)
+                try push(pair.value, on: thread, depth: depth + 1)
+                lua_rawset(thread, -3)
+            }
+        }
+    }
+
+    // MARK: Reading
+
+    func stringBytes(_ thread: OpaquePointer, _ index: Int32) -> [UInt8] {
+        var count = 0
+        guard let start = lua_tolstring(thread, index, &count) else { return [] }
+        return Array(UnsafeRawBufferPointer(start: start, count: count))
+    }
+
+    /// All values from stack index `first` up.
+    func readResults(_ thread: OpaquePointer, from first: Int32, outputBytesMax: Int) throws(Failure) -> [LuaValue] {
+        var reader = LuaReader(self, thread, bytesMax: outputBytesMax)
+        let top = lua_gettop(thread)
+        guard first <= top else { return [] }
+        var values: [LuaValue] = []
+        for index in first...top { values.append(try reader.read(index)) }
+        return values
+    }
+
+    /// One plain value; it stays on the stack.
+    func readValue(_ thread: OpaquePointer, _ index: Int32, bytesMax: Int = 16 << 20) throws(Failure) -> Value {
+        var reader = LuaReader(self, thread, bytesMax: bytesMax)
+        guard case .plain(let value) = try reader.read(lua_absindex(thread, index)) else {
+            throw Failure(
+                .scriptError,
+                "expected plain data, not a \(String(cString: lua_typename(thread, lua_type(thread, index)))) or a table with one"
+            )
+        }
+        return value
+    }
+}
+
+/// Reads values off a stack within a number of bytes. An empty table is an empty array; one whose keys are exactly 1…n an
+/// array; any other a map with its keys sorted: numbers, then strings, then booleans.
+struct LuaReader {
+    private let state: LuaState
+    private let thread: OpaquePointer
+    private var bytesLeft: Int
+    private let bytesMax: Int
+
+    init(_ state: LuaState, _ thread: OpaquePointer, bytesMax: Int) {
+        self.state = state
+        self.thread = thread
+        self.bytesMax = bytesMax
+        bytesLeft = bytesMax
+    }
+
+    /// The value at an absolute stack index.
+    mutating func read(_ index: Int32, depth: Int = 0) throws(Failure) -> LuaValue {
+        try spend(9)
+        switch lua_type(thread, index) {
+        case LUA_TNIL: return .plain(.null)
+        case LUA_TBOOLEAN: return .plain(.bool(lua_toboolean(thread, index) != 0))
+        case LUA_TNUMBER:
+            return lua_isinteger(thread, index) != 0
+                ? .plain(.int(clua_to_integer(thread, index))) : .plain(.double(clua_to_number(thread, index)))
+        case LUA_TSTRING:
+            try spend(Int(lua_rawlen(thread, index)))
+            return .plain(.bytes(state.stringBytes(thread, index)))
+        case LUA_TTABLE: return try readTable(index, depth: depth)
+        case LUA_TFUNCTION:
+            lua_pushvalue(thread, index)
+            return .function(LuaReference(state, popping: thread))
+        case LUA_TUSERDATA:
+            guard let object = state.hostObject(thread, index) else { break }
+            return .object(object)
+        default: break
+        }
+        throw Failure(
+            .scriptError, "a \(String(cString: lua_typename(thread, lua_type(thread, index)))) cannot leave a script")
+    }
+
+    private mutating func spend(_ bytes: Int) throws(Failure) {
+        bytesLeft -= bytes
+        if bytesLeft < 0 { throw Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes") }
+    }
+
+    private mutating func readTable(_ index: Int32, depth: Int) throws(Failure) -> LuaValue {
+        guard depth < LuaState.depthMax, lua_checkstack(thread, 8) != 0 else {
+            throw Failure(.scriptError, "data nested deeper than \(LuaState.depthMax) (or in a cycle)")
+        }
+        let base = lua_gettop(thread)
+        defer { lua_settop(thread, base) }
+        var entries: [(key: Value, value: LuaValue)] = []
+        var isPlain = true
+        lua_pushnil(thread)
+        while lua_next(thread, index) != 0 {
+            guard case .plain(let key) = try read(base + 1, depth: LuaState.depthMax) else {
+                throw Failure(.scriptError, "a key must be a number, a string or a boolean")
+            }
+            let value = try read(base + 2, depth: depth + 1)
+            if case .plain = value {} else { isPlain = false }
+            entries.append((key, value))
+            clua_pop(thread, 1)
+        }
+        if isPlain, let elements = Self.sequence(entries) { return .plain(.array(elements)) }
+        entries.sort { Value.isOrderedAsKey($0.key, $1.key) }
+        guard isPlain else { return .table(entries) }
+        return .plain(.map(entries.map { Value.Pair($0.key, $0.value.plain ?? .null) }))
+    }
+
+    /// The elements in order when the keys are exactly 1…n.
+    private static func sequence(_ entries: [(key: Value, value: LuaValue)]) -> [Value]? {
+        var elements = [Value](repeating: .null, count: entries.count)
+        for entry in entries {
+            guard case .int(let position) = entry.key, position >= 1, position <= Int64(entries.count) else { return nil }
+            elements[Int(position - 1)] = entry.value.plain ?? .null
+        }
+        return elements
+    }
+}
+
+extension Value {
+    fileprivate var isLuaKey: Bool {
+        switch self {
+        case .bool, .int, .bytes: true
+        case .double(let number): !number.isNaN
+        default: false
+        }
+    }
+
+    /// The order of keys in a map that came from Lua.
+    static func isOrderedAsKey(_ a: Value, _ b: Value) -> Bool {
+        switch (a, b) {
+        case (.int(let a), .int(let b)): a < b
+        case (.double(let a), .double(let b)): a < b
+        case (.int(let a), .double(let b)): Double(a) < b
+        case (.double(let a), .int(let b)): a < Double(b)
+        case (.bytes(let a), .bytes(let b)): a.lexicographicallyPrecedes(b)
+        case (.bool(let a), .bool(let b)): !a && b
+        default: a.keyRank < b.keyRank
+        }
+    }
+
+    private var keyRank: Int {
+        switch self {
+        case .int, .double: 0
+        case .bytes: 1
+        default: 2
+        }
+    }
+}

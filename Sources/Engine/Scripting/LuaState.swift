@@ -1,0 +1,128 @@
+// A sandboxed Lua state with budgets: load scripts, call their functions, know what they use. Unsafe pointers inside.
+
+import CLua
+
+/// One state. Not thread-safe: its owner sees to it that one thread at a time uses it (which thread does not matter).
+/// Nothing that a script does ends the process or outlasts its budget by more than a few milliseconds of C.
+package final class LuaState {
+    let main: OpaquePointer
+    let control: UnsafeMutablePointer<clua_control>
+    let released = ReleasedReferences()
+    /// What the last callback threw, so that its reason survives the way through Lua as a string.
+    var raisedFailure: Failure?
+    /// What the last callback asked of the host.
+    var pendingYield: (tag: String, values: [Value])?
+    /// Callbacks live as long as the state: Lua holds plain pointers to them.
+    var callbacks: [LuaCallback] = []
+    /// Metatables of host objects by type name: registry references.
+    var objectMetatables: [String: Int32] = [:]
+
+    static let registry: Int32 = -1_000_000 - 1000  // LUA_REGISTRYINDEX, a macro that Swift does not see
+
+    /// - Parameter memoryBytesMax: what all scripts and data in the state may use; a script that needs more fails with
+    ///   `budget_exceeded`.
+    package init(memoryBytesMax: Int = 64 << 20) {
+        guard let state = clua_open(memoryBytesMax, releaseHostObject), let control = clua_control_of(state) else {
+            preconditionFailure("no memory for a Lua state")
+        }
+        main = state
+        self.control = control
+    }
+
+    deinit { clua_close(main) }
+
+    /// Bytes in use, garbage not yet collected included.
+    package var memoryBytes: Int { control.pointee.usedBytes }
+    package var memoryBytesMax: Int { control.pointee.limitBytes }
+
+    /// Frees all garbage. Costs up to about 1 ms a MiB in use.
+    package func collectGarbage() {
+        freeReleased()
+        clua_collect(main)
+    }
+
+    /// Stops the call under way, now or at its next instruction, with the reason `cancelled`; until it is taken back no
+    /// other gets far. May be called from any thread.
+    package func setCancelled(_ cancelled: Bool) { clua_cancel(control, cancelled) }
+
+    // MARK: Loading and calling
+
+    package func makeEnvironment() -> LuaEnvironment {
+        clua_push_environment(main)
+        return LuaEnvironment(reference: LuaReference(self, popping: main))
+    }
+
+    /// Compiles and runs a script's text, its globals in `environment`. What it returns is dropped.
+    /// - Throws: `script_error` with `name:line: message`, or `budget_exceeded`.
+    package func load(
+        source: [UInt8], name: String, environment: LuaEnvironment, budget: LuaBudget = LuaBudget()
+    ) throws(Failure) {
+        begin(budget)
+        environment.reference.push(on: main)
+        let status = source.withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { clua_load(main, $0.baseAddress, $0.count, name, -1) }
+        }
+        lua_rotate(main, -2, -1)
+        clua_pop(main, 1)
+        guard status == LUA_OK, clua_pcall(main, 0, 0) == LUA_OK else { throw popFailure(main) }
+    }
+
+    /// The function of that name in the environment itself; nil when there is none.
+    package func function(_ name: String, in environment: LuaEnvironment) -> LuaReference? {
+        environment.reference.push(on: main)
+        push(text: name, on: main)
+        let type = lua_rawget(main, -2)
+        lua_rotate(main, -2, -1)
+        clua_pop(main, 1)
+        guard type == LUA_TFUNCTION else {
+            clua_pop(main, 1)
+            return nil
+        }
+        return LuaReference(self, popping: main)
+    }
+
+    /// The plain value of a global in the environment itself; null when there is none.
+    package func value(_ name: String, in environment: LuaEnvironment) throws(Failure) -> Value {
+        environment.reference.push(on: main)
+        push(text: name, on: main)
+        lua_rawget(main, -2)
+        defer { clua_pop(main, 2) }
+        return try readValue(main, -1)
+    }
+
+    package func set(_ name: String, _ value: LuaValue, in environment: LuaEnvironment) throws(Failure) {
+        environment.reference.push(on: main)
+        push(text: name, on: main)
+        try push(value, on: main)
+        lua_rawset(main, -3)
+        clua_pop(main, 1)
+    }
+
+    /// Calls a function to its end. It cannot wait for the host; see `LuaCoroutine` for one that can. May be called from
+    /// inside a host function, within the budget of the call under way (`budget` is then only what the results may take).
+    package func call(
+        _ function: LuaReference, _ arguments: [LuaValue] = [], budget: LuaBudget = LuaBudget()
+    ) throws(Failure) -> [LuaValue] {
+        begin(budget)
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        function.push(on: main)
+        try push(arguments, on: main)
+        guard clua_pcall(main, Int32(arguments.count), LUA_MULTRET) == LUA_OK else { throw popFailure(main) }
+        return try readResults(main, from: base + 1, outputBytesMax: budget.outputBytesMax)
+    }
+
+    /// Sets the budget for the call that comes; inside another call it stays as it is.
+    func begin(_ budget: LuaBudget) {
+        freeReleased()
+        guard control.pointee.depth == 0 else { return }
+        raisedFailure = nil
+        control.pointee.instructionsLeft = Int64(budget.instructionsMax)
+        control.pointee.deadlineNanoseconds = budget.deadline.uptimeNanoseconds
+        control.pointee.sliceEndNanoseconds = 0
+    }
+
+    private func freeReleased() {
+        for index in released.takeAll() { luaL_unref(main, LuaState.registry, index) }
+    }
+}
