@@ -1,0 +1,61 @@
+// The account of memory that frames hold on a node, against its budget. Frames are data: nothing is evicted for them.
+
+import Synchronization
+
+/// Bytes held by all frames of a node.
+package final class FrameMemory: Sendable {
+    package let limitBytes: Int
+    private let used = Mutex(0)
+
+    package init(limitBytes: Int = 1 << 30) { self.limitBytes = limitBytes }
+
+    package var usedBytes: Int { used.withLock { $0 } }
+
+    fileprivate func take(_ bytes: Int) throws(Failure) {
+        let usedBytes: Int? = used.withLock { used in
+            guard bytes <= limitBytes - used else { return used }
+            used += bytes
+            return nil
+        }
+        guard let usedBytes else { return }
+        throw Failure(
+            .budgetExceeded,
+            "frame memory is full: \(usedBytes) of \(limitBytes) bytes are in use and \(bytes) more are needed; "
+                + "drop a frame or raise --frame-memory")
+    }
+
+    fileprivate func give(_ bytes: Int) { used.withLock { $0 -= bytes } }
+
+    /// Takes without asking: for a change of form that frees more, a moment later, than it takes.
+    fileprivate func force(_ bytes: Int) { used.withLock { $0 += bytes } }
+}
+
+/// Bytes taken from a `FrameMemory`, given back with the last owner of this object.
+final class MemoryReservation: Sendable {
+    private let memory: FrameMemory
+    private let held: Mutex<Int>
+
+    init(_ memory: FrameMemory) {
+        self.memory = memory
+        held = Mutex(0)
+    }
+
+    deinit { memory.give(bytes) }
+
+    var bytes: Int { held.withLock { $0 } }
+
+    func grow(by more: Int) throws(Failure) {
+        try memory.take(more)
+        held.withLock { $0 += more }
+    }
+
+    func force(_ more: Int) {
+        memory.force(more)
+        held.withLock { $0 += more }
+    }
+
+    func shrink(by less: Int) {
+        held.withLock { $0 -= less }
+        memory.give(less)
+    }
+}

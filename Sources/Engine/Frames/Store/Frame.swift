@@ -1,0 +1,63 @@
+// A named table, spread over a node's shards.
+
+import Synchronization
+
+package final class Frame: Sendable {
+    package let name: String
+    package let schema: FrameSchema
+    /// One for each shard, in the shards' order.
+    package let parts: [FramePart]
+    let resources: FrameResources
+    private let dropped = Atomic<Bool>(false)
+
+    init(name: String, schema: FrameSchema, shardCount: Int, resources: FrameResources) {
+        self.name = name
+        self.schema = schema
+        self.resources = resources
+        parts = (0..<shardCount).map { _ in FramePart(schema: schema, resources: resources) }
+    }
+
+    package var isDropped: Bool { dropped.load(ordering: .acquiring) }
+
+    func markDropped() { dropped.store(true, ordering: .releasing) }
+
+    /// Appends to the shard whose tail is fullest, so that chunks fill up one after the other and spread over the shards.
+    package func append(_ batch: ColumnBatch) throws(Failure) {
+        try requireLiving()
+        try fullestTail().append(batch)
+    }
+
+    package var statistics: FrameStatistics { parts.reduce(FrameStatistics()) { $0 + $1.statistics } }
+
+    /// `{name, rows, chunks, bytes_raw, bytes_stored, columns: [{name, type}, …]}`
+    package var info: Value {
+        let sum = statistics
+        return .object([
+            "name": .string(name), "rows": .int(Int64(sum.rows)), "chunks": .int(Int64(sum.chunks)),
+            "tail_rows": .int(Int64(sum.tailRows)), "bytes_raw": .int(Int64(sum.rawBytes)),
+            "bytes_stored": .int(Int64(sum.storedBytes)), "columns": schema.value,
+        ])
+    }
+
+    func requireLiving() throws(Failure) {
+        guard !isDropped else { throw Failure(.miss, "frame '\(name)' was dropped meanwhile") }
+    }
+
+    private func fullestTail() -> FramePart {
+        let ranked = parts.map { ($0, $0.statistics) }
+        return ranked.max { ($0.1.tailRows, -$0.1.rows) < ($1.1.tailRows, -$1.1.rows) }!.0
+    }
+
+    /// Gives whole chunks to the shards that have fewest rows, and the rest to a tail.
+    func take(chunks: [Chunk], rest: ColumnBatch) throws(Failure) {
+        try append(rest)  // first, as only this can fail: then nothing of the load is visible
+        var rows = parts.map(\.statistics.rows)
+        var shares = [[Chunk]](repeating: [], count: parts.count)
+        for chunk in chunks {
+            let index = rows.indices.min { (rows[$0], $0) < (rows[$1], $1) }!
+            shares[index].append(chunk)
+            rows[index] += chunk.rowCount
+        }
+        for (part, share) in zip(parts, shares) where !share.isEmpty { part.adopt(share) }
+    }
+}

@@ -1,0 +1,62 @@
+// A load in progress: its rows are staged, invisible to queries, until it commits or is aborted.
+
+import Synchronization
+
+/// Thread-safe. Staged rows are sealed and compressed as they come and count against the frame memory; dropping the last
+/// reference to an uncommitted load discards them.
+package final class FrameLoad: Sendable {
+    private enum Stage: Sendable { case open, closed }
+
+    package let frame: Frame
+    private let staging: FramePart
+    /// Held for reading by `stage` and for closing by `commit` and `abort`.
+    private let stage = Mutex(Stage.open)
+
+    init(frame: Frame) {
+        self.frame = frame
+        staging = FramePart(schema: frame.schema, resources: frame.resources)
+    }
+
+    package var stagedRows: Int { staging.statistics.rows }
+
+    /// Adds rows. Throws when the frame memory is full (the load may then be aborted or committed without them).
+    package func stage(_ batch: ColumnBatch) throws(Failure) {
+        try whileOpen { () throws(Failure) in try staging.append(batch) }
+    }
+
+    /// Makes all staged rows visible and answers their number. When it throws, none is, and the load is still open.
+    package func commit() throws(Failure) -> Int {
+        try whileOpen { () throws(Failure) in
+            let snapshot = staging.snapshot()
+            var chunks: [Chunk] = []
+            var rest = ColumnBatch(schema: frame.schema)
+            for piece in snapshot.pieces {
+                switch piece {
+                case .chunk(let chunk): chunks.append(chunk)
+                case .tail(let view): rest = ColumnBatch(view, schema: frame.schema)
+                }
+            }
+            try frame.take(chunks: chunks, rest: rest)
+            return snapshot.rowCount
+        } closing: { true }
+    }
+
+    /// Discards what was staged. Harmless after a commit.
+    package func abort() { stage.withLock { $0 = .closed } }
+
+    private func whileOpen<T>(
+        _ body: () throws(Failure) -> T, closing: () -> Bool = { false }
+    ) throws(Failure) -> T {
+        let result = stage.withLock { stage -> Result<T, Failure> in
+            guard case .open = stage else {
+                return .failure(Failure(.cancelled, "the load into frame '\(frame.name)' is over"))
+            }
+            do throws(Failure) {
+                let value = try body()
+                if closing() { stage = .closed }
+                return .success(value)
+            } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}

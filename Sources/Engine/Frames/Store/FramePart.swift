@@ -1,0 +1,182 @@
+// One shard's part of one frame: sealed chunks in order, and a tail that takes new rows.
+
+import Synchronization
+
+/// A run of rows that never changes.
+package enum FramePiece: Sendable {
+    case chunk(Chunk)
+    case tail(TailView)
+
+    package var rowCount: Int {
+        switch self {
+        case .chunk(let chunk): chunk.rowCount
+        case .tail(let view): view.rowCount
+        }
+    }
+
+    package func zone(_ column: Int) -> Zone {
+        switch self {
+        case .chunk(let chunk): chunk.zone(column)
+        case .tail(let view): view.columns[column].zone
+        }
+    }
+
+    func view(_ column: Int, cache: ColumnCache) throws(Failure) -> ColumnView {
+        switch self {
+        case .chunk(let chunk): try chunk.view(column, cache: cache)
+        case .tail(let view): view.columns[column]
+        }
+    }
+}
+
+/// The rows of a part at one moment.
+package struct FrameSnapshot: Sendable {
+    package let schema: FrameSchema
+    package let pieces: [FramePiece]
+    package let cache: ColumnCache
+
+    package init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache) {
+        self.schema = schema
+        self.pieces = pieces
+        self.cache = cache
+    }
+
+    package var rowCount: Int { pieces.reduce(0) { $0 + $1.rowCount } }
+}
+
+package struct FrameStatistics: Sendable, Equatable {
+    package var rows = 0
+    package var chunks = 0
+    package var tailRows = 0
+    /// Text the rows came from.
+    package var rawBytes = 0
+    /// Memory the rows take.
+    package var storedBytes = 0
+
+    package static func + (a: Self, b: Self) -> Self {
+        Self(
+            rows: a.rows + b.rows, chunks: a.chunks + b.chunks, tailRows: a.tailRows + b.tailRows,
+            rawBytes: a.rawBytes + b.rawBytes, storedBytes: a.storedBytes + b.storedBytes)
+    }
+}
+
+/// What all frames of a node share.
+package struct FrameResources: Sendable {
+    package static let chunkRowsMax = 65_536
+
+    package let memory: FrameMemory
+    package let cache: ColumnCache
+    /// Rows at which a tail is sealed; at most 65,536, which kernels rely on. Smaller only in tests.
+    package let chunkRows: Int
+
+    package init(
+        memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax
+    ) {
+        precondition((1...Self.chunkRowsMax).contains(chunkRows))
+        self.memory = memory
+        self.cache = cache
+        self.chunkRows = chunkRows
+    }
+}
+
+/// Thread-safe. An append is visible to the next snapshot, whole.
+package final class FramePart: Sendable {
+    private struct State: Sendable {
+        var pieces: [FramePiece] = []
+        var tail: Tail?
+    }
+
+    package let schema: FrameSchema
+    private let resources: FrameResources
+    private let state = Mutex(State())
+
+    package init(schema: FrameSchema, resources: FrameResources) {
+        self.schema = schema
+        self.resources = resources
+    }
+
+    /// Takes all rows, or none when the frame memory is full. A tail that fills up is sealed by this call, outside the
+    /// lock: queries see its rows at all times.
+    package func append(_ batch: ColumnBatch) throws(Failure) {
+        precondition(batch.schema == schema, "a batch is parsed with the frame's schema")
+        guard batch.rowCount > 0 else { return }
+        let incoming = MemoryReservation(resources.memory)
+        try incoming.grow(by: batch.tailBytes)
+        for view in state.withLock({ take(batch, &$0) }) { seal(view) }
+    }
+
+    /// Takes chunks as they are.
+    func adopt(_ chunks: [Chunk]) {
+        state.withLock { $0.pieces.append(contentsOf: chunks.map { .chunk($0) }) }
+    }
+
+    /// The rows so far, immutable. Cost: microseconds; no row is copied.
+    package func snapshot() -> FrameSnapshot {
+        let pieces = state.withLock { state -> [FramePiece] in
+            guard let view = state.tail?.view(), view.rowCount > 0 else { return state.pieces }
+            return state.pieces + [.tail(view)]
+        }
+        return FrameSnapshot(schema: schema, pieces: pieces, cache: resources.cache)
+    }
+
+    package var statistics: FrameStatistics {
+        state.withLock { state in
+            var sum = state.pieces.reduce(FrameStatistics()) { $0 + $1.statistics }
+            if let tail = state.tail {
+                sum.rows += tail.rowCount
+                sum.tailRows = tail.rowCount
+                sum.rawBytes += tail.rawBytes
+                sum.storedBytes += tail.reservation.bytes
+            }
+            return sum
+        }
+    }
+
+    // MARK: Sealing
+
+    private func take(_ batch: ColumnBatch, _ state: inout State) -> [TailView] {
+        var full: [TailView] = []
+        var row = 0
+        while row < batch.rowCount {
+            var tail = state.tail.take() ?? Tail(schema: schema, capacity: resources.chunkRows, memory: resources.memory)
+            var codes = [[UInt32]](repeating: [], count: schema.columns.count)
+            let taken = tail.append(batch, from: row, codes: &codes)
+            tail.reservation.force(batch.tailBytes * taken / batch.rowCount)
+            row += taken
+            if tail.isFull {
+                let view = tail.view()
+                state.pieces.append(.tail(view))
+                full.append(view)
+            } else {
+                state.tail = tail
+            }
+        }
+        return full
+    }
+
+    private func seal(_ view: TailView) {
+        let chunk = ColumnEncoder.seal(view, memory: resources.memory)
+        state.withLock { state in
+            guard let index = state.pieces.firstIndex(where: { $0.isTail(view) }) else { return }
+            state.pieces[index] = .chunk(chunk)
+        }
+    }
+}
+
+extension FramePiece {
+    fileprivate func isTail(_ other: TailView) -> Bool {
+        guard case .tail(let view) = self else { return false }
+        return view === other
+    }
+
+    fileprivate var statistics: FrameStatistics {
+        switch self {
+        case .chunk(let chunk):
+            FrameStatistics(
+                rows: chunk.rowCount, chunks: 1, rawBytes: chunk.rawBytes, storedBytes: chunk.storedBytes)
+        case .tail(let view):
+            FrameStatistics(
+                rows: view.rowCount, chunks: 1, rawBytes: view.rawBytes, storedBytes: view.reservation.bytes)
+        }
+    }
+}
