@@ -103,7 +103,8 @@ private struct TailColumn: Sendable {
     private mutating func copyCodes(_ batch: BatchColumn, _ rows: Range<Int>, at row: Int, codes: inout [UInt32]) {
         let unmapped = UInt32.max
         if codes.isEmpty { codes = Array(repeating: unmapped, count: max(batch.dictionary.count, 1)) }
-        var nulls = batch.nullRows[...].dropFirst(batch.nullRows.firstIndex { $0 >= rows.lowerBound } ?? batch.nullRows.count)
+        var nulls = batch.nullRows[...].dropFirst(
+            batch.nullRows.firstIndex { $0 >= rows.lowerBound } ?? batch.nullRows.count)
         let target = values.start.assumingMemoryBound(to: UInt32.self)
         for source in rows {
             let at = row + source - rows.lowerBound
@@ -132,7 +133,8 @@ private struct TailColumn: Sendable {
 
     private mutating func widenZone(_ batch: BatchColumn, _ rows: Range<Int>) {
         guard type != .string else { return }
-        var nulls = batch.nullRows[...].dropFirst(batch.nullRows.firstIndex { $0 >= rows.lowerBound } ?? batch.nullRows.count)
+        var nulls = batch.nullRows[...].dropFirst(
+            batch.nullRows.firstIndex { $0 >= rows.lowerBound } ?? batch.nullRows.count)
         for row in rows {
             if let next = nulls.first, next == row {
                 nulls.removeFirst()

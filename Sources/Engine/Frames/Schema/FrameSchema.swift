@@ -86,7 +86,8 @@ extension FrameSchema: CustomStringConvertible {
             let typeName = part[part.index(after: colon)...].trimmingSpaces
             guard let type = ColumnType(name: typeName) else {
                 let known = ColumnType.allCases.map(\.name).joined(separator: ", ")
-                throw Failure(.scriptError, "schema: column '\(name)' has unknown type '\(typeName)'; types are \(known)")
+                throw Failure(
+                    .scriptError, "schema: column '\(name)' has unknown type '\(typeName)'; types are \(known)")
             }
             columns.append(FrameColumn(name, type))
         }

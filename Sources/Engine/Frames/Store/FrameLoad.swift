@@ -9,7 +9,7 @@ package final class FrameLoad: Sendable {
 
     package let frame: Frame
     private let staging: FramePart
-    /// Held for reading by `stage` and for closing by `commit` and `abort`.
+    /// Held while rows are staged: stages of one load run one after the other.
     private let stage = Mutex(Stage.open)
 
     init(frame: Frame) {
@@ -38,7 +38,9 @@ package final class FrameLoad: Sendable {
             }
             try frame.take(chunks: chunks, rest: rest)
             return snapshot.rowCount
-        } closing: { true }
+        } closing: {
+            true
+        }
     }
 
     /// Discards what was staged. Harmless after a commit.

@@ -138,7 +138,8 @@ package final class FramePart: Sendable {
         var full: [TailView] = []
         var row = 0
         while row < batch.rowCount {
-            var tail = state.tail.take() ?? Tail(schema: schema, capacity: resources.chunkRows, memory: resources.memory)
+            var tail =
+                state.tail.take() ?? Tail(schema: schema, capacity: resources.chunkRows, memory: resources.memory)
             var codes = [[UInt32]](repeating: [], count: schema.columns.count)
             let taken = tail.append(batch, from: row, codes: &codes)
             tail.reservation.force(batch.tailBytes * taken / batch.rowCount)

@@ -1,0 +1,181 @@
+// The algebra of aggregates: a state for each group, updated from rows, combined with others, finished to a value.
+
+/// States of all groups of one aggregate, by group index. Combining is associative and commutative, with the state of
+/// a group that saw nothing as its identity (for sums of doubles: up to the compensated rounding).
+protocol AggregateStates: Sendable {
+    var count: Int { get }
+    /// Initialize: adds identities until there are `count` groups.
+    mutating func grow(to count: Int)
+    /// Update: takes in the selected rows of one piece.
+    mutating func update(_ input: AggregateInput)
+    /// Combine: takes in other states of the same kind; `groups[i]` is the group that their group `i` belongs to.
+    mutating func combine(_ other: any AggregateStates, groups: [Int])
+    /// Finalize.
+    func finish(_ group: Int) throws(Failure) -> Scalar
+    func encode(_ group: Int, to out: inout WireWriter)
+    /// Reads the next group's state.
+    mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage)
+}
+
+struct CountStates: AggregateStates {
+    private(set) var counts: [Int64] = []
+
+    var count: Int { counts.count }
+
+    mutating func grow(to count: Int) { counts.append(contentsOf: repeatElement(0, count: count - counts.count)) }
+
+    mutating func update(_ input: AggregateInput) {
+        let local = input.valueCounts()
+        input.forEachGroup { group, into in counts[into] += local[group] }
+    }
+
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+        guard let other = other as? Self else { preconditionFailure("states of one shape") }
+        for (index, group) in groups.enumerated() { counts[group] += other.counts[index] }
+    }
+
+    func finish(_ group: Int) -> Scalar { .int(counts[group]) }
+
+    func encode(_ group: Int, to out: inout WireWriter) { out.append(counts[group]) }
+
+    mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage) {
+        counts.append(try reader.rowCount())
+    }
+}
+
+/// Exact: a 128-bit sum of 64-bit integers cannot overflow before 2^64 rows.
+struct IntegerSumStates: AggregateStates {
+    let isAverage: Bool
+    let name: String
+    private var sums: [Int128] = []
+    private var counts: [Int64] = []
+
+    init(isAverage: Bool, name: String) {
+        self.isAverage = isAverage
+        self.name = name
+    }
+
+    var count: Int { counts.count }
+
+    mutating func grow(to count: Int) {
+        sums.append(contentsOf: repeatElement(0, count: count - sums.count))
+        counts.append(contentsOf: repeatElement(0, count: count - counts.count))
+    }
+
+    mutating func update(_ input: AggregateInput) {
+        let local = input.integerSums()
+        let localCounts = input.valueCounts()
+        input.forEachGroup { group, into in
+            sums[into] += local[group]
+            counts[into] += localCounts[group]
+        }
+    }
+
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+        guard let other = other as? Self else { preconditionFailure("states of one shape") }
+        for (index, group) in groups.enumerated() {
+            sums[group] += other.sums[index]
+            counts[group] += other.counts[index]
+        }
+    }
+
+    func finish(_ group: Int) throws(Failure) -> Scalar {
+        guard counts[group] > 0 else { return .null }
+        if isAverage { return .double(Double(sums[group]) / Double(counts[group])) }
+        guard let sum = Int64(exactly: sums[group]) else {
+            throw Failure(
+                .budgetExceeded, "the sum '\(name)' is \(sums[group]), beyond 64-bit integers; ask for avg and count")
+        }
+        return .int(sum)
+    }
+
+    func encode(_ group: Int, to out: inout WireWriter) {
+        out.append(sums[group])
+        out.append(counts[group])
+    }
+
+    mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage) {
+        let sum = try reader.number(Int128.self)
+        let count = try reader.rowCount()
+        // A damaged state must not be able to overflow the sum later.
+        guard sum.magnitude <= UInt128(count) << 63 else { throw WireDamage() }
+        sums.append(sum)
+        counts.append(count)
+    }
+}
+
+/// Compensated (Neumaier): `high` is the plain sum, `low` what rounding lost. So the order of rows and merges shows only
+/// beyond about 100 bits of the sum of magnitudes. Infinities and NaN come out as plain addition gives them.
+struct DoubleSumStates: AggregateStates {
+    let isAverage: Bool
+    private var highs: [Double] = []
+    private var lows: [Double] = []
+    private var counts: [Int64] = []
+
+    init(isAverage: Bool) { self.isAverage = isAverage }
+
+    var count: Int { counts.count }
+
+    mutating func grow(to count: Int) {
+        highs.append(contentsOf: repeatElement(0, count: count - highs.count))
+        lows.append(contentsOf: repeatElement(0, count: count - lows.count))
+        counts.append(contentsOf: repeatElement(0, count: count - counts.count))
+    }
+
+    mutating func update(_ input: AggregateInput) {
+        let (high, low) = input.doubleSums()
+        let localCounts = input.valueCounts()
+        input.forEachGroup { group, into in add(high[group], low[group], localCounts[group], to: into) }
+    }
+
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+        guard let other = other as? Self else { preconditionFailure("states of one shape") }
+        for (index, group) in groups.enumerated() {
+            add(other.highs[index], other.lows[index], other.counts[index], to: group)
+        }
+    }
+
+    private mutating func add(_ high: Double, _ low: Double, _ count: Int64, to group: Int) {
+        let (sum, lost) = Double.twoSum(highs[group], high)
+        highs[group] = sum
+        lows[group] += lost + low
+        counts[group] += count
+    }
+
+    func finish(_ group: Int) -> Scalar {
+        guard counts[group] > 0 else { return .null }
+        let sum = highs[group].isFinite ? highs[group] + lows[group] : highs[group]
+        return .double(isAverage ? sum / Double(counts[group]) : sum)
+    }
+
+    func encode(_ group: Int, to out: inout WireWriter) {
+        out.append(highs[group])
+        out.append(lows[group])
+        out.append(counts[group])
+    }
+
+    mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage) {
+        highs.append(try reader.double())
+        lows.append(try reader.double())
+        counts.append(try reader.rowCount())
+    }
+}
+
+extension Double {
+    /// The rounded sum and exactly what rounding lost (Knuth). The second is NaN where the first is not finite.
+    @inline(__always)
+    static func twoSum(_ a: Double, _ b: Double) -> (sum: Double, lost: Double) {
+        let sum = a + b
+        let shadow = sum - a
+        return (sum, (a - (sum - shadow)) + (b - shadow))
+    }
+}
+
+extension WireReader {
+    /// A count of rows: so small that sums of them do not overflow.
+    fileprivate mutating func rowCount() throws(WireDamage) -> Int64 {
+        let count = try number(Int64.self)
+        guard count >= 0, count < 1 << 48 else { throw WireDamage() }
+        return count
+    }
+}

@@ -1,0 +1,89 @@
+// A partial's bytes between nodes: versioned, every length and key checked on arrival.
+
+extension Partial {
+    private static let magic: [UInt8] = Array("CPT".utf8)
+    private static let version: UInt8 = 1
+
+    /// magic, version, shape (counted MessagePack), then groups (count, keys, states by aggregate) or rows.
+    package func encoded() -> [UInt8] {
+        var out = WireWriter()
+        for byte in Self.magic + [Self.version] { out.append(byte) }
+        out.append(counted: shape.value.messagePack)
+        switch shape {
+        case .groups:
+            out.append(UInt32(groupCount))
+            for group in 0..<groupCount { out.append(counted: keys[group]) }
+            for state in states {
+                for group in 0..<groupCount { state.encode(group, to: &out) }
+            }
+        case .rows:
+            out.append(UInt32(rows.count))
+            for row in rows {
+                for scalar in row { out.append(scalar) }
+            }
+        }
+        return out.bytes
+    }
+
+    /// Reads what another node sent. Anything unexpected is a failure that says so; nothing is trusted.
+    package init(decoding bytes: [UInt8], groupsMax: Int = groupsMaxDefault) throws(Failure) {
+        var reader = WireReader(bytes[...])
+        do throws(WireDamage) {
+            guard try Array(reader.take(Self.magic.count)) == Self.magic else { throw WireDamage() }
+            let version = try reader.number(UInt8.self)
+            guard version == Self.version else { throw WireDamage() }
+            guard let value = Value(messagePack: try reader.counted()), let shape = PartialShape(value: value) else {
+                throw WireDamage()
+            }
+            self.init(shape: shape, groupsMax: groupsMax)
+        } catch { throw Self.damaged }
+        switch shape {
+        case .groups(let columns, _): try decodeGroups(&reader, columns)
+        case .rows(let columns, let limit): try decodeRows(&reader, columns, limit)
+        }
+        guard reader.atEnd else { throw Self.damaged }
+    }
+
+    private static var damaged: Failure {
+        Failure(.incompleteData, "a partial answer arrived damaged, or from another version")
+    }
+
+    private mutating func decodeGroups(_ reader: inout WireReader, _ columns: [FrameColumn]) throws(Failure) {
+        do {
+            let count = try reader.count(bytesEach: 4)
+            for index in 0..<count {
+                let key = try reader.counted()
+                try Self.check(key, columns)
+                // A key that is there already would make two groups one.
+                guard try group(Array(key)) == index else { throw WireDamage() }
+            }
+            guard groupCount == count else { throw WireDamage() }
+            guard case .groups(_, let aggregates) = shape else { throw WireDamage() }
+            for (position, aggregate) in aggregates.enumerated() {
+                var state = aggregate.makeStates()
+                for _ in 0..<count { try state.decodeNext(&reader) }
+                states[position] = state
+            }
+        } catch let failure as Failure { throw failure } catch { throw Self.damaged }
+    }
+
+    private static func check(_ key: ArraySlice<UInt8>, _ columns: [FrameColumn]) throws(WireDamage) {
+        var reader = WireReader(key)
+        for column in columns { _ = try reader.scalar(column.type) }
+        guard reader.atEnd else { throw WireDamage() }
+    }
+
+    private mutating func decodeRows(
+        _ reader: inout WireReader, _ columns: [FrameColumn], _ limit: Int
+    ) throws(Failure) {
+        do throws(WireDamage) {
+            let count = try reader.count(bytesEach: columns.count)
+            guard count <= limit else { throw WireDamage() }
+            for _ in 0..<count {
+                var row: [Scalar] = []
+                for column in columns { row.append(try reader.scalar(column.type)) }
+                rows.append(row)
+            }
+        } catch { throw Self.damaged }
+    }
+}

@@ -1,0 +1,94 @@
+// What a partial's columns are: enough to merge, check and finish it without the plan or the frame.
+
+package struct AggregateShape: Sendable, Hashable {
+    package let name: String
+    package let function: AggregateFunction
+    /// The type of the column it reads; nil for count().
+    package let input: ColumnType?
+
+    package init(name: String, function: AggregateFunction, input: ColumnType?) {
+        self.name = name
+        self.function = function
+        self.input = input
+    }
+
+    static func accepts(_ function: AggregateFunction, _ type: ColumnType) -> Bool {
+        switch function {
+        case .count, .min, .max: true
+        case .sum, .avg: type == .int || type == .double || type == .bool
+        }
+    }
+
+    /// The states of no groups yet. The place to name the states of a new function.
+    func makeStates() -> any AggregateStates {
+        switch (function, input) {
+        case (.count, _), (_, nil): CountStates()
+        case (.sum, .double?), (.avg, .double?): DoubleSumStates(isAverage: function == .avg)
+        case (.sum, _), (.avg, _): IntegerSumStates(isAverage: function == .avg, name: name)
+        case (.min, .string?), (.max, .string?): TextExtremumStates(isMin: function == .min)
+        case (.min, let type?), (.max, let type?): ExtremumStates(isMin: function == .min, type: type)
+        }
+    }
+}
+
+package enum PartialShape: Sendable, Hashable {
+    case groups(keys: [FrameColumn], aggregates: [AggregateShape])
+    case rows(columns: [FrameColumn], limit: Int)
+}
+
+// MARK: - Value
+
+extension PartialShape {
+    var value: Value {
+        switch self {
+        case .groups(let keys, let aggregates):
+            .object([
+                "keys": .array(keys.map { .array([.string($0.name), .string($0.type.name)]) }),
+                "agg": .array(
+                    aggregates.map {
+                        .array([
+                            .string($0.name), .string($0.function.rawValue), $0.input.map { .string($0.name) } ?? .null,
+                        ])
+                    }),
+            ])
+        case .rows(let columns, let limit):
+            .object([
+                "rows": .array(columns.map { .array([.string($0.name), .string($0.type.name)]) }),
+                "limit": .int(Int64(limit)),
+            ])
+        }
+    }
+
+    init?(value: Value) {
+        if let columns = Self.columns(value["rows"]), case .int(let limit)? = value["limit"] {
+            guard limit >= 0, limit <= Plan.rowsMax, !columns.isEmpty else { return nil }
+            self = .rows(columns: columns, limit: Int(limit))
+            return
+        }
+        guard let keys = Self.columns(value["keys"]), keys.count <= Plan.keysMax,
+            case .array(let elements)? = value["agg"], elements.count <= Plan.aggregatesMax
+        else { return nil }
+        var aggregates: [AggregateShape] = []
+        for element in elements {
+            guard case .array(let parts) = element, parts.count == 3, let name = parts[0].text,
+                let function = parts[1].text.flatMap({ AggregateFunction(rawValue: $0) })
+            else { return nil }
+            let input = parts[2].text.flatMap { ColumnType(name: $0) }
+            guard input.map({ AggregateShape.accepts(function, $0) }) ?? (function == .count) else { return nil }
+            aggregates.append(AggregateShape(name: name, function: function, input: input))
+        }
+        self = .groups(keys: keys, aggregates: aggregates)
+    }
+
+    private static func columns(_ value: Value?) -> [FrameColumn]? {
+        guard case .array(let elements)? = value else { return nil }
+        var columns: [FrameColumn] = []
+        for element in elements {
+            guard case .array(let parts) = element, parts.count == 2, let name = parts[0].text,
+                let type = parts[1].text.flatMap({ ColumnType(name: $0) })
+            else { return nil }
+            columns.append(FrameColumn(name, type))
+        }
+        return columns
+    }
+}

@@ -1,0 +1,59 @@
+// Column types from the first rows of an input that came without a schema.
+
+/// Keeps, for each column, the types that every value so far fits: int before double, then bool, time, and string for
+/// what fits none. A column without any value is a string column.
+package struct SchemaInference: Sendable {
+    package static let rowsMax = 10_000
+
+    private struct Candidates: Sendable {
+        var fitsInt = true
+        var fitsDouble = true
+        var fitsBool = true
+        var fitsTime = true
+        var sawValue = false
+
+        mutating func narrow(_ field: UnsafeBufferPointer<UInt8>) {
+            sawValue = true
+            if fitsInt { fitsInt = FieldParsing.integer(field) != nil }
+            if fitsDouble { fitsDouble = FieldParsing.double(field) != nil }
+            if fitsBool { fitsBool = FieldParsing.bool(field) != nil }
+            if fitsTime { fitsTime = Timestamp.parse(field) != nil }
+        }
+
+        var type: ColumnType {
+            guard sawValue else { return .string }
+            return fitsInt ? .int : fitsDouble ? .double : fitsBool ? .bool : fitsTime ? .time : .string
+        }
+    }
+
+    /// The schema of CSV rows under a header, from at most `rowsMax` rows of `block` (which begins after the header).
+    /// Rows with another number of fields say nothing: they are reported when they are parsed.
+    package static func csv(header: [String], block: TextBlock, rowsMax: Int = rowsMax) throws(Failure) -> FrameSchema {
+        let candidates = block.bytes.withUnsafeBufferPointer { bytes in
+            var candidates = [Candidates](repeating: Candidates(), count: header.count)
+            var cursor = CSVCursor(bytes)
+            var rows = 0
+            while rows < rowsMax, cursor.findRow() {
+                let start = cursor.at
+                var row = candidates
+                if narrow(&row, with: &cursor) { candidates = row } else { cursor.skipRow(from: start) }
+                rows += 1
+            }
+            return candidates
+        }
+        return try FrameSchema(columns: zip(header, candidates).map { FrameColumn($0, $1.type) })
+    }
+
+    private static func narrow(_ row: inout [Candidates], with cursor: inout CSVCursor) -> Bool {
+        var index = 0
+        var end = CSVCursor.End.separator
+        while end == .separator {
+            end = cursor.nextField()
+            guard end != .broken, index < row.count else { return false }
+            let field = FieldParsing.trimmed(cursor.field)
+            if !FieldParsing.isNull(field) { row[index].narrow(field) }
+            index += 1
+        }
+        return index == row.count
+    }
+}

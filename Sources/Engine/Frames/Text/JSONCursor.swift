@@ -1,0 +1,174 @@
+// The fields of one flat JSON object, one after the other (RFC 8259).
+
+// Unsafe: reads one line, within its bounds.
+
+struct JSONProblem: Error {
+    let message: String
+    init(_ message: String) { self.message = message }
+}
+
+struct JSONCursor {
+    enum Token {
+        case null
+        case bool(Bool)
+        /// The digits as they stand in the line.
+        case number(UnsafeBufferPointer<UInt8>)
+        case string([UInt8])
+    }
+
+    private let bytes: UnsafeBufferPointer<UInt8>
+    private var at = 0
+    private var isFirst = true
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+
+    mutating func beginObject() throws(JSONProblem) {
+        skipSpace()
+        guard take("{") else { throw JSONProblem("a row is a JSON object, {\"column\": value, …}") }
+    }
+
+    /// The next field's name, the cursor being at its value then; nil at the closing brace.
+    mutating func nextKey() throws(JSONProblem) -> ArraySlice<UInt8>? {
+        skipSpace()
+        if take("}") { if isFirst || !endedWithComma { return nil } else { throw unexpected() } }
+        guard isFirst || endedWithComma else { throw unexpected() }
+        isFirst = false
+        guard at < bytes.count, bytes[at] == UInt8(ascii: "\"") else { throw unexpected() }
+        let key = try string()
+        skipSpace()
+        guard take(":") else { throw unexpected() }
+        return key[...]
+    }
+
+    private var endedWithComma = false
+
+    mutating func value() throws(JSONProblem) -> Token {
+        skipSpace()
+        let token = try scalar()
+        skipSpace()
+        endedWithComma = take(",")
+        return token
+    }
+
+    /// Nothing but space may follow the object.
+    mutating func end() throws(JSONProblem) {
+        skipSpace()
+        guard at == bytes.count else { throw JSONProblem("something follows the row's closing brace") }
+    }
+
+    private mutating func scalar() throws(JSONProblem) -> Token {
+        guard at < bytes.count else { throw unexpected() }
+        switch bytes[at] {
+        case UInt8(ascii: "\""): return .string(try string())
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try number())
+        case UInt8(ascii: "{"), UInt8(ascii: "["):
+            throw JSONProblem("a nested value; a column holds numbers, strings, true, false or null")
+        default:
+            if take("null") { return .null }
+            if take("true") { return .bool(true) }
+            if take("false") { return .bool(false) }
+            throw unexpected()
+        }
+    }
+
+    private mutating func number() throws(JSONProblem) -> UnsafeBufferPointer<UInt8> {
+        let start = at
+        _ = take("-")
+        let hasLeadingZero = at < bytes.count && bytes[at] == UInt8(ascii: "0")
+        let whole = digits()
+        var isWellFormed = whole > 0 && !(hasLeadingZero && whole > 1)
+        if take(".") { isWellFormed = digits() > 0 && isWellFormed }
+        if take("e") || take("E") {
+            if !take("+") { _ = take("-") }
+            isWellFormed = digits() > 0 && isWellFormed
+        }
+        guard isWellFormed else { throw JSONProblem("'\(shown(from: start))' is no JSON number") }
+        return UnsafeBufferPointer(rebasing: bytes[start..<at])
+    }
+
+    private mutating func digits() -> Int {
+        let start = at
+        while at < bytes.count, bytes[at] &- 48 < 10 { at += 1 }
+        return at - start
+    }
+
+    private mutating func string() throws(JSONProblem) -> [UInt8] {
+        at += 1
+        let start = at
+        while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
+            at += 1
+        }
+        var text = Array(bytes[start..<at])
+        while at < bytes.count {
+            let byte = bytes[at]
+            at += 1
+            switch byte {
+            case UInt8(ascii: "\""): return text
+            case UInt8(ascii: "\\"): try escape(into: &text)
+            case 0..<0x20: throw JSONProblem("a control character within a string")
+            default: text.append(byte)
+            }
+        }
+        throw JSONProblem("a string without its closing quote")
+    }
+
+    private mutating func escape(into text: inout [UInt8]) throws(JSONProblem) {
+        guard at < bytes.count else { throw unexpected() }
+        let byte = bytes[at]
+        at += 1
+        switch byte {
+        case UInt8(ascii: "n"): text.append(0x0A)
+        case UInt8(ascii: "t"): text.append(0x09)
+        case UInt8(ascii: "r"): text.append(0x0D)
+        case UInt8(ascii: "b"): text.append(0x08)
+        case UInt8(ascii: "f"): text.append(0x0C)
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
+        case UInt8(ascii: "u"): text.append(contentsOf: String(Character(try unicodeEscape())).utf8)
+        default: throw JSONProblem("an unknown escape within a string")
+        }
+    }
+
+    /// After `\u`: four hex digits, or two such escapes that are a surrogate pair. A lone surrogate is an error.
+    private mutating func unicodeEscape() throws(JSONProblem) -> Unicode.Scalar {
+        let high = try hexDigits()
+        if let scalar = Unicode.Scalar(high) { return scalar }
+        guard high < 0xDC00, take("\\u") else { throw JSONProblem("half a surrogate pair within a string") }
+        let low = try hexDigits()
+        guard (0xDC00...0xDFFF).contains(low),
+            let scalar = Unicode.Scalar(0x10000 + (high - 0xD800) << 10 + (low - 0xDC00))
+        else { throw JSONProblem("half a surrogate pair within a string") }
+        return scalar
+    }
+
+    private mutating func hexDigits() throws(JSONProblem) -> UInt32 {
+        guard bytes.count - at >= 4 else { throw unexpected() }
+        var number: UInt32 = 0
+        for byte in bytes[at..<at + 4] {
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else { throw unexpected() }
+            number = number << 4 + UInt32(digit)
+        }
+        at += 4
+        return number
+    }
+
+    private mutating func skipSpace() {
+        while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x09 || bytes[at] == 0x0D { at += 1 }
+    }
+
+    private mutating func take(_ word: StaticString) -> Bool {
+        guard bytes.count - at >= word.utf8CodeUnitCount else { return false }
+        for index in 0..<word.utf8CodeUnitCount where bytes[at + index] != word.utf8Start[index] { return false }
+        at += word.utf8CodeUnitCount
+        return true
+    }
+
+    private func shown(from start: Int) -> String {
+        String(decoding: bytes[start..<min(bytes.count, start + 40)], as: UTF8.self)
+    }
+
+    private func unexpected() -> JSONProblem {
+        at < bytes.count
+            ? JSONProblem("broken JSON at byte \(at + 1): '\(shown(from: at))'")
+            : JSONProblem("broken JSON: the row ends too early")
+    }
+}

@@ -1,0 +1,166 @@
+// Blocks of NDJSON rows (a flat JSON object on each line) into typed columns.
+
+/// Immutable, so that several threads can parse blocks at once. A field that a row does not have is null there; one that
+/// the schema does not have, a nested value, and a value of another type than its column's are reported.
+package struct NDJSONReader: Sendable {
+    package let schema: FrameSchema
+    private let names: [[UInt8]]
+
+    package init(schema: FrameSchema) {
+        self.schema = schema
+        names = schema.columns.map { Array($0.name.utf8) }
+    }
+
+    /// Appends the block's rows to `batch`. A row that does not fit leaves nothing behind: with `.stop` it is thrown
+    /// (the rows before it stay), with `.skip` it is counted in `report`.
+    package func parse(
+        _ block: TextBlock, onError policy: RowErrorPolicy = .stop, into batch: inout ColumnBatch,
+        report: inout RowReport
+    ) throws(RowError) {
+        let failure = block.bytes.withUnsafeBufferPointer { bytes -> RowError? in
+            var line = block.firstLine
+            var start = 0
+            while start < bytes.count {
+                let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+                defer {
+                    start = end + 1
+                    line += 1
+                }
+                guard bytes[start..<end].contains(where: { $0 > 0x20 }) else { continue }
+                do throws(JSONProblem) {
+                    try parseRow(UnsafeBufferPointer(rebasing: bytes[start..<end]), into: &batch)
+                    batch.endRow()
+                } catch {
+                    batch.discardUnfinishedRow()
+                    let error = RowError(line: line, error.message)
+                    if case .stop = policy { return error }
+                    report.skip(error)
+                }
+            }
+            return nil
+        }
+        batch.rawBytes += block.bytes.count
+        if let failure { throw failure }
+    }
+
+    private func parseRow(_ line: UnsafeBufferPointer<UInt8>, into batch: inout ColumnBatch) throws(JSONProblem) {
+        var cursor = JSONCursor(line)
+        var expected = 0
+        try cursor.beginObject()
+        while let key = try cursor.nextKey() {
+            let index = try column(key, expected: expected)
+            guard batch.columns[index].count == batch.rowCount else {
+                throw JSONProblem("column '\(schema.columns[index].name)' appears twice")
+            }
+            try append(try cursor.value(), index, to: &batch.columns[index])
+            expected = index + 1
+        }
+        try cursor.end()
+        for index in batch.columns.indices where batch.columns[index].count == batch.rowCount {
+            batch.columns[index].appendNull()
+        }
+    }
+
+    /// Rows mostly name their fields in the order of the columns: the next one is tried first.
+    private func column(_ key: ArraySlice<UInt8>, expected: Int) throws(JSONProblem) -> Int {
+        if expected < names.count, names[expected].elementsEqual(key) { return expected }
+        guard let index = names.firstIndex(where: { $0.elementsEqual(key) }) else {
+            let name = String(decoding: key.prefix(80), as: UTF8.self)
+            throw JSONProblem("there is no column '\(name)'; there are \(schema.listing)")
+        }
+        return index
+    }
+
+    private func append(
+        _ token: JSONCursor.Token, _ index: Int, to column: inout BatchColumn
+    ) throws(JSONProblem) {
+        switch (column.type, token) {
+        case (_, .null): column.appendNull()
+        case (.bool, .bool(let flag)): column.append(integer: flag ? 1 : 0)
+        case (.string, .string(let text)): text.withUnsafeBufferPointer { column.append(string: $0) }
+        case (.double, .number(let text)):
+            guard let number = FieldParsing.double(text) else { throw misfit(token, index) }
+            column.append(double: number)
+        case (.int, .number(let text)):
+            if let number = FieldParsing.integer(text) {
+                column.append(integer: number)
+            } else if let number = FieldParsing.double(text).flatMap({ Int64(exactly: $0) }) {
+                column.append(integer: number)  // 1e3 and 5.0 are integers too
+            } else {
+                throw misfit(token, index)
+            }
+        case (.time, .string(let text)):
+            guard let time = text.withUnsafeBufferPointer({ Timestamp.parse($0) }) else { throw misfit(token, index) }
+            column.append(integer: time)
+        default: throw misfit(token, index)
+        }
+    }
+
+    private func misfit(_ token: JSONCursor.Token, _ index: Int) -> JSONProblem {
+        let column = schema.columns[index]
+        let article = column.type == .int ? "an" : "a"
+        return JSONProblem("column '\(column.name)': \(token.shown) is not \(article) \(column.type.name)")
+    }
+}
+
+extension SchemaInference {
+    /// The schema of NDJSON rows: the fields in the order they first come; int before double, string for mixtures, time
+    /// where every string is one. Rows that are no flat objects say nothing: they are reported when they are parsed.
+    package static func ndjson(block: TextBlock, rowsMax: Int = rowsMax) throws(Failure) -> FrameSchema {
+        var order: [String] = []
+        var types: [String: ColumnType?] = [:]
+        for line in block.bytes.split(separator: UInt8(ascii: "\n")).prefix(rowsMax) {
+            guard let row = Array(line).withUnsafeBufferPointer({ fields(of: $0) }) else { continue }
+            for (name, type) in row {
+                if types[name] == nil {
+                    order.append(name)
+                    types[name] = .some(nil)
+                }
+                types[name] = .some(combine(types[name] ?? nil, type))
+            }
+        }
+        guard !order.isEmpty else { throw Failure(.wrongType, "no row of NDJSON to infer column types from") }
+        return try FrameSchema(columns: order.map { FrameColumn($0, (types[$0] ?? nil) ?? .string) })
+    }
+
+    private static func fields(of line: UnsafeBufferPointer<UInt8>) -> [(String, ColumnType?)]? {
+        do throws(JSONProblem) {
+            var cursor = JSONCursor(line)
+            var fields: [(String, ColumnType?)] = []
+            try cursor.beginObject()
+            while let key = try cursor.nextKey() {
+                fields.append((String(decoding: key, as: UTF8.self), try cursor.value().type))
+            }
+            try cursor.end()
+            return fields
+        } catch { return nil }
+    }
+
+    private static func combine(_ a: ColumnType?, _ b: ColumnType?) -> ColumnType? {
+        switch (a, b) {
+        case (nil, let only), (let only, nil): only
+        case (.int, .double), (.double, .int): .double
+        default: a == b ? a : .string
+        }
+    }
+}
+
+extension JSONCursor.Token {
+    fileprivate var type: ColumnType? {
+        switch self {
+        case .null: nil
+        case .bool: .bool
+        case .number(let text): FieldParsing.integer(text) != nil ? .int : .double
+        case .string(let text): text.withUnsafeBufferPointer({ Timestamp.parse($0) }) != nil ? .time : .string
+        }
+    }
+
+    fileprivate var shown: String {
+        switch self {
+        case .null: "null"
+        case .bool(let flag): "\(flag)"
+        case .number(let text): FieldParsing.shown(text)
+        case .string(let text): text.withUnsafeBufferPointer { FieldParsing.shown($0) }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+// What is said about a row of text that does not fit, and what to do then.
+
+/// A row that does not fit. `line` counts from 1 over the whole input, newlines inside quotes included.
+package struct RowError: Error, Sendable, Hashable, CustomStringConvertible {
+    package let line: Int
+    package let message: String
+
+    package init(line: Int, _ message: String) {
+        self.line = line
+        self.message = message
+    }
+
+    package var description: String { "line \(line): \(message)" }
+
+    package var failure: Failure { Failure(.wrongType, description) }
+}
+
+package enum RowErrorPolicy: Sendable {
+    /// The first row that does not fit ends the parsing.
+    case stop
+    /// Such rows are left out and counted.
+    case skip
+}
+
+/// How many rows were left out, and why the first of them were.
+package struct RowReport: Sendable, Equatable {
+    package static let messagesMax = 5
+
+    package private(set) var skippedRows = 0
+    package private(set) var messages: [RowError] = []
+
+    package init() {}
+
+    package mutating func skip(_ error: RowError) {
+        skippedRows += 1
+        if messages.count < Self.messagesMax { messages.append(error) }
+    }
+
+    package mutating func merge(_ other: RowReport) {
+        skippedRows += other.skippedRows
+        messages = Array((messages + other.messages).sorted { $0.line < $1.line }.prefix(Self.messagesMax))
+    }
+}
+
+/// Whole rows of text.
+package struct TextBlock: Sendable, Equatable {
+    package let bytes: [UInt8]
+    /// The line, from 1, on which the block begins.
+    package let firstLine: Int
+
+    package init(bytes: [UInt8], firstLine: Int) {
+        self.bytes = bytes
+        self.firstLine = firstLine
+    }
+}
