@@ -1,0 +1,23 @@
+// What a session needs of whoever knows where keys live: the production router, or a test's.
+
+package import Engine
+package import Gather
+
+package protocol CommandRouter: Sendable {
+    func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route
+    /// The store of this node's keys of this hash.
+    func items(forHash hash: UInt64) -> ItemStore
+    /// The completions of both come once, on any thread, or before the call returns.
+    func forward(
+        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion)
+    func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion)
+    /// All stores of this node, for `stats` and `flush_all`.
+    var itemStores: [ItemStore] { get }
+}
+
+extension Router: CommandRouter {
+    @inline(__always)
+    package func items(forHash hash: UInt64) -> ItemStore { engine.shard(forHash: hash).items }
+
+    package var itemStores: [ItemStore] { engine.shards.map(\.items) }
+}

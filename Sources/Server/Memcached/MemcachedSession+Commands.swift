@@ -1,0 +1,173 @@
+// What a session does for each command: at once for keys of this node, through the router for all others.
+//
+// Unsafe: keys and values are raw buffers into the input; what outlives the call is copied.
+
+import Engine
+import Gather
+import NIOCore
+
+extension MemcachedSession {
+    // MARK: Retrieval
+
+    /// Answers one key. True when its `END`, or what stands for it, comes with a pending answer.
+    @inline(__always)
+    func retrieveKey(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, isAlone: Bool) -> Bool {
+        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
+        case .local:
+            return verb.touches ? touchLocal(key, verb, expiry, isAlone) : retrieveLocal(key, verb.answersUnique)
+        case .remote(let node):
+            let command: ItemCommand = verb.touches ? .getAndTouch(expiry: expiry) : .get
+            forward(
+                command, key, node,
+                .retrieval(key: Array(key), answersUnique: verb.answersUnique, isAlone: isAlone))
+            return isAlone
+        case .virtual(let virtualKey):
+            call(
+                virtualKey, data: nil,
+                .retrieval(key: Array(key), answersUnique: verb.answersUnique, isAlone: isAlone))
+            return isAlone
+        }
+    }
+
+    /// Copies the value from the store straight into the output.
+    @inline(__always)
+    private func retrieveLocal(_ key: UnsafeRawBufferPointer, _ answersUnique: Bool) -> Bool {
+        let hash = keyHash(key)
+        let isHit = router.items(forHash: hash).read(key: key, hash: hash, now: now) { item in
+            out.writeValue(key: key, flags: item.flags, unique: answersUnique ? item.cas : nil, value: item.value)
+        }
+        counters.add(.cmdGet)
+        counters.add(isHit ? .getHits : .getMisses)
+        return false
+    }
+
+    private func touchLocal(
+        _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, _ isAlone: Bool
+    ) -> Bool {
+        let hash = keyHash(key)
+        let outcome = router.items(forHash: hash).readAndTouch(key: key, hash: hash, expiry: expiry, now: now) { item in
+            out.writeValue(key: key, flags: item.flags, unique: verb.answersUnique ? item.cas : nil, value: item.value)
+        }
+        counters.add(.cmdTouch)
+        counters.add(.cmdGet)
+        counters.add(outcome == .touched ? .getHits : .getMisses)
+        counters.add(outcome == .touched ? .touchHits : .touchMisses)
+        guard outcome == .outOfMemory, isAlone else { return false }
+        out.writeOutcome(outcome)
+        return true
+    }
+
+    // MARK: Storage
+
+    @inline(__always)
+    func storeKey(_ request: StorageRequest, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        let expiry = expiryInstant(request.exptime, now: now)
+        let isVirtual = request.verb == .set && configuration.allowsVirtualKeys
+        switch router.route(key, virtual: isVirtual) {
+        case .local:
+            let hash = keyHash(key)
+            let outcome = router.items(forHash: hash).store(
+                request.verb, key: key, hash: hash, flags: request.flags, expiry: expiry, cas: request.cas,
+                value: value, now: now)
+            count(.store(request.verb), outcome)
+            if !request.isSilent { out.writeOutcome(outcome) }
+        case .remote(let node):
+            let command = ItemCommand.store(
+                request.verb, flags: request.flags, expiry: expiry, cas: request.cas, value: Array(value))
+            let verb = SessionCommand.store(request.verb)
+            forward(command, key, node, request.isSilent ? .silent(verb) : .line(verb))
+        case .virtual(let virtualKey):
+            call(virtualKey, data: Array(value), request.isSilent ? .silent(.virtualSet) : .line(.virtualSet))
+        }
+    }
+
+    /// The block is larger than any item: it is not read. A set removes what the client believes replaced.
+    @inline(never)
+    func refuseTooLarge(_ request: StorageRequest, key: UnsafeRawBufferPointer) {
+        counters.add(.cmdSet)
+        counters.add(.storeTooLarge)
+        if request.verb == .set {
+            switch router.route(key, virtual: configuration.allowsVirtualKeys) {
+            case .local:
+                let hash = keyHash(key)
+                _ = router.items(forHash: hash).delete(key: key, hash: hash, now: now)
+            case .remote(let node): forward(.delete, key, node, .silent(.delete))
+            case .virtual: break
+            }
+        }
+        if !request.isSilent { out.writeOutcome(.tooLarge) }
+    }
+
+    // MARK: Updates and administration
+
+    func performOther(_ request: Request, _ bytes: UnsafeRawBufferPointer) {
+        switch request {
+        case .delete(let key, let isSilent):
+            update(.delete, .delete, UnsafeRawBufferPointer(rebasing: bytes[key]), isSilent)
+        case .arithmetic(let verb, let key, let delta, let isSilent):
+            update(
+                .arithmetic(verb, delta: delta), .arithmetic(verb), UnsafeRawBufferPointer(rebasing: bytes[key]),
+                isSilent)
+        case .touch(let key, let exptime, let isSilent):
+            let expiry = expiryInstant(exptime, now: now)
+            update(.touch(expiry: expiry), .touch, UnsafeRawBufferPointer(rebasing: bytes[key]), isSilent)
+        case .flushAll(let delaySeconds, let isSilent): flush(delaySeconds, isSilent)
+        case .stats(let argument):
+            let report = StatisticsReport(
+                statistics: statistics, configuration: configuration, stores: router.itemStores, now: now)
+            report.write(argument: UnsafeRawBufferPointer(rebasing: bytes[argument]), to: &out)
+        case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
+        case .version: out.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
+        case .metaNoop: out.writeLine("MN\r\n")
+        case .retrieval, .storage, .quit, .shutdown: preconditionFailure("handled before")
+        }
+    }
+
+    private func update(
+        _ command: ItemCommand, _ kind: SessionCommand, _ key: UnsafeRawBufferPointer, _ isSilent: Bool
+    ) {
+        switch router.route(key, virtual: false) {
+        case .remote(let node): forward(command, key, node, isSilent ? .silent(kind) : .line(kind))
+        case .local, .virtual:
+            let hash = keyHash(key)
+            let outcome = router.items(forHash: hash).execute(command, key: key, hash: hash, now: now)
+            count(kind, outcome)
+            if !isSilent { out.writeOutcome(outcome) }
+        }
+    }
+
+    /// Flushes this node. A delay is in seconds, or an instant where it is longer than 30 days.
+    private func flush(_ delaySeconds: Int64, _ isSilent: Bool) {
+        counters.add(.cmdFlush)
+        guard configuration.allowsFlush else {
+            if !isSilent { out.writeLine("CLIENT_ERROR flush_all not allowed\r\n") }
+            return
+        }
+        let instant = delaySeconds <= 0 ? now : expiryInstant(delaySeconds, now: now)
+        for store in router.itemStores { store.flushAll(at: instant, now: now) }
+        if !isSilent { out.writeLine("OK\r\n") }
+    }
+
+    // MARK: Counting
+
+    func count(_ command: SessionCommand, _ outcome: ItemOutcome) {
+        if outcome == .tooLarge { counters.add(.storeTooLarge) }
+        if outcome == .outOfMemory { counters.add(.storeNoMemory) }
+        let isMissing = outcome == .notFound || outcome == .miss
+        switch command {
+        case .store(let verb):
+            counters.add(.cmdSet)
+            guard verb == .cas else { return }
+            if outcome == .stored { counters.add(.casHits) }
+            if outcome == .exists { counters.add(.casBadval) }
+            if isMissing { counters.add(.casMisses) }
+        case .delete: counters.add(isMissing ? .deleteMisses : .deleteHits)
+        case .arithmetic(.increment): counters.add(isMissing ? .incrMisses : .incrHits)
+        case .arithmetic(.decrement): counters.add(isMissing ? .decrMisses : .decrHits)
+        case .touch:
+            counters.add(.cmdTouch)
+            counters.add(isMissing ? .touchMisses : .touchHits)
+        case .virtualSet: break
+        }
+    }
+}

@@ -1,0 +1,132 @@
+// How a session waits for answers from elsewhere while keeping its replies in the order of their requests.
+
+import Engine
+import Gather
+import NIOCore
+
+extension MemcachedSession {
+    // MARK: Asking
+
+    func forward(_ command: ItemCommand, _ key: UnsafeRawBufferPointer, _ node: Int, _ reply: PendingReply) {
+        counters.add(.forwards)
+        let slot = openSlot(reply)
+        let inbox = inbox
+        router.forward(command, key: Array(key), node: node, links: links) { inbox.post(.item($0), slot: slot) }
+    }
+
+    func call(_ key: VirtualKey, data: [UInt8]?, _ reply: PendingReply) {
+        counters.add(.virtualCalls)
+        let slot = openSlot(reply)
+        let inbox = inbox
+        router.call(key, data: data, links: links) { inbox.post(.call($0), slot: slot) }
+    }
+
+    /// Reserves the place of a reply; what is written from here on waits behind it.
+    private func openSlot(_ reply: PendingReply) -> UInt64 {
+        if !awaitsVisit {
+            awaitsVisit = true
+            inbox.expectVisit()
+        }
+        if slots.isEmpty {
+            swap(&ready, &out)
+        } else if out.readableBytes > 0 {
+            let last = slots.index(before: slots.endIndex)
+            queuedBytes += out.readableBytes
+            swap(&slots[last].following, &out)
+        }
+        slots.append(PendingSlot(reply: reply))
+        return firstSlot + UInt64(slots.count - 1)
+    }
+
+    // MARK: Answering
+
+    /// Collects what has arrived and writes every reply whose turn it is.
+    func takeAnswers() {
+        for (number, answer) in inbox.collect() {
+            guard number >= firstSlot, number - firstSlot < UInt64(slots.count) else { continue }
+            let at = slots.index(slots.startIndex, offsetBy: Int(number - firstSlot))
+            if slots[at].answer == nil { slots[at].answer = answer }
+        }
+        guard slots.first?.answer != nil else { return }
+        while let answer = slots.first?.answer {
+            var slot = slots.removeFirst()
+            firstSlot += 1
+            write(answer, slot.reply)
+            queuedBytes -= slot.following.readableBytes
+            ready.writeBuffer(&slot.following)
+        }
+        if slots.isEmpty {
+            // Nothing is pending any more: both parts of the output become one.
+            ready.writeBuffer(&out)
+            out.clear()
+            swap(&ready, &out)
+        }
+    }
+
+    private func write(_ answer: PendingAnswer, _ reply: PendingReply) {
+        switch reply {
+        case .retrieval(let key, let answersUnique, let isAlone):
+            writeRetrieval(answer, key: key, answersUnique: answersUnique, isAlone: isAlone)
+        case .line(let command):
+            if case .call(let result) = answer {
+                writeVirtualSet(result)
+            } else if case .item(let outcome) = answer {
+                countAnswered(command, outcome)
+                ready.writeOutcome(outcome)
+            }
+        case .silent(let command):
+            if case .item(let outcome) = answer { countAnswered(command, outcome) }
+            if case .call(.failure) = answer { counters.add(.virtualErrors) }
+        }
+    }
+
+    private func countAnswered(_ command: SessionCommand, _ outcome: ItemOutcome) {
+        if case .failed = outcome { counters.add(.forwardErrors) } else { count(command, outcome) }
+    }
+
+    private func writeRetrieval(_ answer: PendingAnswer, key: [UInt8], answersUnique: Bool, isAlone: Bool) {
+        var failure: Failure?
+        switch answer {
+        case .item(.value(let flags, let unique, let bytes)):
+            counters.add(.cmdGet)
+            counters.add(.getHits)
+            writeValue(key: key, flags: flags, unique: answersUnique ? unique : nil, bytes)
+        case .item(.failed(let reason)):
+            counters.add(.forwardErrors)
+            failure = reason
+        case .item:
+            counters.add(.cmdGet)
+            counters.add(.getMisses)
+        case .call(.success(let value)):
+            writeValue(key: key, flags: 0, unique: answersUnique ? 0 : nil, value.answer)
+        case .call(.failure(let reason)) where reason.reason == .miss:
+            writeValue(key: key, flags: 0, unique: answersUnique ? 0 : nil, Array("ERROR_CACHE_MISS".utf8))
+        case .call(.failure(let reason)):
+            counters.add(.virtualErrors)
+            failure = reason
+        }
+        guard isAlone else { return }
+        if let failure { ready.writeFailure(failure) } else { ready.writeLine("END\r\n") }
+    }
+
+    private func writeValue(key: [UInt8], flags: UInt32, unique: UInt64?, _ value: [UInt8]) {
+        key.withUnsafeBytes { key in
+            value.withUnsafeBytes { value in
+                ready.writeValue(key: key, flags: flags, unique: unique, value: value)
+            }
+        }
+    }
+
+    private func writeVirtualSet(_ result: Result<Value, Failure>) {
+        switch result {
+        case .success: ready.writeLine("STORED\r\n")
+        case .failure(let failure):
+            counters.add(.virtualErrors)
+            if failure.reason == .miss {
+                ready.writeLine("NOT_STORED\r\n")
+            } else {
+                ready.writeFailure(failure)
+            }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+// One memcached connection as a state machine: bytes and the time in, bytes and a verdict out.
+//
+// Unsafe: parses and stores straight from the bytes it is given, through raw buffers.
+//
+// It knows no channel: whoever drives it feeds `receive`, sends what `takeOutput` gives, and looks at `verdict`. One thread
+// at a time; only the inbox is touched by others.
+
+import Engine
+package import Gather
+package import NIOCore
+
+/// What the driver should do once the output is sent.
+package enum SessionVerdict: Equatable, Sendable {
+    /// Go on reading.
+    case open
+    /// Don't read: output or pending answers have to drain first; then call `resume`.
+    case stalled
+    /// Close once the output is out.
+    case closing
+    /// The connection is a peer's: hand over its first line (without the line end) and `takeRemainingInput()`.
+    case upgradeToPeer(line: [UInt8])
+    /// The client asked for the server to stop.
+    case shutdown
+}
+
+package final class MemcachedSession<Routing: CommandRouter> {
+    let router: Routing
+    let links: PeerLinks?
+    let configuration: SessionConfiguration
+    let statistics: MemcachedStatistics
+    let counters: SessionCounters
+    let parser: RequestParser
+    let inbox: CompletionInbox
+
+    package private(set) var verdict = SessionVerdict.open
+    var now: UInt32 = 0
+    /// Where replies are appended: behind the last pending slot if there is one.
+    var out: ByteBuffer
+    /// What may be sent while slots are pending; empty while there is none.
+    var ready = ByteBuffer()
+    var slots = CircularBuffer<PendingSlot>()
+    /// The number of the first slot in `slots`.
+    var firstSlot: UInt64 = 0
+    /// Bytes in `out` and in the slots that wait for a pending answer, but for `out` itself.
+    var queuedBytes = 0
+    var awaitsVisit = false
+
+    /// Received and not yet consumed.
+    private var held: [UInt8] = []
+    /// No use looking at `held` before it has this many bytes.
+    private var neededBytes = 0
+    /// What is left to skip of a refused data block.
+    private var swallowBytes = 0
+    /// A retrieval whose keys are not all answered yet, because the session stalled in it.
+    private var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
+    private var isFresh = true
+
+    /// `wake` is called from any thread when answers have arrived; it must lead to a call of `collect` on the session's
+    /// own thread.
+    package init(
+        router: Routing, links: PeerLinks?, configuration: SessionConfiguration, statistics: MemcachedStatistics,
+        counters: SessionCounters, wake: @escaping @Sendable () -> Void
+    ) {
+        self.router = router
+        self.links = links
+        self.configuration = configuration
+        self.statistics = statistics
+        self.counters = counters
+        parser = RequestParser(retrievalLineBytesMax: configuration.retrievalLineBytesMax)
+        inbox = CompletionInbox(wake: wake)
+        out = ByteBufferAllocator().buffer(capacity: 4096)
+    }
+
+    // MARK: In
+
+    /// Takes bytes from the connection. `now`: unix seconds. While stalled or closing they are only kept.
+    package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt32) {
+        self.now = now
+        counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
+        if held.isEmpty {
+            let consumed = run(bytes)
+            if consumed < bytes.count { held.append(contentsOf: bytes[consumed...]) }
+        } else {
+            held.append(contentsOf: bytes)
+            consumeHeld()
+        }
+        finishTurn()
+    }
+
+    /// Goes on after a stall, once the output has been sent.
+    package func resume(now: UInt32) {
+        self.now = now
+        consumeHeld()
+        finishTurn()
+    }
+
+    /// Takes answers that have arrived, and goes on where the session had stalled for them.
+    package func collect(now: UInt32) {
+        self.now = now
+        takeAnswers()
+        if verdict == .stalled { consumeHeld() }
+        finishTurn()
+    }
+
+    /// Input that was not consumed: what follows the line of a peer.
+    package func takeRemainingInput() -> [UInt8] {
+        defer { held = [] }
+        return held
+    }
+
+    private func consumeHeld() {
+        guard held.count >= neededBytes, !held.isEmpty || retrieval != nil else { return }
+        // Out of the property while it is read, so that nothing else can reach it.
+        var bytes: [UInt8] = []
+        swap(&bytes, &held)
+        let consumed = bytes.withUnsafeBytes { run($0) }
+        if consumed == bytes.count {
+            bytes.removeAll(keepingCapacity: bytes.capacity <= 64 << 10)
+        } else {
+            bytes.removeFirst(consumed)
+        }
+        held = bytes
+    }
+
+    /// Answers that came while the session was at work are sent with the rest; then the verdict is found.
+    private func finishTurn() {
+        // Answers may free a stalled session, whose next requests may be answered at once again.
+        while awaitsVisit {
+            awaitsVisit = false
+            let before = slots.count
+            takeAnswers()
+            if slots.count < before, verdict == .stalled, outputBytes < configuration.outputBytesHigh { consumeHeld() }
+        }
+        switch verdict {
+        case .open, .stalled: verdict = mayConsume ? .open : .stalled
+        case .closing, .upgradeToPeer, .shutdown: break
+        }
+    }
+
+    // MARK: Out
+
+    /// How many bytes may be sent now.
+    package var outputBytes: Int { slots.isEmpty ? out.readableBytes : ready.readableBytes }
+    /// Nothing is under way: a closing connection may be closed once the output is sent.
+    package var isSettled: Bool { slots.isEmpty }
+
+    /// Hands over the bytes to send. Giving the buffer back when it was written spares the next one's allocation.
+    package func takeOutput() -> ByteBuffer {
+        counters.add(.bytesWritten, UInt64(truncatingIfNeeded: outputBytes))
+        var taken = ByteBuffer()
+        if slots.isEmpty { swap(&taken, &out) } else { swap(&taken, &ready) }
+        return taken
+    }
+
+    /// Takes a buffer back whose bytes were written. If somebody still holds it, the next use makes another.
+    package func giveBack(_ buffer: consuming ByteBuffer) {
+        guard out.capacity == 0, buffer.capacity <= 64 << 10 else { return }
+        buffer.clear()
+        out = buffer
+    }
+
+    private var mayConsume: Bool {
+        guard slots.isEmpty else {
+            return slots.count < configuration.pendingMax
+                && queuedBytes + out.readableBytes < configuration.queuedBytesMax
+                && ready.readableBytes < configuration.outputBytesHigh
+        }
+        return out.readableBytes < configuration.outputBytesHigh
+    }
+
+    // MARK: Consuming
+
+    /// Works through whole requests; returns how many bytes are done with.
+    private func run(_ bytes: UnsafeRawBufferPointer) -> Int {
+        neededBytes = 0
+        var at = 0
+        while at < bytes.count || retrieval != nil {
+            switch verdict {
+            case .open, .stalled: break
+            case .closing, .upgradeToPeer, .shutdown: return at
+            }
+            guard mayConsume else {
+                verdict = .stalled
+                return at
+            }
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
+            let consumed = step(rest)
+            guard consumed > 0 else { break }
+            at += consumed
+        }
+        return at
+    }
+
+    /// One request, or a part of one; 0 when more input is needed.
+    @inline(__always)
+    private func step(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if swallowBytes > 0 {
+            let skipped = min(swallowBytes, bytes.count)
+            swallowBytes -= skipped
+            return skipped
+        }
+        if retrieval != nil { return continueRetrieval(bytes) }
+        if isFresh, let consumed = peerLine(bytes) { return consumed }
+        switch parser.parse(bytes) {
+        case .needMore: return 0
+        case .request(let request, let lineBytes):
+            isFresh = false
+            return perform(request, bytes, lineBytes)
+        case .refused(let refusal, let lineBytes, let isSilent):
+            isFresh = false
+            if !isSilent { out.writeLine(refusal.line) }
+            return lineBytes
+        case .lineTooLong:
+            verdict = .closing
+            return bytes.count
+        }
+    }
+
+    /// The first line of a peer: how much of the input it took, 0 to wait for its end; nil when it is a client's.
+    private func peerLine(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        let word: StaticString = "peer "
+        guard configuration.allowsPeers else { return nil }
+        let seen = min(bytes.count, 5)
+        guard word.withUTF8Buffer({ bytes.prefix(seen).elementsEqual($0.prefix(seen)) }) else {
+            isFresh = false
+            return nil
+        }
+        guard let newline = bytes.prefix(RequestParser.lineBytesMax).firstIndex(of: 0x0A) else {
+            return bytes.count < RequestParser.lineBytesMax ? 0 : nil
+        }
+        var line = Array(bytes[..<newline])
+        if line.last == 0x0D { line.removeLast() }
+        verdict = .upgradeToPeer(line: line)
+        return newline + 1
+    }
+
+    @inline(__always)
+    private func perform(_ request: Request, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
+        switch request {
+        case .retrieval(let verb, let exptime, let keys):
+            let expiry = verb.touches ? expiryInstant(exptime, now: now) : 0
+            return retrieve(verb, expiry, bytes, keys, lineBytes)
+        case .storage(let storage):
+            return store(storage, bytes, lineBytes)
+        case .quit:
+            verdict = .closing
+        case .shutdown:
+            if configuration.allowsShutdown {
+                verdict = .shutdown
+            } else {
+                out.writeLine("ERROR: shutdown not enabled\r\n")
+            }
+        default:
+            performOther(request, bytes)
+        }
+        return lineBytes
+    }
+
+    // MARK: Retrieval
+
+    /// Answers the keys of a line, each a piece of its own; stops between two of them when the session stalls.
+    @inline(__always)
+    private func retrieve(
+        _ verb: RetrievalVerb, _ expiry: UInt32, _ bytes: UnsafeRawBufferPointer, _ keys: Range<Int>, _ lineBytes: Int
+    ) -> Int {
+        var at = keys.lowerBound
+        let end = keys.upperBound
+        while at < end, bytes[at] == 0x20 { at += 1 }
+        let start = at
+        while at < end, bytes[at] != 0x20 { at += 1 }
+        var next = at
+        while next < end, bytes[next] == 0x20 { next += 1 }
+        if next == end {
+            let key = UnsafeRawBufferPointer(rebasing: bytes[start..<at])
+            let bringsEnd = !key.isEmpty && retrieveKey(key, verb, expiry, isAlone: true)
+            if !bringsEnd { out.writeLine("END\r\n") }
+            return lineBytes
+        }
+        retrieval = (verb, expiry, keyBytesLeft: end - start, lineBytesLeft: lineBytes - start)
+        return start + continueRetrieval(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+    }
+
+    /// Goes on with the keys of a line, of which `bytes` holds the rest.
+    private func continueRetrieval(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let (verb, expiry, keyBytes, lineBytes) = retrieval else { return 0 }
+        var at = 0
+        while at < keyBytes {
+            while at < keyBytes, bytes[at] == 0x20 { at += 1 }
+            let start = at
+            while at < keyBytes, bytes[at] != 0x20 { at += 1 }
+            if at > start {
+                let key = UnsafeRawBufferPointer(rebasing: bytes[start..<at])
+                _ = retrieveKey(key, verb, expiry, isAlone: false)
+            }
+            if at < keyBytes, !mayConsume {
+                retrieval = (verb, expiry, keyBytesLeft: keyBytes - at, lineBytesLeft: lineBytes - at)
+                return at
+            }
+        }
+        retrieval = nil
+        out.writeLine("END\r\n")
+        return lineBytes
+    }
+
+    // MARK: Storage
+
+    @inline(__always)
+    private func store(_ request: StorageRequest, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
+        guard request.valueBytes <= configuration.itemBytesMax else {
+            swallowBytes = request.valueBytes + 2
+            refuseTooLarge(request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]))
+            return lineBytes
+        }
+        let blockEnd = lineBytes + request.valueBytes
+        guard bytes.count >= blockEnd + 2 else {
+            neededBytes = blockEnd + 2
+            return 0
+        }
+        if bytes[blockEnd] != 0x0D || bytes[blockEnd + 1] != 0x0A {
+            if !request.isSilent { out.writeLine("CLIENT_ERROR bad data chunk\r\n") }
+        } else {
+            storeKey(
+                request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]),
+                value: UnsafeRawBufferPointer(rebasing: bytes[lineBytes..<blockEnd]))
+        }
+        return blockEnd + 2
+    }
+}

@@ -1,0 +1,110 @@
+// Counters of the memcached port, one set per event loop, summed when somebody asks.
+//
+// Unsafe: owns the counters' memory. Each set is written by its event loop alone and read by any thread.
+
+import Engine
+import Synchronization
+
+package enum SessionCounter: Int, CaseIterable, Sendable {
+    case cmdGet, cmdSet, cmdFlush, cmdTouch, getHits, getMisses, deleteHits, deleteMisses, incrHits, incrMisses
+    case decrHits, decrMisses, casHits, casMisses, casBadval, touchHits, touchMisses, storeTooLarge, storeNoMemory
+    case bytesRead, bytesWritten, virtualCalls, virtualErrors, forwards, forwardErrors
+}
+
+/// One event loop's counters.
+package final class SessionCounters: @unchecked Sendable {
+    private let values: UnsafeMutablePointer<Atomic<UInt64>>
+
+    package init() {
+        values = .allocate(capacity: SessionCounter.allCases.count)
+        for at in 0..<SessionCounter.allCases.count { (values + at).initialize(to: Atomic(0)) }
+    }
+
+    deinit {
+        values.deinitialize(count: SessionCounter.allCases.count)
+        values.deallocate()
+    }
+
+    /// By the owning event loop only: a load and a store, no locked instruction.
+    @inline(__always)
+    package func add(_ counter: SessionCounter, _ amount: UInt64 = 1) {
+        let value = values + counter.rawValue
+        value.pointee.store(value.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+    }
+
+    package subscript(counter: SessionCounter) -> UInt64 { values[counter.rawValue].load(ordering: .relaxed) }
+}
+
+/// What all sessions of a server share: counters, connections, the time it started.
+package final class MemcachedStatistics: Sendable {
+    struct Connection: Sendable {
+        var address: String
+        var listener: String
+        var since: UInt32
+    }
+
+    private struct State {
+        var counters: [SessionCounters] = []
+        /// What `stats reset` takes off.
+        var base = [UInt64](repeating: 0, count: SessionCounter.allCases.count)
+        var connections: [Int: Connection] = [:]
+        var nextConnection = 1
+        var totalConnections = 0
+        var rejectedConnections = 0
+    }
+
+    private let state = Mutex(State())
+    let startedNanoseconds = monotonicNanoseconds()
+
+    package init() {}
+
+    /// A set of counters for one event loop.
+    package func makeCounters() -> SessionCounters {
+        let counters = SessionCounters()
+        state.withLock { $0.counters.append(counters) }
+        return counters
+    }
+
+    /// The sum over all event loops since the last reset.
+    package subscript(counter: SessionCounter) -> UInt64 {
+        state.withLock { state in
+            state.counters.reduce(0) { $0 &+ $1[counter] } &- state.base[counter.rawValue]
+        }
+    }
+
+    package func reset() {
+        state.withLock { state in
+            for counter in SessionCounter.allCases {
+                state.base[counter.rawValue] = state.counters.reduce(0) { $0 &+ $1[counter] }
+            }
+            state.totalConnections = state.connections.count
+            state.rejectedConnections = 0
+        }
+    }
+
+    // MARK: Connections
+
+    /// A number for the new connection, or nil when there are `max` already.
+    func admit(max: Int, address: String, listener: String, now: UInt32) -> Int? {
+        state.withLock { state in
+            guard state.connections.count < max else {
+                state.rejectedConnections += 1
+                return nil
+            }
+            defer { state.nextConnection += 1 }
+            state.totalConnections += 1
+            state.connections[state.nextConnection] = Connection(address: address, listener: listener, since: now)
+            return state.nextConnection
+        }
+    }
+
+    func remove(connection: Int) { _ = state.withLock { $0.connections.removeValue(forKey: connection) } }
+
+    var connections: [(number: Int, connection: Connection)] {
+        state.withLock { state in state.connections.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 } }
+    }
+
+    package var currentConnections: Int { state.withLock { $0.connections.count } }
+    package var totalConnections: Int { state.withLock { $0.totalConnections } }
+    package var rejectedConnections: Int { state.withLock { $0.rejectedConnections } }
+}

@@ -1,0 +1,71 @@
+// Answers that wait for another node or a method, in the order of their requests, and the inbox they arrive in.
+
+import Engine
+import NIOCore
+import Synchronization
+
+/// What came back.
+enum PendingAnswer: Sendable {
+    case item(ItemOutcome)
+    case call(Result<Value, Failure>)
+}
+
+/// How to put an answer on the wire.
+enum PendingReply {
+    /// A key of a retrieval. A lonely one brings the `END`, or says why it failed; one of many is left out.
+    case retrieval(key: [UInt8], answersUnique: Bool, isAlone: Bool)
+    /// A line that tells the outcome.
+    case line(SessionCommand)
+    /// noreply: nothing, but it counts towards what may be under way.
+    case silent(SessionCommand)
+}
+
+/// Which counters a command's outcome raises.
+enum SessionCommand: Equatable {
+    case store(StoreVerb)
+    case delete
+    case arithmetic(ArithmeticVerb)
+    case touch, virtualSet
+}
+
+struct PendingSlot {
+    let reply: PendingReply
+    var answer: PendingAnswer?
+    /// Bytes to send once this slot has been answered, and before the next one.
+    var following = ByteBuffer()
+}
+
+/// Where completions leave their answers, from any thread, until the session's event loop collects them.
+final class CompletionInbox: Sendable {
+    private struct State {
+        var answers: [(slot: UInt64, answer: PendingAnswer)] = []
+        /// The session will look in by itself: it is at work, or was woken already.
+        var isExpected = false
+    }
+
+    private let state = Mutex(State())
+    private let wake: @Sendable () -> Void
+
+    /// `wake` makes the session collect, on its own event loop; it may be called from any thread.
+    init(wake: @escaping @Sendable () -> Void) { self.wake = wake }
+
+    /// From now to the next `collect` nobody needs to be woken: completions that come at once are collected anyway.
+    func expectVisit() { state.withLock { $0.isExpected = true } }
+
+    func post(_ answer: PendingAnswer, slot: UInt64) {
+        let mustWake = state.withLock { state in
+            state.answers.append((slot, answer))
+            defer { state.isExpected = true }
+            return !state.isExpected
+        }
+        if mustWake { wake() }
+    }
+
+    func collect() -> [(slot: UInt64, answer: PendingAnswer)] {
+        state.withLock { state in
+            state.isExpected = false
+            defer { state.answers.removeAll() }
+            return state.answers
+        }
+    }
+}

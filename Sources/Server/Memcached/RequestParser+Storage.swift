@@ -1,0 +1,40 @@
+// The lines of set, add, replace, append, prepend and cas.
+
+import Engine
+
+extension RequestParser {
+    /// Nil when the verb is none of these.
+    func parseStorage(
+        _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
+    ) -> LineOutcome? {
+        guard let verb = Self.storageVerb(verb) else { return nil }
+        // verb key flags exptime bytes [unique] [noreply]
+        let needed = verb == .cas ? 6 : 5
+        guard words.count == needed || words.count == needed + 1 else { return .refused(.error) }
+        guard words[1].count <= Self.keyBytesMax,
+            let flags = unsignedNumber(line, words[2]), flags <= UInt64(UInt32.max),
+            let exptime = signedNumber(line, words[3]),
+            let valueBytes = unsignedNumber(line, words[4]), valueBytes <= Self.valueBytesMax
+        else { return .refused(.badFormat) }
+        var cas: UInt64 = 0
+        if verb == .cas {
+            guard let unique = unsignedNumber(line, words[5]) else { return .refused(.badFormat) }
+            cas = unique
+        }
+        return .request(
+            .storage(
+                StorageRequest(
+                    verb: verb, key: words[1], flags: UInt32(flags), exptime: exptime, valueBytes: Int(valueBytes),
+                    cas: cas, isSilent: words.isSilent(line))))
+    }
+
+    private static func storageVerb(_ verb: UnsafeRawBufferPointer) -> StoreVerb? {
+        if is_(verb, "set") { return .set }
+        if is_(verb, "add") { return .add }
+        if is_(verb, "cas") { return .cas }
+        if is_(verb, "replace") { return .replace }
+        if is_(verb, "append") { return .append }
+        if is_(verb, "prepend") { return .prepend }
+        return nil
+    }
+}

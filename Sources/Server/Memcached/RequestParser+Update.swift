@@ -1,0 +1,46 @@
+// The lines of delete, incr, decr and touch.
+
+import Engine
+
+extension RequestParser {
+    /// Nil when the verb is none of these.
+    func parseUpdate(
+        _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
+    ) -> LineOutcome? {
+        if is_(verb, "delete") { return parseDelete(words, line) }
+        if is_(verb, "incr") { return parseArithmetic(.increment, words, line) }
+        if is_(verb, "decr") { return parseArithmetic(.decrement, words, line) }
+        if is_(verb, "touch") { return parseTouch(words, line) }
+        return nil
+    }
+
+    /// A time of 0 is allowed after the key, as clients of old send it; any other is refused.
+    private func parseDelete(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        guard (2...4).contains(words.count) else { return .refused(.error) }
+        let isSilent = words.isSilent(line)
+        if words.count > 2 {
+            let hasZero = is_(UnsafeRawBufferPointer(rebasing: line[words[2]]), "0")
+            guard words.count == 3 ? hasZero || isSilent : hasZero && isSilent else {
+                return .refused(.badDeleteFormat)
+            }
+        }
+        guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
+        return .request(.delete(key: words[1], isSilent: isSilent))
+    }
+
+    private func parseArithmetic(
+        _ verb: ArithmeticVerb, _ words: Words, _ line: UnsafeRawBufferPointer
+    ) -> LineOutcome {
+        guard words.count == 3 || words.count == 4 else { return .refused(.error) }
+        guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
+        guard let delta = unsignedNumber(line, words[2]) else { return .refused(.badDelta) }
+        return .request(.arithmetic(verb, key: words[1], delta: delta, isSilent: words.isSilent(line)))
+    }
+
+    private func parseTouch(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        guard words.count == 3 || words.count == 4 else { return .refused(.error) }
+        guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
+        guard let exptime = signedNumber(line, words[2]) else { return .refused(.badExptime) }
+        return .request(.touch(key: words[1], exptime: exptime, isSilent: words.isSilent(line)))
+    }
+}

@@ -1,0 +1,35 @@
+// The limits and switches of a memcached session.
+
+package struct SessionConfiguration: Sendable {
+    /// A larger data block is refused and swallowed; the store refuses a little earlier, as it counts key and header.
+    package var itemBytesMax = 1 << 20
+    /// `type:method:object` names a method.
+    package var allowsVirtualKeys = true
+    /// memcached's -F switches it off.
+    package var allowsFlush = true
+    /// memcached's -A switches it on.
+    package var allowsShutdown = false
+    /// A connection whose first line is `peer …` becomes a peer's.
+    package var allowsPeers = true
+    /// Connections silent for longer are closed; 0 never.
+    package var idleTimeoutSeconds = 0
+    package var verbosity = 0
+    /// Answers that wait for another node or a method, at most, before the session stops consuming.
+    package var pendingMax = 1024
+    /// Bytes that wait behind such an answer, at most.
+    package var queuedBytesMax = 8 << 20
+    /// Output is handed over, and the peer's appetite looked at, whenever this much has gathered.
+    package var outputBytesHigh = 256 << 10
+    /// A line of a retrieval may hold any number of keys up to here; all other lines have 2,048 bytes.
+    package var retrievalLineBytesMax = 1 << 20
+
+    // What `stats settings` tells and nothing here depends on.
+    package var memoryBytes = 64 << 20
+    package var connectionsMax = 1024
+    package var port = 11211
+    package var threads = 1
+    package var evicts = true
+    package var address = "127.0.0.1"
+
+    package init() {}
+}
