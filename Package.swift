@@ -27,6 +27,8 @@ let package = Package(
                 "CLua", "CZstd",
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
+            // The built-in object types are part of the binary: nothing to find at run time.
+            resources: [.embedInCode("Objects/Types"), .embedInCode("Objects/prelude.lua")],
             swiftSettings: strict),
         .target(
             name: "Gather",

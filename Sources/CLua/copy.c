@@ -8,6 +8,7 @@ enum { DEPTH_MAX = 60 };
 static void copy_table(lua_State *L, int depth) {
     if (depth > DEPTH_MAX) luaL_error(L, "data nested deeper than %d (or in a cycle)", DEPTH_MAX);
     luaL_checkstack(L, 6, "data nested too deep");
+    if (clua_push_original(L, -1)) lua_remove(L, -2);
     int source = lua_gettop(L);
     lua_Unsigned length = lua_rawlen(L, source);
     lua_createtable(L, length > 1 << 20 ? 1 << 20 : (int)length, 0);

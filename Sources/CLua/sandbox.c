@@ -1,7 +1,7 @@
 // The functions scripts may use, by allow-list: the standard ones that are harmless, and guarded forms of the rest.
 #include "CLua.h"
 
-static const char globalsKey = 0;
+static char globalsKey;
 
 /// Keeps an abort or a lack of memory from being caught: called with the error on top after a protected call.
 static void pass_abort_on(lua_State *L, int status) {
@@ -304,13 +304,16 @@ static void open_library(lua_State *L, const char *name, lua_CFunction open, con
 }
 
 static void open_base(lua_State *L) {
-    static const char *const names[] = {"assert", "error", "getmetatable", "ipairs", "next", "pairs", "rawequal",
-        "rawget", "rawlen", "select", "tonumber", "tostring", "type", "_VERSION", NULL};
+    static const char *const names[] = {"assert", "error", "getmetatable", "ipairs", "pairs", "rawequal", "select",
+         "tonumber", "tostring", "type", "_VERSION", NULL};
     open_library(L, "_G", luaopen_base, names);
     define(L, "pcall", guarded_pcall);
     define(L, "xpcall", guarded_xpcall);
     define(L, "setmetatable", guarded_setmetatable);
     define(L, "rawset", guarded_rawset);
+    define(L, "next", clua_next);
+    define(L, "rawget", clua_rawget);
+    define(L, "rawlen", clua_rawlen);
 }
 
 static void open_string(lua_State *L) {
@@ -372,6 +375,7 @@ static void open_rest(lua_State *L) {
 
 /// Builds the shared globals and, around them, the metatable of every environment.
 int clua_open_sandbox(lua_State *L) {
+    clua_open_views(L);
     open_base(L);
     open_string(L);
     lua_setfield(L, -2, "string");

@@ -7,16 +7,26 @@ package struct EngineConfiguration: Sendable {
     package var memoryBytes: Int
     package var itemBytesMax: Int
     package var evicts: Bool
+    package var objectTypes: ObjectTypes
 
     package init(
         shards: Int = 2, computeThreads: Int = 2, memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20,
-        evicts: Bool = true
+        evicts: Bool = true, objectTypes: ObjectTypes = .builtIn
     ) {
         self.shards = shards
         self.computeThreads = computeThreads
         self.memoryBytes = memoryBytes
         self.itemBytesMax = itemBytesMax
         self.evicts = evicts
+        self.objectTypes = objectTypes
+    }
+
+    /// Live objects may take an eighth of a shard's memory; beyond that they are items, encoded in the store.
+    var objects: ObjectHostConfiguration {
+        var objects = ObjectHostConfiguration()
+        objects.liveBytesMax = max(4 << 20, memoryBytes / shards / 8)
+        objects.memoryBytesMax = max(objects.memoryBytesMax, objects.liveBytesMax * 2)
+        return objects
     }
 }
 
@@ -30,8 +40,13 @@ package final class Engine: Sendable {
         let items = ItemStoreConfiguration(
             memoryBytes: configuration.memoryBytes / configuration.shards,
             itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts)
-        shards = (0..<configuration.shards).map { Shard(index: $0, items: items) }
-        compute = ComputePool(width: configuration.computeThreads)
+        let compute = ComputePool(width: configuration.computeThreads)
+        shards = (0..<configuration.shards).map {
+            Shard(
+                index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,
+                compute: compute)
+        }
+        self.compute = compute
     }
 
     /// The shard that owns keys of this hash. The upper half of the hash decides, so that the lower half stays free for

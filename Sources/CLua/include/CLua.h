@@ -83,7 +83,11 @@ void *clua_to_object(lua_State *L, int index);
 /// Pushes a deep copy of the plain data at `index`, with the same metatable at the top. Protected: returns a status,
 /// and on failure pushes the message. Costs about 50 ns an entry.
 int clua_copy(lua_State *L, int index);
-/// Protected full collection.
+/// Pushes a read-only view of the table at `index`.
+void clua_push_view(lua_State *L, int index);
+/// When the value at `index` is a view, pushes the table behind it and returns true.
+bool clua_push_original(lua_State *L, int index);
+/// A full collection.
 void clua_collect(lua_State *L);
 
 // For the shim's own files.
@@ -91,4 +95,8 @@ void clua_abort(lua_State *L, int reason);
 void clua_charge(lua_State *L, int64_t instructions);
 uint64_t clua_now(void);
 int clua_open_sandbox(lua_State *L);
+void clua_open_views(lua_State *L);
+int clua_next(lua_State *L);
+int clua_rawget(lua_State *L);
+int clua_rawlen(lua_State *L);
 #endif

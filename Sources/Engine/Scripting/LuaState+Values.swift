@@ -146,8 +146,10 @@ struct LuaReader {
         guard depth < LuaState.depthMax, lua_checkstack(thread, 8) != 0 else {
             throw Failure(.scriptError, "data nested deeper than \(LuaState.depthMax) (or in a cycle)")
         }
+        let top = lua_gettop(thread)
+        defer { lua_settop(thread, top) }
+        let index = clua_push_original(thread, index) ? top + 1 : index
         let base = lua_gettop(thread)
-        defer { lua_settop(thread, base) }
         var entries: [(key: Value, value: LuaValue)] = []
         var isPlain = true
         lua_pushnil(thread)
@@ -170,7 +172,9 @@ struct LuaReader {
     private static func sequence(_ entries: [(key: Value, value: LuaValue)]) -> [Value]? {
         var elements = [Value](repeating: .null, count: entries.count)
         for entry in entries {
-            guard case .int(let position) = entry.key, position >= 1, position <= Int64(entries.count) else { return nil }
+            guard case .int(let position) = entry.key, position >= 1, position <= Int64(entries.count) else {
+                return nil
+            }
             elements[Int(position - 1)] = entry.value.plain ?? .null
         }
         return elements

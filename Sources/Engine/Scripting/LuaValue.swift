@@ -1,21 +1,21 @@
 // What crosses between Lua and Swift: plain data, host objects, functions, and tables that hold some of these.
 
 /// A Swift object that scripts hold and call methods on (`object:method(…)`). It lives as long as Lua can reach it.
-package protocol LuaHostObject: AnyObject {
+package protocol LuaHostObject: AnyObject, SendableMetatype {
     /// What error messages call it. Unique: method tables are kept by this name.
     static var luaTypeName: String { get }
     static var luaMethods: [String: LuaMethod] { get }
 }
 
 /// A method of a host object; see `LuaHostObject.luaMethods`.
-package struct LuaMethod {
-    let call: (any LuaHostObject, [LuaValue]) throws(Failure) -> LuaResult
+package struct LuaMethod: Sendable {
+    let call: @Sendable (any LuaHostObject, [LuaValue]) throws(Failure) -> LuaResult
 
     /// `body` gets the object before the colon and the arguments in the parentheses.
     package init<Object: LuaHostObject>(
-        _: Object.Type, _ body: @escaping (Object, [LuaValue]) throws(Failure) -> LuaResult
+        _: Object.Type, _ body: @escaping @Sendable (Object, [LuaValue]) throws(Failure) -> LuaResult
     ) {
-        call = { (object, arguments) throws(Failure) in
+        call = { @Sendable (object, arguments) throws(Failure) in
             guard let object = object as? Object else {
                 throw Failure(.scriptError, "called on a \(type(of: object).luaTypeName), write object:method(…)")
             }

@@ -14,17 +14,26 @@ import Testing
         ("while true do xpcall(error, function() while true do end end) end", .budgetExceeded),
         ("coroutine.wrap(function() while true do end end)()", .budgetExceeded),
         ("while true do coroutine.resume(coroutine.create(function() while true do end end)) end", .budgetExceeded),
-        ("local c = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) coroutine.yield() end) coroutine.resume(c) coroutine.close(c) return 1", .budgetExceeded),
-        ("local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end", .budgetExceeded),
+        (
+            "local c = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) coroutine.yield() end) coroutine.resume(c) coroutine.close(c) return 1",
+            .budgetExceeded
+        ),
+        (
+            "local x <close> = setmetatable({}, {__close = function() while true do end end}) while true do end",
+            .budgetExceeded
+        ),
         ("return setmetatable({}, {__index = function(t, k) while true do end end}).x", .budgetExceeded),
         ("return #setmetatable({}, {__len = function() while true do end end})", .budgetExceeded),
         ("for _ in pairs(setmetatable({}, {__pairs = function() while true do end end})) do end", .budgetExceeded),
         ("table.sort({3, 2, 1, 5}, function() while true do end end)", .budgetExceeded),
         ("return ('x'):gsub('x', function() while true do end end)", .budgetExceeded),
         ("local function f() return f() end return f()", .budgetExceeded),
-        ("local function f() return 1 + f() end return f()", .scriptError),
-        ("local function f() return pcall(f) end return f()", .budgetExceeded),
-        ("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x", .scriptError),
+        ("local function f() return 1 + f() end return f()", .budgetExceeded),
+        ("local function f() return pcall(f) end f() while true do f() end", .budgetExceeded),
+        (
+            "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
+            .scriptError
+        ),
         ("local s = 'x' while true do s = s .. s end", .budgetExceeded),
         ("while true do pcall(string.rep, 'x', 1 << 30) end", .budgetExceeded),
         ("return ('x'):rep(1 << 40)", .budgetExceeded),
@@ -36,7 +45,10 @@ import Testing
         ("table.remove(setmetatable({}, {__len = function() return 1 << 60 end}), 1)", .budgetExceeded),
         ("table.sort(setmetatable({}, {__len = function() return 1 << 30 end}))", .budgetExceeded),
         ("return table.unpack({}, 1, 1 << 50)", .budgetExceeded),
-        ("return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 60)", .budgetExceeded),
+        (
+            "return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 60)",
+            .budgetExceeded
+        ),
         ("local s = ('x'):rep(1 << 23) while true do s:upper() end", .budgetExceeded),
         ("local s = ('x'):rep(1 << 23) while true do local t = s .. 'y' end", .budgetExceeded),
         ("return string.format('%1000d', 1)", .scriptError),
@@ -97,7 +109,8 @@ import Testing
             return .nothing
         }
         let environment = state.makeEnvironment()
-        let source = "function main() cancel() while true do pcall(function() while true do end end) end end function ok() return 1 end"
+        let source =
+            "function main() cancel() while true do pcall(function() while true do end end) end end function ok() return 1 end"
         try state.load(source: Array(source.utf8), name: "t", environment: environment)
         let main = try #require(state.function("main", in: environment))
         var failed: Failure?

@@ -16,7 +16,8 @@ import Testing
 
     @Test("a function asks the host twice and returns what it was answered")
     func asks() throws {
-        let coroutine = try start("function main(x) local a, b = ask('first', x) local ok, c = pcall(ask, b) return a .. c end")
+        let coroutine = try start(
+            "function main(x) local a, b = ask('first', x) local ok, c = pcall(ask, b) return a .. c end")
         guard case .yielded("ask", let first) = coroutine.resume([.plain(.int(7))]) else { throw Unexpected() }
         #expect(first == [.string("first"), .int(7)])
         guard case .yielded("ask", let second) = coroutine.resume([.plain(.string("A")), .plain(.string("B"))]) else {
@@ -31,10 +32,14 @@ import Testing
     @Test("asking where nobody can wait is a script error")
     func cannotWait() throws {
         for body in ["coroutine.wrap(function() ask(1) end)()", "table.sort({2, 1}, function() return ask(1) end)"] {
-            guard case .failed(let failed) = try start("function main() \(body) end").resume() else { throw Unexpected() }
+            guard case .failed(let failed) = try start("function main() \(body) end").resume() else {
+                throw Unexpected()
+            }
             #expect(failed.reason == .scriptError && failed.message.contains("cannot wait"), "\(body): \(failed)")
         }
-        #expect(failure(of: "function main() ask() end") { $0.register("ask") { (_) throws(Failure) in .yield("x", []) } }?.reason == .scriptError)
+        #expect(
+            failure(of: "function main() ask() end") { $0.register("ask") { (_) throws(Failure) in .yield("x", []) } }?
+                .reason == .scriptError)
     }
 
     @Test("a run cut into slices computes the same as one that is not")
@@ -90,7 +95,9 @@ import Testing
         var results: [Value?] = []
         for round in 0..<3 {
             for coroutine in pair {
-                if case .returned(let values) = coroutine.resume([.plain(.int(1))]) { results.append(values.first?.plain) }
+                if case .returned(let values) = coroutine.resume([.plain(.int(1))]) {
+                    results.append(values.first?.plain)
+                }
             }
             if round < 2 { #expect(results.isEmpty) }
         }

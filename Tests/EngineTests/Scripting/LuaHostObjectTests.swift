@@ -89,10 +89,13 @@ private final class Tally { var alive = 0 }
             ("frame().where('x')", "plan.where needs its object: write object:where(…)"),
             ("frame().where(count())", "called on a aggregate, write object:method(…)"),
             ("frame():agg(1)", "agg needs a table of aggregates"), ("frame():nothing()", "nothing"),
-            ("frame().x = 1", "plan"), ("return count() .. ''", "aggregate"), ("frame():where({}, count())", "argument 2"),
+            ("frame().x = 1", "plan"), ("return count() .. ''", "aggregate"),
+            ("frame():where({}, count())", "argument 2"),
         ] {
             let failed = failure(of: "function main() \(source) end", prepare: prepare)
-            #expect(failed?.reason == .scriptError && failed?.message.contains(message) == true, "\(source): \(String(describing: failed))")
+            #expect(
+                failed?.reason == .scriptError && failed?.message.contains(message) == true,
+                "\(source): \(String(describing: failed))")
         }
     }
 

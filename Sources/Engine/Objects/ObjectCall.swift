@@ -1,0 +1,22 @@
+// One call of a method, from a virtual key to its completion.
+
+/// What a caller asked for and where the answer goes.
+struct ObjectCall: Sendable {
+    let key: VirtualKey
+    let data: [UInt8]?
+    let deadline: Deadline
+    let completion: @Sendable (Result<Value, Failure>) -> Void
+}
+
+/// What the gate admits: a method, or a change of the whole table.
+enum ObjectTurn: Sendable {
+    case call(ObjectCall)
+    case removeAll(@Sendable () -> Void)
+
+    func refuse(_ failure: Failure) {
+        switch self {
+        case .call(let call): call.completion(.failure(failure))
+        case .removeAll(let completion): completion()
+        }
+    }
+}

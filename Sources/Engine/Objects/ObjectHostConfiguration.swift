@@ -1,0 +1,52 @@
+// Limits of one shard's objects, and the figures it keeps about them.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+package struct ObjectHostConfiguration: Sendable {
+    /// What the shard's Lua state may use at all; a method that needs more fails.
+    package var memoryBytesMax = 64 << 20
+    /// Live objects above this are encoded and put on the shelf, the least recently used first.
+    package var liveBytesMax = 32 << 20
+    /// Calls that may wait for the gate; more are refused as `overloaded`.
+    package var waitingMax = 10_000
+    /// A thread that asked for one method performs at most this many for others before it hands the gate to the pool.
+    package var inlineTurnsMax = 16
+    /// A method that runs longer moves to the compute pool.
+    package var inlineNanoseconds: UInt64 = 1_000_000
+    /// Time and instructions of one method. Waiting for a thread of the pool does not count.
+    package var methodNanosecondsMax: UInt64 = 100_000_000
+    package var instructionsMax = 10_000_000
+    package var answerBytesMax = 8 << 20
+    /// Milliseconds since 1970.
+    package var clock: @Sendable () -> UInt64 = unixMilliseconds
+
+    package init() {}
+}
+
+/// A snapshot of one shard's figures. The counts are since the start.
+package struct ObjectStatistics: Sendable, Equatable {
+    /// Objects that are decoded in memory.
+    package var live = 0
+    /// The Lua state's memory, garbage included, in bytes.
+    package var memoryBytes = 0
+    package var calls = 0
+    package var failures = 0
+    /// Calls refused because too many waited.
+    package var refused = 0
+    /// Methods that outlived their inline slice.
+    package var moved = 0
+    package var shelved = 0
+    package var unshelved = 0
+}
+
+@Sendable private func unixMilliseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(time.tv_sec) &* 1000 &+ UInt64(time.tv_nsec) / 1_000_000
+}

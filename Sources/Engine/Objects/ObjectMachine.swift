@@ -1,0 +1,255 @@
+// One shard's objects in their Lua state: starts methods, goes on with paused ones, commits what succeeded. One thread at a
+// time; unsafe pointers inside.
+
+import CLua
+
+/// Knows nothing of threads or gates: `start` and `resume` either finish a call or leave it paused.
+final class ObjectMachine {
+    enum Progress {
+        case finished(Result<Value, Failure>)
+        /// The slice is over; `resume` goes on.
+        case paused
+    }
+
+    /// A method under way.
+    struct Running {
+        let call: ObjectCall
+        let key: ObjectKey
+        let kind: Kind
+        let startedNanoseconds: UInt64
+        var deadlineNanoseconds: UInt64
+        var instructionsLeft: Int
+        var pausedNanoseconds: UInt64 = 0
+    }
+
+    enum Kind {
+        case new(LoadedType)
+        case read
+        /// Runs on a copy of the object, which takes its place on success.
+        case change(copy: Int32)
+    }
+
+    let configuration: ObjectHostConfiguration
+    let shelf: any ObjectShelf
+    let state: LuaState
+    private(set) var types: [String: LoadedType] = [:]
+    var live: [ObjectKey: LiveObject] = [:]
+    var useCount: UInt64 = 0
+    var statistics = ObjectStatistics()
+    private var running: Running?
+    /// The coroutine that methods run in, used again for as long as none fails.
+    private var thread: LuaReference?
+    /// The method under way looked at another object, so that its own may now hold views of that one.
+    var hasPeeked = false
+    /// What `now()` answers during a call, in milliseconds since 1970.
+    var nowMilliseconds: UInt64 = 0
+
+    init(types: ObjectTypes, configuration: ObjectHostConfiguration, shelf: any ObjectShelf) {
+        self.configuration = configuration
+        self.shelf = shelf
+        state = LuaState(memoryBytesMax: configuration.memoryBytesMax)
+        registerFunctions()
+        for type in types.types.values.sorted(by: { $0.name < $1.name }) {
+            do throws(Failure) {
+                self.types[type.name] = try LoadedType(ObjectScript(file: type.file, source: type.source), in: state)
+            } catch {
+                preconditionFailure("a type that was described does not load: \(error)")
+            }
+        }
+    }
+
+    /// The key of the object whose method runs; nil between calls.
+    var runningKey: VirtualKey? { running?.call.key }
+
+    // MARK: A call
+
+    /// - Parameter sliceNanoseconds: pauses after that long; 0 runs to the end.
+    func start(_ call: ObjectCall, sliceNanoseconds: UInt64) -> Progress {
+        statistics.calls += 1
+        hasPeeked = false
+        do throws(Failure) {
+            let start = monotonicNanoseconds()
+            guard start < call.deadline.uptimeNanoseconds else {
+                throw Failure(
+                    .timeout, "the deadline had passed before \(call.key.type):\(call.key.method) could start")
+            }
+            nowMilliseconds = configuration.clock()
+            let (type, method) = try target(of: call.key)
+            setLimits(
+                deadline: start &+ configuration.methodNanosecondsMax, call.deadline,
+                instructions: configuration.instructionsMax)
+            let key = ObjectKey(type: type.name, name: call.key.object)
+            let kind = try kind(of: call, type, key)
+            running = Running(
+                call: call, key: key, kind: kind, startedNanoseconds: start,
+                deadlineNanoseconds: start &+ configuration.methodNanosecondsMax,
+                instructionsLeft: configuration.instructionsMax)
+            let count = try pushCall(method, call, kind, key)
+            return advance(arguments: count, sliceNanoseconds: sliceNanoseconds)
+        } catch {
+            return finish(.failure(error))
+        }
+    }
+
+    /// Goes on with the paused method, to its end.
+    func resume() -> Progress {
+        guard var call = running else { preconditionFailure("no method is paused") }
+        let now = monotonicNanoseconds()
+        call.deadlineNanoseconds &+= now &- call.pausedNanoseconds
+        running = call
+        setLimits(deadline: call.deadlineNanoseconds, call.call.deadline, instructions: call.instructionsLeft)
+        return advance(arguments: 0, sliceNanoseconds: 0)
+    }
+
+    private func target(of key: VirtualKey) throws(Failure) -> (LoadedType, LuaReference) {
+        guard let type = types[key.type] else { throw Failure(.scriptError, "there is no object type '\(key.type)'") }
+        guard let method = type.methods[key.method] else {
+            throw Failure(.scriptError, "the type \(key.type) has no method '\(key.method)'")
+        }
+        guard !key.object.isEmpty else {
+            throw Failure(.scriptError, "\(key.type):\(key.method) needs the name of an object")
+        }
+        return (type, method)
+    }
+
+    private func kind(of call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Kind {
+        if call.key.method == "new" { return .new(type) }
+        guard let object = liveObject(key, type) else {
+            throw Failure(
+                .miss, "there is no \(key.type) '\(key.displayName)'; make it with \(key.type):new:\(key.displayName)")
+        }
+        if type.readonly.contains(call.key.method) { return .read }
+        lua_rawgeti(state.main, LuaState.registry, lua_Integer(object))
+        defer { clua_pop(state.main, 1) }
+        guard clua_copy(state.main, -1) == LUA_OK else { throw state.popFailure(state.main) }
+        return .change(copy: luaL_ref(state.main, LuaState.registry))
+    }
+
+    private func setLimits(deadline: UInt64, _ callDeadline: Deadline, instructions: Int) {
+        state.begin(
+            LuaBudget(
+                instructionsMax: instructions,
+                deadline: Deadline(uptimeNanoseconds: min(deadline, callDeadline.uptimeNanoseconds))))
+    }
+
+    /// Pushes the method and its arguments; returns how many of them.
+    private func pushCall(
+        _ method: LuaReference, _ call: ObjectCall, _ kind: Kind, _ key: ObjectKey
+    ) throws(Failure) -> Int32 {
+        let thread = methodThread()
+        let arguments = call.key.arguments
+        guard lua_checkstack(thread, Int32(arguments.count) + 8) != 0 else {
+            throw Failure(.budgetExceeded, "\(arguments.count) arguments are too many")
+        }
+        method.push(on: thread)
+        var count = Int32(arguments.count)
+        switch kind {
+        case .new: break
+        case .change(let copy):
+            lua_rawgeti(thread, LuaState.registry, lua_Integer(copy))
+            count += 1
+        case .read:
+            lua_rawgeti(thread, LuaState.registry, lua_Integer(live[key]?.reference ?? 0))
+            clua_push_view(thread, -1)
+            lua_rotate(thread, -2, -1)
+            clua_pop(thread, 1)
+            count += 1
+        }
+        for argument in arguments { argument.withUnsafeBytes { state.push(bytes: $0, on: thread) } }
+        if let data = call.data {
+            data.withUnsafeBytes { state.push(bytes: $0, on: thread) }
+            count += 1
+        }
+        return count
+    }
+
+    private func methodThread() -> OpaquePointer {
+        if let thread {
+            thread.push(on: state.main)
+        } else {
+            lua_newthread(state.main)
+            lua_pushvalue(state.main, -1)
+            thread = LuaReference(state, popping: state.main)
+        }
+        defer { clua_pop(state.main, 1) }
+        return lua_tothread(state.main, -1)
+    }
+
+    private func advance(arguments: Int32, sliceNanoseconds: UInt64) -> Progress {
+        let thread = methodThread()
+        let control = state.control
+        control.pointee.sliceEndNanoseconds = sliceNanoseconds == 0 ? 0 : monotonicNanoseconds() &+ sliceNanoseconds
+        var results: Int32 = 0
+        let status = clua_resume(thread, nil, arguments, &results)
+        if status == LUA_YIELD {
+            running?.instructionsLeft = Int(control.pointee.instructionsLeft)
+            running?.pausedNanoseconds = monotonicNanoseconds()
+            statistics.moved += 1
+            return .paused
+        }
+        do throws(Failure) {
+            guard status == LUA_OK else { throw explained(state.popFailure(thread)) }
+            let value = try commit(thread, results)
+            lua_settop(thread, 0)
+            return finish(.success(value))
+        } catch {
+            self.thread = nil  // what is left on it may be anything
+            return finish(.failure(error))
+        }
+    }
+
+    /// A budget that ended because the caller's own time was over is a timeout.
+    private func explained(_ failure: Failure) -> Failure {
+        guard Int(state.control.pointee.aborted) == CLUA_ABORTED_DEADLINE, let deadline = running?.call.deadline,
+            deadline.hasPassed
+        else { return failure }
+        return Failure(.timeout, failure.message)
+    }
+
+    // MARK: Its end
+
+    /// Reads the answer, then puts the new or changed object in its place.
+    private func commit(_ thread: OpaquePointer, _ results: Int32) throws(Failure) -> Value {
+        guard let running else { preconditionFailure("no method is under way") }
+        lua_settop(thread, min(results, 1))
+        if results == 0 { lua_pushnil(thread) }
+        guard case .new(let type) = running.kind else {
+            let value = try state.readValue(thread, 1, bytesMax: configuration.answerBytesMax)
+            if case .change(let copy) = running.kind {
+                if hasPeeked { try separate(copy) }
+                replace(running.key, with: copy)
+            }
+            self.running = nil
+            return value
+        }
+        guard lua_toboolean(thread, 1) != 0 else { return .string("NOT_CREATED") }
+        guard lua_type(thread, 1) == LUA_TTABLE else {
+            throw Failure(.scriptError, "\(type.name).new must return a table, or nil for bad arguments")
+        }
+        // A copy, so that the object shares nothing with the script and is known to hold plain data only.
+        guard clua_copy(thread, 1) == LUA_OK else { throw state.popFailure(thread) }
+        type.metatable.push(on: thread)
+        lua_setmetatable(thread, -2)
+        shelf.remove(running.key.shelfKey)
+        replace(running.key, with: luaL_ref(thread, LuaState.registry))
+        return .string("CREATED")
+    }
+
+    /// Puts a copy without views in the place of a changed object.
+    private func separate(_ reference: Int32) throws(Failure) {
+        let main = state.main
+        lua_rawgeti(main, LuaState.registry, lua_Integer(reference))
+        defer { clua_pop(main, 1) }
+        guard clua_copy(main, -1) == LUA_OK else { throw state.popFailure(main) }
+        lua_rawseti(main, LuaState.registry, lua_Integer(reference))
+    }
+
+    private func finish(_ result: Result<Value, Failure>) -> Progress {
+        if case .failure(let failure) = result {
+            if failure.reason != .miss { statistics.failures += 1 }
+            if case .change(let copy)? = running?.kind { luaL_unref(state.main, LuaState.registry, copy) }
+        }
+        running = nil
+        return .finished(result)
+    }
+}

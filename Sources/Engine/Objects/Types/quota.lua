@@ -1,0 +1,35 @@
+-- The type `quota`: at most `limit` units in each calendar hour, day or month (UTC).
+local Quota = object "quota"
+
+-- What tells one window from the next; the count starts again when it changes.
+local windows = {
+    hour = function() return now() // 3600 end,
+    day = function() return now() // 86400 end,
+    month = function() return os.date("!%Y-%m", now()) end,
+}
+
+-- quota:new:NAME:LIMIT:PERIOD, the period being hour, day or month.
+function Quota.new(limit, period)
+    limit = math.tointeger(tonumber(limit))
+    if not limit or limit < 0 or not windows[period] then return nil end
+    return { limit = limit, period = period, window = windows[period](), used = 0 }
+end
+
+-- Takes `count` units (1 unless given) if all of them still fit, else none.
+function Quota:addandcheck(count)
+    count = count == nil and 1 or whole(count, "count")
+    if count < 1 then error("count must be 1 or more, not " .. count) end
+    local window = windows[self.period]()
+    if window ~= self.window then
+        self.window, self.used = window, 0
+    end
+    -- Not `used + count > limit`: that sum can overflow.
+    if count > self.limit - self.used then return "QUOTA_EXCEEDED" end
+    self.used = self.used + count
+    return "QUOTA_OK"
+end
+
+function Quota:reset()
+    self.window, self.used = windows[self.period](), 0
+    return "QUOTA_OK"
+end

@@ -1,0 +1,42 @@
+-- The type `swcounter`: the last `size` numbers added, and figures over them. Only numbers really added count; with none,
+-- every figure is 0.
+local SlidingWindow = object "swcounter"
+
+local SIZE_MAX = 100000
+
+-- swcounter:new:NAME[:SIZE], 16 unless given.
+function SlidingWindow.new(size)
+    size = size == nil and 16 or math.tointeger(tonumber(size))
+    if not size or size < 1 or size > SIZE_MAX then return nil end
+    return { size = size, at = 0, values = {} }
+end
+
+function SlidingWindow:add(value)
+    self.at = self.at % self.size + 1
+    self.values[self.at] = number(value, "value")
+    return "SUCCESS"
+end
+
+function SlidingWindow:getlast()
+    return self.values[self.at] or 0
+end
+
+function SlidingWindow:getmin()
+    local least = self.values[1] or 0
+    for _, value in ipairs(self.values) do least = math.min(least, value) end
+    return least
+end
+
+function SlidingWindow:getmax()
+    local greatest = self.values[1] or 0
+    for _, value in ipairs(self.values) do greatest = math.max(greatest, value) end
+    return greatest
+end
+
+function SlidingWindow:getavg()
+    local sum, count = 0.0, 0
+    for _, value in ipairs(self.values) do sum, count = sum + value, count + 1 end
+    return count == 0 and 0 or sum / count
+end
+
+SlidingWindow.readonly { "getlast", "getmin", "getmax", "getavg" }

@@ -1,0 +1,56 @@
+-- What every type file can use beside the sandbox: the declaration, checks that name the argument, lists as text.
+
+declared = {}
+
+-- Declares the file's type. Its functions are the methods, `new` the constructor; names with a leading `_` are private.
+function object(name)
+    local methods, readonly = {}, {}
+    function methods.readonly(names)
+        for _, name in ipairs(names) do readonly[name] = true end
+    end
+    declared[#declared + 1] = { name = name, methods = methods, readonly = readonly }
+    return methods
+end
+
+-- For error messages: short, in quotes.
+local function quoted(argument)
+    if argument == nil then return "missing" end
+    local shown = tostring(argument)
+    if #shown > 40 then shown = shown:sub(1, 40) .. "…" end
+    return "'" .. shown .. "'"
+end
+
+-- The argument as a finite number; raises when it is none.
+function number(argument, name)
+    local value = tonumber(argument)
+    if not value or value ~= value or value == math.huge or value == -math.huge then
+        error(name .. " must be a number, not " .. quoted(argument), 3)
+    end
+    return value
+end
+
+-- The argument as an integer.
+function whole(argument, name)
+    local value = math.tointeger(tonumber(argument))
+    if not value then error(name .. " must be a whole number, not " .. quoted(argument), 3) end
+    return value
+end
+
+-- The argument as a string; raises when it is missing.
+function text(argument, name)
+    if argument == nil then error(name .. " is missing", 3) end
+    return tostring(argument)
+end
+
+-- Each element followed by an end of line.
+function lines(elements)
+    if #elements == 0 then return "" end
+    return table.concat(elements, "\r\n") .. "\r\n"
+end
+
+function sorted_keys(entries)
+    local keys = {}
+    for key in pairs(entries) do keys[#keys + 1] = key end
+    table.sort(keys)
+    return keys
+end
