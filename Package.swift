@@ -48,11 +48,13 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(name: "GatherTests", dependencies: ["Gather", "Engine"], swiftSettings: strict),
         .testTarget(name: "ServerTests", dependencies: ["Server", "Gather", "Engine"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Server"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

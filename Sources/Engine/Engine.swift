@@ -7,17 +7,20 @@ package struct EngineConfiguration: Sendable {
     package var memoryBytes: Int
     package var itemBytesMax: Int
     package var evicts: Bool
+    /// For frames, over all shards. Nothing in a frame is ever evicted: a write beyond this fails.
+    package var frameMemoryBytes: Int
     package var objectTypes: ObjectTypes
 
     package init(
         shards: Int = 2, computeThreads: Int = 2, memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20,
-        evicts: Bool = true, objectTypes: ObjectTypes = .builtIn
+        evicts: Bool = true, frameMemoryBytes: Int = 1 << 30, objectTypes: ObjectTypes = .builtIn
     ) {
         self.shards = shards
         self.computeThreads = computeThreads
         self.memoryBytes = memoryBytes
         self.itemBytesMax = itemBytesMax
         self.evicts = evicts
+        self.frameMemoryBytes = frameMemoryBytes
         self.objectTypes = objectTypes
     }
 
@@ -33,6 +36,7 @@ package struct EngineConfiguration: Sendable {
 package final class Engine: Sendable {
     package let configuration: EngineConfiguration
     package let shards: [Shard]
+    package let frames: FrameCatalog
     package let compute: ComputePool
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
@@ -47,7 +51,12 @@ package final class Engine: Sendable {
                 compute: compute)
         }
         self.compute = compute
+        frames = FrameCatalog(
+            shardCount: configuration.shards,
+            resources: FrameResources(memory: FrameMemory(limitBytes: configuration.frameMemoryBytes)))
     }
+
+    package var objectTypes: ObjectTypes { configuration.objectTypes }
 
     /// The shard that owns keys of this hash. The upper half of the hash decides, so that the lower half stays free for
     /// the shard's index.

@@ -1,13 +1,20 @@
 // Where a key is answered: here, on another node, or by a method; and the way there.
 
+import Dispatch
 package import Engine
+import Synchronization
 
 /// Answers arrive on any thread; whoever asked hops back to its own.
 package typealias ItemCompletion = @Sendable (ItemOutcome) -> Void
 package typealias CallCompletion = @Sendable (Result<Value, Failure>) -> Void
 
-/// The links to the other nodes that belong to one event loop.
-package final class PeerLinks: Sendable {}
+/// Answers virtual keys of one built-in type that is no object: `frame`, `job`, `node`. Asked on any node, answered there.
+package protocol VirtualService: Sendable {
+    var type: String { get }
+    var methods: Set<String> { get }
+    func call(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion)
+}
 
 package final class Router: Sendable {
     package enum Route: Sendable {
@@ -15,17 +22,49 @@ package final class Router: Sendable {
         case local
         /// An item of another node, by its index in the topology.
         case remote(node: Int)
-        /// A method of an object, or a service (`frame`, `job`, `node`).
+        /// A method of an object, or a service.
         case virtual(VirtualKey)
     }
 
     package let engine: Engine
+    package let cluster: Cluster
+    private let services: [String: any VirtualService]
+    /// `type:` of each service, so that plain keys are told apart without making strings of them.
+    private let servicePrefixes: [[UInt8]]
+    private let answersVirtualKeys: Bool
+    /// How long a method of an object may take, queueing included.
+    private let callTimeoutMilliseconds: Int
 
-    package init(engine: Engine) { self.engine = engine }
+    package init(
+        cluster: Cluster, services: [any VirtualService], answersVirtualKeys: Bool = true,
+        callTimeoutMilliseconds: Int = 1_000
+    ) {
+        engine = cluster.engine
+        self.cluster = cluster
+        self.services = Dictionary(uniqueKeysWithValues: services.map { ($0.type, $0) })
+        servicePrefixes = services.map { Array("\($0.type):".utf8) }
+        self.answersVirtualKeys = answersVirtualKeys
+        self.callTimeoutMilliseconds = callTimeoutMilliseconds
+    }
 
-    /// Decides for one key. Cost: a byte scan for a colon; with one node nothing else.
+    /// Decides for one key. Cost: a scan for a colon; with one node nothing else, with several an MD5 and a binary search.
     /// `virtual`: false for verbs that never name a method (add, delete, incr…).
-    package func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Route { .local }
+    package func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Route {
+        if virtual, answersVirtualKeys, let virtualKey = virtualKey(key) { return .virtual(virtualKey) }
+        guard !cluster.topology.isAlone else { return .local }
+        let owner = cluster.topology.owner(ofKey: key)
+        return owner == cluster.topology.selfIndex ? .local : .remote(node: owner)
+    }
+
+    private func virtualKey(_ key: UnsafeRawBufferPointer) -> VirtualKey? {
+        if engine.objectTypes.names(key) { return VirtualKey(key) }
+        guard servicePrefixes.contains(where: { key.starts(with: $0) }), let virtualKey = VirtualKey(key),
+            services[virtualKey.type]?.methods.contains(virtualKey.method) == true
+        else { return nil }
+        return virtualKey
+    }
+
+    // MARK: Plain items
 
     /// Runs a command on a key of this node.
     package func executeLocally(_ command: ItemCommand, key: UnsafeRawBufferPointer, now: UInt32) -> ItemOutcome {
@@ -36,11 +75,172 @@ package final class Router: Sendable {
     /// Sends a command to the node that owns its key.
     package func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
-    ) { completion(.failed(Failure(.unreachable, "no peers"))) }
+    ) {
+        guard let links = links ?? cluster.anyLinks else {
+            return completion(.failed(Failure(.unreachable, "this node has no peers")))
+        }
+        let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds)
+        links.send(.item(command, key: key), to: node, deadline: deadline) { result in
+            switch result {
+            case .success(.item(let outcome)): completion(outcome)
+            case .success: completion(.failed(Failure(.scriptVersion, "an answer that is not understood")))
+            case .failure(let failure): completion(.failed(failure))
+            }
+        }
+    }
+
+    /// The answer to a forwarded command: only for keys of this node, so that no request is ever passed on twice.
+    package func executeForPeer(_ command: ItemCommand, key: [UInt8]) -> ItemOutcome {
+        key.withUnsafeBytes { bytes in
+            guard cluster.topology.owner(ofKey: bytes) == cluster.topology.selfIndex else {
+                return .failed(notTheOwner)
+            }
+            return executeLocally(command, key: bytes, now: unixSeconds())
+        }
+    }
+
+    // MARK: Flush
+
+    /// Everything stored up to the unix second `at` is gone, on all nodes; objects too. Completes when every node has
+    /// answered, with the failure of one that did not.
+    package func flushAll(at second: UInt32, completion: @escaping CallCompletion) {
+        flushLocally(at: second)
+        let nodes = cluster.otherNodes
+        guard !nodes.isEmpty, let links = cluster.anyLinks else { return completion(.success(.null)) }
+        let request = PeerRequest.control(verb: .flush, argument: .object(["at": .int(Int64(second))]))
+        let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds)
+        let waiting = FlushAnswers(count: nodes.count)
+        for node in nodes {
+            links.send(request, to: node, deadline: deadline) { reply in
+                if let outcome = waiting.take(reply) { completion(outcome) }
+            }
+        }
+    }
+
+    package func flushLocally(at second: UInt32) {
+        let now = unixSeconds()
+        for shard in engine.shards {
+            shard.items.flushAll(at: second, now: now)
+            guard second > now else {
+                shard.objects.removeAll()
+                continue
+            }
+            DispatchQueue.global().asyncAfter(deadline: .now() + Double(second - now)) { shard.objects.removeAll() }
+        }
+    }
+
+    // MARK: Methods and services
 
     /// Calls a method or a service, wherever it lives; `data` is the last argument when it came as a data block.
-    /// May complete before it returns.
+    /// May complete before it returns. `deadline` nil: the default for methods, none for services, which have their own.
     package func call(
-        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion
-    ) { completion(.failure(Failure(.miss, "no such type"))) }
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, deadline: Deadline?,
+        completion: @escaping CallCompletion
+    ) {
+        if let service = services[key.type] {
+            return service.call(
+                key, data: data, deadline: deadline ?? .never, router: self, completion: completion)
+        }
+        let deadline = deadline ?? .after(milliseconds: callTimeoutMilliseconds)
+        let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
+        guard owner != cluster.topology.selfIndex else {
+            return callLocally(key, data: data, deadline: deadline, completion: completion)
+        }
+        guard let links = links ?? cluster.anyLinks else {
+            return completion(.failure(Failure(.unreachable, "this node has no peers")))
+        }
+        let request = PeerRequest.call(
+            key, data: data, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds))
+        links.send(request, to: owner, deadline: deadline) { completion(Self.value(of: $0)) }
+    }
+
+    /// The answer to a forwarded method: only for objects of this node.
+    package func callForPeer(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, completion: @escaping CallCompletion
+    ) {
+        let isOwner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) } == cluster.topology.selfIndex
+        guard isOwner else { return completion(.failure(notTheOwner)) }
+        callLocally(key, data: data, deadline: deadline, completion: completion)
+    }
+
+    private func callLocally(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, completion: @escaping CallCompletion
+    ) {
+        let hash = key.routingKey.withUnsafeBytes { keyHash($0) }
+        engine.shard(forHash: hash).objects.call(key, data: data, deadline: deadline, completion: completion)
+    }
+
+    private var notTheOwner: Failure {
+        Failure(.wrongEpoch, "\(cluster.selfName) does not own this key: the nodes disagree about the peer list")
+    }
+
+    // MARK: Either, as a script asks for it
+
+    /// What `get key` would answer here: a plain key's value, a method's or a service's answer; `miss` when there is none.
+    package func fetch(_ key: [UInt8], deadline: Deadline, completion: @escaping CallCompletion) {
+        switch key.withUnsafeBytes({ route($0, virtual: true) }) {
+        case .local:
+            let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: unixSeconds()) }
+            completion(Self.value(of: outcome))
+        case .remote(let node):
+            guard let links = cluster.anyLinks else {
+                return completion(.failure(Failure(.unreachable, "this node has no peers")))
+            }
+            links.send(.item(.get, key: key), to: node, deadline: deadline) { completion(Self.value(of: $0)) }
+        case .virtual(let virtualKey):
+            call(virtualKey, data: nil, links: nil, deadline: deadline, completion: completion)
+        }
+    }
+
+    /// What `set key` would do here: store a plain key, or call a method with the value as its last argument.
+    package func store(_ key: [UInt8], value: [UInt8], completion: @escaping CallCompletion) {
+        let command = ItemCommand.store(.set, flags: 0, expiry: 0, cas: 0, value: value)
+        @Sendable func finish(_ outcome: ItemOutcome) {
+            switch outcome {
+            case .stored: completion(.success(.string("STORED")))
+            case .failed(let failure): completion(.failure(failure))
+            case .tooLarge: completion(.failure(Failure(.budgetExceeded, "the item is larger than an item may be")))
+            default: completion(.failure(Failure(.budgetExceeded, "no memory is left to store it")))
+            }
+        }
+        switch key.withUnsafeBytes({ route($0, virtual: true) }) {
+        case .local: finish(key.withUnsafeBytes { executeLocally(command, key: $0, now: unixSeconds()) })
+        case .remote(let node): forward(command, key: key, node: node, links: nil, completion: finish)
+        case .virtual(let virtualKey): call(virtualKey, data: value, links: nil, deadline: nil, completion: completion)
+        }
+    }
+
+    private static func value(of outcome: ItemOutcome) -> Result<Value, Failure> {
+        switch outcome {
+        case .value(_, _, let bytes): .success(.bytes(bytes))
+        case .failed(let failure): .failure(failure)
+        default: .failure(Failure(.miss, "no such key"))
+        }
+    }
+
+    /// A peer's reply as the value that was asked for.
+    package static func value(of reply: Result<PeerReply, Failure>) -> Result<Value, Failure> {
+        switch reply {
+        case .success(.value(let value)): .success(value)
+        case .success(.item(let outcome)): value(of: outcome)
+        case .success: .failure(Failure(.scriptVersion, "an answer that is not understood"))
+        case .failure(let failure): .failure(failure)
+        }
+    }
+}
+
+/// Counts the nodes' answers to a flush; the last one decides.
+private final class FlushAnswers: Sendable {
+    private let state: Mutex<(count: Int, failure: Failure?)>
+
+    init(count: Int) { state = Mutex((count, nil)) }
+
+    func take(_ reply: Result<PeerReply, Failure>) -> Result<Value, Failure>? {
+        state.withLock { state in
+            state.count -= 1
+            if case .failure(let failure) = reply { state.failure = failure }
+            guard state.count == 0 else { return nil }
+            return state.failure.map { .failure($0) } ?? .success(.null)
+        }
+    }
 }

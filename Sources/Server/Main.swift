@@ -1,8 +1,29 @@
-// The `cacheismo` command: serve, load, job, query and the rest.
+// The `cacheismo` command: serve (the default), load, job, query, get, set, cluster, demo.
 
 import ArgumentParser
 
 @main
-struct Cacheismo: ParsableCommand {
-    func run() {}
+struct Cacheismo: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cacheismo",
+        abstract: "A cache that computes: memcached's protocol, objects with methods, jobs over all nodes.",
+        version: CacheismoVersion.product,
+        subcommands: [
+            Serve.self, Load.self, Job.self, Query.self, GetCommand.self, SetCommand.self, ClusterCommand.self,
+            Demo.self,
+        ],
+        defaultSubcommand: Serve.self)
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            CommandFailure.exit(with: error)
+        }
+    }
 }

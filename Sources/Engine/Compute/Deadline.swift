@@ -46,3 +46,10 @@ package func unixSeconds() -> UInt32 {
     clock_gettime(CLOCK_REALTIME_COARSE, &time)
     return UInt32(truncatingIfNeeded: time.tv_sec)
 }
+
+/// Milliseconds since 1970 on this node's clock.
+package func unixMilliseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+}

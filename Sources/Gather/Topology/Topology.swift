@@ -66,6 +66,9 @@ package struct Topology: Sendable {
         }
     }
 
+    /// This process's name in the list; `-` for one that is no node.
+    package var selfName: String { selfIndex.map { nodes[$0].name } ?? "-" }
+
     /// Whether this is all there is: no key is anyone else's.
     package var isAlone: Bool { nodes.count == 1 }
 

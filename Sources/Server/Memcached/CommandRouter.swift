@@ -11,13 +11,27 @@ package protocol CommandRouter: Sendable {
     func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion)
     func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion)
-    /// All stores of this node, for `stats` and `flush_all`.
+    /// All that was stored up to the unix second `at` is gone, wherever it is; completes like `call`.
+    func flushAll(at second: UInt32, completion: @escaping CallCompletion)
+    /// All stores of this node, for `stats`.
     var itemStores: [ItemStore] { get }
+}
+
+extension CommandRouter {
+    /// For a router that knows nothing but its stores.
+    package func flushAll(at second: UInt32, completion: @escaping CallCompletion) {
+        for store in itemStores { store.flushAll(at: second, now: unixSeconds()) }
+        completion(.success(.null))
+    }
 }
 
 extension Router: CommandRouter {
     @inline(__always)
     package func items(forHash hash: UInt64) -> ItemStore { engine.shard(forHash: hash).items }
+
+    package func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion) {
+        call(key, data: data, links: links, deadline: nil, completion: completion)
+    }
 
     package var itemStores: [ItemStore] { engine.shards.map(\.items) }
 }

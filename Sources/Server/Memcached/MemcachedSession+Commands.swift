@@ -136,7 +136,7 @@ extension MemcachedSession {
         }
     }
 
-    /// Flushes this node. A delay is in seconds, or an instant where it is longer than 30 days.
+    /// Flushes the cluster. A delay is in seconds, or an instant where it is longer than 30 days.
     private func flush(_ delaySeconds: Int64, _ isSilent: Bool) {
         counters.add(.cmdFlush)
         guard configuration.allowsFlush else {
@@ -144,8 +144,7 @@ extension MemcachedSession {
             return
         }
         let instant = delaySeconds <= 0 ? now : expiryInstant(delaySeconds, now: now)
-        for store in router.itemStores { store.flushAll(at: instant, now: now) }
-        if !isSilent { out.writeLine("OK\r\n") }
+        flushAll(at: instant, isSilent ? .silent(.flush) : .acknowledgement)
     }
 
     // MARK: Counting
@@ -167,7 +166,7 @@ extension MemcachedSession {
         case .touch:
             counters.add(.cmdTouch)
             counters.add(isMissing ? .touchMisses : .touchHits)
-        case .virtualSet: break
+        case .flush, .virtualSet: break
         }
     }
 }

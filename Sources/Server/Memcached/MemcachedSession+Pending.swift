@@ -21,6 +21,12 @@ extension MemcachedSession {
         router.call(key, data: data, links: links) { inbox.post(.call($0), slot: slot) }
     }
 
+    func flushAll(at second: UInt32, _ reply: PendingReply) {
+        let slot = openSlot(reply)
+        let inbox = inbox
+        router.flushAll(at: second) { inbox.post(.call($0), slot: slot) }
+    }
+
     /// Reserves the place of a reply; what is written from here on waits behind it.
     private func openSlot(_ reply: PendingReply) -> UInt64 {
         if !awaitsVisit {
@@ -73,6 +79,13 @@ extension MemcachedSession {
             } else if case .item(let outcome) = answer {
                 countAnswered(command, outcome)
                 ready.writeOutcome(outcome)
+            }
+        case .acknowledgement:
+            if case .call(.failure(let failure)) = answer {
+                counters.add(.forwardErrors)
+                ready.writeFailure(failure)
+            } else {
+                ready.writeLine("OK\r\n")
             }
         case .silent(let command):
             if case .item(let outcome) = answer { countAnswered(command, outcome) }

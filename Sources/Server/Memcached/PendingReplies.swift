@@ -16,6 +16,8 @@ enum PendingReply {
     case retrieval(key: [UInt8], answersUnique: Bool, isAlone: Bool)
     /// A line that tells the outcome.
     case line(SessionCommand)
+    /// `OK`, or why not.
+    case acknowledgement
     /// noreply: nothing, but it counts towards what may be under way.
     case silent(SessionCommand)
 }
@@ -25,7 +27,7 @@ enum SessionCommand: Equatable {
     case store(StoreVerb)
     case delete
     case arithmetic(ArithmeticVerb)
-    case touch, virtualSet
+    case touch, flush, virtualSet
 }
 
 struct PendingSlot {

@@ -1,0 +1,42 @@
+// What a job's map saw of the frames on this node: rows, chunks, and which frames.
+
+import Synchronization
+
+/// Thread-safe. A frame that the map looks at twice on a shard counts once in rows: coverage is about data, not work.
+package final class ScanCoverage: Sendable {
+    package struct Total: Sendable {
+        package var rows = 0
+        package var chunksScanned = 0
+        package var chunksPruned = 0
+        package var frames: Swift.Set<String> = []
+    }
+
+    private struct State {
+        var rows: [String: [Int: Int]] = [:]
+        var chunksScanned = 0
+        var chunksPruned = 0
+    }
+
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// The map asked for this frame, whether or not the node holds any of it.
+    func note(frame: String) { state.withLock { _ = $0.rows[frame, default: [:]] } }
+
+    func add(frame: String, shard: Int, rows: Int, chunksScanned: Int, chunksPruned: Int) {
+        state.withLock { state in
+            state.rows[frame, default: [:]][shard] = max(rows, state.rows[frame]?[shard] ?? 0)
+            state.chunksScanned += chunksScanned
+            state.chunksPruned += chunksPruned
+        }
+    }
+
+    package var total: Total {
+        state.withLock { state in
+            Total(
+                rows: state.rows.values.reduce(0) { $0 + $1.values.reduce(0, +) },
+                chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned, frames: Set(state.rows.keys))
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// What one node knows of the others: the topology, the links to them, the registry, and its own identity.
+
+package import Engine
+package import Logging
+package import NIOCore
+import Synchronization
+
+/// Shared by everything in Gather. The registry changes under a lock; nothing else changes after the start.
+package final class Cluster: Sendable {
+    package let engine: Engine
+    package let topology: Topology
+    /// Names this run of the process.
+    package let incarnation = UInt64.random(in: .min ... .max)
+    package let logger: Logger
+    /// How long a forwarded plain command may take.
+    package let requestTimeoutMilliseconds: Int
+    private let links: [PeerLinks]
+    private let state = Mutex(State())
+    private let shardsByNode = Mutex([String: Int]())
+    private let publishIsScheduled = Atomic<Bool>(false)
+    private let nextQuery = Atomic<UInt64>(UInt64.random(in: 1...(1 << 48)))
+
+    private struct State: Sendable {
+        var registry = Registry()
+        /// The ids of the frames that this node holds, so that a name that was dropped and made anew is not the old frame.
+        var frameIDs: [String: UInt64] = [:]
+    }
+
+    package init(
+        engine: Engine, topology: Topology, loops: [any EventLoop], requestTimeoutMilliseconds: Int = 1_000,
+        logger: Logger
+    ) {
+        self.engine = engine
+        self.topology = topology
+        self.requestTimeoutMilliseconds = requestTimeoutMilliseconds
+        self.logger = logger
+        links = topology.isAlone ? [] : loops.map { PeerLinks(loop: $0, topology: topology) }
+    }
+
+    package var selfName: String { topology.selfName }
+    package var otherNodes: [Int] { topology.nodes.indices.filter { $0 != topology.selfIndex } }
+
+    /// The links of the event loop with this index; nil for a node that is alone.
+    package func links(forLoop index: Int) -> PeerLinks? { links.isEmpty ? nil : links[index % links.count] }
+
+    /// Any loop's links, for work that belongs to none.
+    package var anyLinks: PeerLinks? { links.randomElement() }
+
+    package func newQuery() -> UInt64 { nextQuery.wrappingAdd(1, ordering: .relaxed).newValue }
+
+    package func send(_ request: PeerRequest, to node: Int, deadline: Deadline) async -> Result<PeerReply, Failure> {
+        guard let links = anyLinks else { return .failure(Failure(.unreachable, "this node has no peers")) }
+        return await withCheckedContinuation { continuation in
+            links.send(request, to: node, deadline: deadline) { continuation.resume(returning: $0) }
+        }
+    }
+
+    package func close() {
+        for links in links { links.close() }
+    }
+
+    /// How many shards a node has, as it last said; before that, as many as this one.
+    package func shards(ofNode name: String) -> Int {
+        shardsByNode.withLock { $0[name] } ?? engine.shards.count
+    }
+
+    package func note(shards: Int, ofNode name: String) { shardsByNode.withLock { $0[name] = shards } }
+}
+
+// MARK: - The registry
+
+extension Cluster {
+    package func readRegistry<R>(_ body: (Registry) -> R) -> R { state.withLock { body($0.registry) } }
+
+    /// Changes the registry, then makes this node's frames agree with it.
+    package func changeRegistry<R>(_ change: (inout Registry) -> R) -> R {
+        state.withLock { state in
+            defer { applyFrames(&state) }
+            return change(&state.registry)
+        }
+    }
+
+    /// Frames that were dropped elsewhere are dropped here, frames that others created are created here.
+    private func applyFrames(_ state: inout State) {
+        for (name, id) in state.frameIDs where state.registry.isDropped(id) {
+            _ = engine.frames.drop(name)
+            state.frameIDs[name] = nil
+        }
+        for (name, entry) in state.registry.frames where state.frameIDs[name] != entry.id {
+            do {
+                _ = try engine.frames.create(name, schema: FrameSchema(value: entry.schema))
+                state.frameIDs[name] = entry.id
+            } catch {
+                logger.warning("frame \(name) can't be made as another node made it: \(error.message)")
+            }
+        }
+    }
+
+    /// The registry with this node's own row counts as they are now.
+    package func currentRegistry() -> Registry {
+        state.withLock { state in
+            for name in state.registry.frames.keys {
+                guard let rows = engine.frames.find(name)?.statistics.rows else { continue }
+                state.registry.acknowledge(rows, frame: name, node: selfName, incarnation: incarnation)
+            }
+            return state.registry
+        }
+    }
+
+    /// Tells every other node what this one knows, and takes in what they know. Returns the nodes that did not answer.
+    @discardableResult
+    package func publish(deadline: Deadline = .after(milliseconds: 1_000)) async -> [(node: Int, failure: Failure)] {
+        let state = currentRegistry().value
+        return await withTaskGroup(of: (Int, Failure)?.self) { group in
+            for node in otherNodes {
+                group.addTask {
+                    let request = PeerRequest.control(verb: .synchronize, argument: state)
+                    switch await self.send(request, to: node, deadline: deadline) {
+                    case .success(.value(let answer)):
+                        self.mergeSynchronization(answer, from: node)
+                        return nil
+                    case .success: return (node, Failure(.scriptVersion, "an answer that is not understood"))
+                    case .failure(let failure): return (node, failure)
+                    }
+                }
+            }
+            var failures: [(node: Int, failure: Failure)] = []
+            for await failure in group { if let failure { failures.append(failure) } }
+            return failures.sorted { $0.node < $1.node }
+        }
+    }
+
+    /// The answer to `synchronize`: this node's registry and its number of shards.
+    package func synchronized(with state: Value) -> Value {
+        if let other = Registry(value: state) { changeRegistry { $0.merge(other) } }
+        return .object(["shards": .int(Int64(engine.shards.count)), "registry": currentRegistry().value])
+    }
+
+    private func mergeSynchronization(_ answer: Value, from node: Int) {
+        if case .int(let shards)? = answer["shards"] { note(shards: Int(shards), ofNode: topology.nodes[node].name) }
+        guard let other = answer["registry"].flatMap(Registry.init(value:)) else { return }
+        changeRegistry { $0.merge(other) }
+    }
+}
+
+extension Cluster {
+    /// Tells the other nodes within a few milliseconds, in the background; many calls in that time are one message.
+    /// An append does not wait for this: a node that dies in between takes rows with it that nobody expects.
+    package func publishSoon() {
+        guard !topology.isAlone, !publishIsScheduled.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        Task {
+            try? await Task.sleep(for: .milliseconds(20))
+            publishIsScheduled.store(false, ordering: .releasing)
+            await publish()
+        }
+    }
+}

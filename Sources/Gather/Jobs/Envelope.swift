@@ -1,0 +1,69 @@
+// What is said about an answer: how complete it is, who took part, what was scanned, where the time went.
+
+package import Engine
+
+package struct Envelope: Sendable {
+    package enum Status: String, Sendable { case complete, partial, error }
+
+    package struct NodeReport: Sendable {
+        package var node: String
+        package var shards: Int
+        package var milliseconds: Double?
+        package var failure: Failure?
+    }
+
+    package var status = Status.complete
+    package var query: UInt64
+    package var job: String
+    package var nodes: [NodeReport] = []
+    package var rowsExpected = 0
+    package var rowsScanned = 0
+    package var chunksScanned = 0
+    package var chunksPruned = 0
+    package var milliseconds = 0.0
+    package var result = Value.null
+    package var error: Failure?
+
+    package init(query: UInt64, job: String) {
+        self.query = query
+        self.job = job
+    }
+
+    /// The envelope as it travels and as `--json` prints it: `{"status", "query", "job", "shards", "rows", "chunks", "ms",
+    /// "result" | "error"}`.
+    package var value: Value {
+        let asked = nodes.reduce(0) { $0 + $1.shards }
+        let answered = nodes.reduce(0) { $0 + ($1.failure == nil ? $1.shards : 0) }
+        let failed = nodes.compactMap { report in
+            report.failure.map { failure in
+                Value.object([
+                    "node": .string(report.node), "shards": .int(Int64(report.shards)),
+                    "reason": .string(failure.reason.rawValue), "message": .string(failure.message),
+                ])
+            }
+        }
+        let times = nodes.compactMap { report in
+            report.milliseconds.map { Value.Pair(.string(report.node), .double(Self.rounded($0))) }
+        }
+        var pairs: [Value.Pair] = []
+        func add(_ name: String, _ value: Value) { pairs.append(Value.Pair(.string(name), value)) }
+        add("status", .string(status.rawValue))
+        add("query", .string(String(query, radix: 16)))
+        add("job", .string(job))
+        add(
+            "shards",
+            .object(["asked": .int(Int64(asked)), "answered": .int(Int64(answered)), "failed": .array(failed)]))
+        add("rows", .object(["expected": .int(Int64(rowsExpected)), "scanned": .int(Int64(rowsScanned))]))
+        add("chunks", .object(["scanned": .int(Int64(chunksScanned)), "pruned": .int(Int64(chunksPruned))]))
+        add("ms", .object(["total": .double(Self.rounded(milliseconds)), "nodes": .map(times)]))
+        if let error {
+            add("error", .object(["reason": .string(error.reason.rawValue), "message": .string(error.message)]))
+        } else {
+            add("result", result)
+        }
+        return .map(pairs)
+    }
+
+    /// To the microsecond: more digits would only be noise.
+    private static func rounded(_ milliseconds: Double) -> Double { (milliseconds * 1000).rounded() / 1000 }
+}

@@ -1,0 +1,96 @@
+// A job that is one function, `run(p)`: it asks servers for keys as it goes, and is suspended while they answer.
+
+import Engine
+
+struct FreeFormRun {
+    let cluster: Cluster
+    let router: Router
+
+    /// Sub-requests of one getInParallel.
+    private static let fanOutMax = 10_000
+
+    func run(
+        _ request: JobRequest, parameters: Value, deadline: Deadline, envelope: inout Envelope
+    ) async throws(Failure) {
+        let cluster = cluster
+        let session = try await onCompute { () throws(Failure) in
+            let script = try JobScript(
+                request.source, name: request.name, now: unixMilliseconds(), deadline: deadline)
+            return try script.start(parameters: parameters, servers: cluster.topology.nodes.map(\.name))
+        }
+        var reports: [String: Envelope.NodeReport] = [:]
+        var step = try await onCompute { () throws(Failure) in try session.begin() }
+        while case .asks(let questions) = step {
+            let answers = try await ask(questions, deadline: deadline, reports: &reports)
+            step = try await onCompute { () throws(Failure) in try session.resume(with: answers) }
+        }
+        guard case .returned(let value) = step else { return }
+        envelope.nodes = reports.values.sorted { $0.node < $1.node }
+        try decide(request, &envelope)
+        envelope.result = value
+    }
+
+    private func decide(_ request: JobRequest, _ envelope: inout Envelope) throws(Failure) {
+        let failures = envelope.nodes.compactMap { report in report.failure.map { (report.node, $0) } }
+        guard let first = failures.first else { return }
+        let answered = envelope.nodes.count - failures.count
+        envelope.status = .partial
+        guard answered < request.requirement.needed(of: envelope.nodes.count) else { return }
+        let message = first.1.message
+        throw Failure(first.1.reason, message.contains(first.0) ? message : "\(first.0): \(message)")
+    }
+
+    /// Asks every server for every key at the same time. A miss is an answer; anything else that goes wrong is noted
+    /// against the node, and the script gets its reason.
+    private func ask(
+        _ questions: [JobQuestion], deadline: Deadline, reports: inout [String: Envelope.NodeReport]
+    ) async throws(Failure) -> [JobAnswer] {
+        guard questions.count <= Self.fanOutMax else {
+            throw Failure(
+                .budgetExceeded, "getInParallel asks for \(questions.count) keys at once, at most \(Self.fanOutMax)")
+        }
+        let started = monotonicNanoseconds()
+        let limit = Deadline.after(milliseconds: JobRunner.mapMilliseconds(of: deadline))
+        let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
+            for (index, question) in questions.enumerated() {
+                group.addTask { (index, JobAnswer(question: question, result: await fetch(question, limit))) }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+        let milliseconds = Double(monotonicNanoseconds() - started) / 1e6
+        for answer in answers {
+            let node = answer.question.server
+            var report =
+                reports[node]
+                ?? Envelope.NodeReport(node: node, shards: cluster.shards(ofNode: node), milliseconds: 0)
+            report.milliseconds = milliseconds
+            if case .failure(let failure) = answer.result, failure.reason != .miss { report.failure = failure }
+            reports[node] = report
+        }
+        return answers
+    }
+
+    private func fetch(_ question: JobQuestion, _ deadline: Deadline) async -> Result<Value, Failure> {
+        guard let node = cluster.topology.index(of: question.server) else {
+            let known = cluster.topology.nodes.map(\.name).joined(separator: ", ")
+            return .failure(Failure(.unreachable, "there is no server '\(question.server)'; there are \(known)"))
+        }
+        guard node != cluster.topology.selfIndex else {
+            return await withCheckedContinuation { continuation in
+                router.fetch(question.key, deadline: deadline) { continuation.resume(returning: $0) }
+            }
+        }
+        let request = PeerRequest.fetch(
+            key: question.key, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds))
+        return Router.value(of: await cluster.send(request, to: node, deadline: deadline))
+    }
+
+    private func onCompute<R: Sendable>(
+        _ work: @escaping @Sendable () throws(Failure) -> R
+    ) async throws(Failure) -> R {
+        let result = await cluster.engine.compute.run { () -> Result<R, Failure> in
+            do throws(Failure) { return .success(try work()) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}

@@ -1,0 +1,39 @@
+// The primitives of the peer protocol: little-endian numbers, length-prefixed bytes, values, failures.
+
+package import Engine
+package import NIOCore
+
+extension ByteBuffer {
+    package mutating func writeWire(_ number: some FixedWidthInteger) { writeInteger(number, endianness: .little) }
+
+    package mutating func writeWire(bytes: [UInt8]) {
+        writeWire(UInt32(bytes.count))
+        writeBytes(bytes)
+    }
+
+    package mutating func writeWire(value: Value) { writeWire(bytes: value.messagePack) }
+
+    package mutating func writeWire(failure: Failure) {
+        writeWire(bytes: Array(failure.reason.rawValue.utf8))
+        writeWire(bytes: Array(failure.message.utf8))
+    }
+
+    package mutating func readWire<N: FixedWidthInteger>(_: N.Type) -> N? { readInteger(endianness: .little) }
+
+    /// Nil when the length promises more than there is.
+    package mutating func readWireBytes() -> [UInt8]? {
+        guard let count = readWire(UInt32.self) else { return nil }
+        return readBytes(length: Int(count))
+    }
+
+    package mutating func readWireText() -> String? { readWireBytes().map { String(decoding: $0, as: UTF8.self) } }
+
+    package mutating func readWireValue() -> Value? { readWireBytes().flatMap { Value(messagePack: $0) } }
+
+    package mutating func readWireFailure() -> Failure? {
+        guard let reason = readWireText().flatMap(Reason.init(rawValue:)), let message = readWireText() else {
+            return nil
+        }
+        return Failure(reason, message)
+    }
+}

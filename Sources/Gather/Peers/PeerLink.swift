@@ -1,0 +1,212 @@
+// One event loop's connection to one other node: connects when needed, matches replies to requests, fails fast when down.
+
+import Dispatch
+package import Engine
+package import NIOCore
+import NIOPosix
+
+package typealias PeerCompletion = @Sendable (Result<PeerReply, Failure>) -> Void
+
+/// Everything here happens on `loop`; `send` may be called from any thread.
+package final class PeerLink: @unchecked Sendable {
+    private enum State {
+        case idle
+        case connecting
+        case connected(any Channel)
+        /// Not tried again before this instant: meanwhile requests fail at once with this.
+        case down(until: Deadline, Failure)
+    }
+
+    private static let connectTimeoutMilliseconds: Int64 = 500
+    private static let retryPauseMilliseconds = 200
+    private static let inFlightMax = 16_384
+    private static let queuedBytesMax = 256 << 20
+
+    private let loop: any EventLoop
+    private let name: String
+    private let host: String
+    private let port: Int
+    private let hello: String
+    private var state = State.idle
+    private var pending = PendingRequests<PeerCompletion>(countMax: PeerLink.inFlightMax)
+    private var outgoing = ByteBuffer()
+    private var flushIsScheduled = false
+    private var expiry: Scheduled<Void>?
+    private var expiryDeadline = Deadline.never
+
+    /// `hello`: the line that opens the connection, see `PeerHello`.
+    package init(loop: any EventLoop, name: String, host: String, port: Int, hello: PeerHello) {
+        self.loop = loop
+        self.name = name
+        self.host = host
+        self.port = port
+        self.hello = hello.line
+    }
+
+    private var address: String { name == "" ? "\(host):\(port)" : "\(name) (\(host):\(port))" }
+
+    /// Sends one request. The completion runs once, on the link's event loop: with the reply, or with `unreachable`,
+    /// `timeout` or `overloaded`.
+    package func send(_ request: PeerRequest, deadline: Deadline, completion: @escaping PeerCompletion) {
+        if loop.inEventLoop {
+            sendOnLoop(request, deadline, completion)
+        } else {
+            loop.execute { self.sendOnLoop(request, deadline, completion) }
+        }
+    }
+
+    package func send(_ request: PeerRequest, deadline: Deadline) async throws(Failure) -> PeerReply {
+        let result = await withCheckedContinuation { continuation in
+            send(request, deadline: deadline) { continuation.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    package func close() {
+        loop.execute {
+            if case .connected(let channel) = self.state { channel.close(promise: nil) }
+            self.state = .idle
+            self.expiry?.cancel()
+        }
+    }
+
+    private func sendOnLoop(_ request: PeerRequest, _ deadline: Deadline, _ completion: @escaping PeerCompletion) {
+        if case .down(let until, let failure) = state {
+            guard until.hasPassed else { return completion(.failure(failure)) }
+            state = .idle
+        }
+        guard outgoing.readableBytes < Self.queuedBytesMax, let id = pending.add(deadline: deadline, completion) else {
+            return completion(.failure(Failure(.overloaded, "\(address) has too many requests under way; try again")))
+        }
+        PeerFrame.write(id: id, into: &outgoing) { request.encode(into: &$0) }
+        scheduleExpiry(deadline)
+        switch state {
+        case .idle: connect()
+        case .connected: scheduleFlush()
+        case .connecting, .down: break
+        }
+    }
+
+    /// Requests of one turn of the loop leave in one write.
+    private func scheduleFlush() {
+        guard !flushIsScheduled else { return }
+        flushIsScheduled = true
+        loop.execute {
+            self.flushIsScheduled = false
+            self.flush()
+        }
+    }
+
+    private func flush() {
+        guard case .connected(let channel) = state, outgoing.readableBytes > 0 else { return }
+        channel.writeAndFlush(outgoing, promise: nil)
+        outgoing = channel.allocator.buffer(capacity: 4096)
+    }
+
+    private func connect() {
+        state = .connecting
+        ClientBootstrap(group: loop)
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .connectTimeout(.milliseconds(Self.connectTimeoutMilliseconds))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(PeerReplyHandler(link: self))
+                }
+            }
+            .connect(host: host, port: port)
+            .whenComplete { result in
+                switch result {
+                case .success(let channel): self.connected(channel)
+                case .failure(let error):
+                    self.failAll(Failure(.unreachable, "\(self.address) can't be reached: \(plainText(of: error))"))
+                }
+            }
+    }
+
+    private func connected(_ channel: any Channel) {
+        state = .connected(channel)
+        var first = channel.allocator.buffer(capacity: hello.utf8.count + outgoing.readableBytes)
+        first.writeString(hello)
+        first.writeBuffer(&outgoing)
+        outgoing = first
+        flush()
+    }
+
+    fileprivate func received(_ frame: PeerFrame) {
+        var message = frame.message
+        guard let completion = pending.take(frame.id) else { return }  // late: nobody waits any more
+        guard let reply = PeerReply(decoding: &message) else {
+            return completion(
+                .failure(Failure(.scriptVersion, "\(address) answers in a version that is not understood")))
+        }
+        if case .failure(let failure) = reply {
+            completion(.failure(failure))
+        } else {
+            completion(.success(reply))
+        }
+    }
+
+    fileprivate func disconnected(_ reason: String) {
+        guard case .connected = state else { return }
+        failAll(Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened"))
+    }
+
+    private func failAll(_ failure: Failure) {
+        state = .down(until: .after(milliseconds: Self.retryPauseMilliseconds), failure)
+        outgoing.clear()
+        for completion in pending.takeAll() { completion(.failure(failure)) }
+    }
+
+    private func scheduleExpiry(_ deadline: Deadline) {
+        guard deadline < expiryDeadline else { return }
+        expiry?.cancel()
+        expiryDeadline = deadline
+        expiry = loop.scheduleTask(in: .milliseconds(Int64(deadline.remainingMilliseconds) + 1)) { self.expire() }
+    }
+
+    private func expire() {
+        expiryDeadline = .never
+        let failure = Failure(.timeout, "\(address) did not answer in time")
+        for completion in pending.takeExpired(now: .after(milliseconds: 0)) { completion(.failure(failure)) }
+        if let next = pending.earliestDeadline { scheduleExpiry(next) }
+    }
+}
+
+/// Bytes of the connection into frames, frames to the link.
+private final class PeerReplyHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    private let link: PeerLink
+    private var decoder = PeerFrameDecoder()
+    private var reason = "closed the connection"
+
+    init(link: PeerLink) { self.link = link }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        decoder.append(unwrapInboundIn(data))
+        do {
+            while let frame = try decoder.next() { link.received(frame) }
+        } catch {
+            reason = "sent what is no peer frame"
+            context.close(promise: nil)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        reason = "failed: \(plainText(of: error))"
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { link.disconnected(reason) }
+}
+
+/// An error in a few words, without type names or nested descriptions.
+package func plainText(of error: any Error) -> String {
+    switch error {
+    case let error as IOError: String(cString: strerror(error.errnoCode)).lowercased()
+    case let error as NIOConnectionError:
+        error.connectionErrors.first.map { plainText(of: $0.error) } ?? "no address found for \(error.host)"
+    case is ChannelError: "no answer to the connection attempt"
+    case let error as Failure: error.message
+    default: "\(error)"
+    }
+}

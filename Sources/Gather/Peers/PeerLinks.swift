@@ -1,0 +1,28 @@
+// The links to the other nodes that belong to one event loop, so that a forwarded request never changes threads.
+
+package import Engine
+package import NIOCore
+
+package final class PeerLinks: Sendable {
+    private let links: [PeerLink?]
+
+    /// One link a node of the topology, none to this node itself. Connections are made when they are first needed.
+    package init(loop: any EventLoop, topology: Topology) {
+        let hello = PeerHello(name: topology.selfName, epoch: topology.epoch)
+        links = topology.nodes.enumerated().map { index, node in
+            guard index != topology.selfIndex else { return nil }
+            return PeerLink(loop: loop, name: node.name, host: node.host, port: node.port, hello: hello)
+        }
+    }
+
+    package func send(
+        _ request: PeerRequest, to node: Int, deadline: Deadline, completion: @escaping PeerCompletion
+    ) {
+        guard let link = links[node] else { preconditionFailure("a node sends nothing to itself") }
+        link.send(request, deadline: deadline, completion: completion)
+    }
+
+    package func close() {
+        for link in links { link?.close() }
+    }
+}

@@ -1,0 +1,280 @@
+// Peer messages to and from bytes: little-endian numbers, lengths before bytes, MessagePack for values.
+
+package import Engine
+package import NIOCore
+
+extension PeerRequest {
+    package func encode(into buffer: inout ByteBuffer) {
+        switch self {
+        case .item(let command, let key):
+            buffer.writeWire(UInt8(1))
+            buffer.writeWire(bytes: key)
+            command.encode(into: &buffer)
+        case .call(let key, let data, let deadline):
+            buffer.writeWire(UInt8(2))
+            buffer.writeWire(bytes: Array(key.type.utf8))
+            buffer.writeWire(bytes: Array(key.method.utf8))
+            buffer.writeWire(bytes: key.object)
+            buffer.writeWire(UInt32(key.arguments.count))
+            for argument in key.arguments { buffer.writeWire(bytes: argument) }
+            buffer.writeWire(UInt8(data == nil ? 0 : 1))
+            if let data { buffer.writeWire(bytes: data) }
+            buffer.writeWire(deadline)
+        case .fetch(let key, let deadline):
+            buffer.writeWire(UInt8(3))
+            buffer.writeWire(bytes: key)
+            buffer.writeWire(deadline)
+        case .map(let request):
+            buffer.writeWire(UInt8(4))
+            request.encode(into: &buffer)
+        case .stage(let request):
+            buffer.writeWire(UInt8(5))
+            buffer.writeWire(request.load)
+            buffer.writeWire(bytes: Array(request.frame.utf8))
+            buffer.writeWire(UInt8(request.format == .csv ? 1 : 2))
+            buffer.writeWire(value: .array(request.header.map { .string($0) }))
+            buffer.writeWire(request.firstLine)
+            buffer.writeWire(UInt8(request.skipsBadRows ? 1 : 0))
+            buffer.writeWire(bytes: request.bytes)
+        case .control(let verb, let argument):
+            buffer.writeWire(UInt8(6))
+            buffer.writeWire(verb.rawValue)
+            buffer.writeWire(value: argument)
+        }
+    }
+
+    /// Nil when the bytes are no request of this version.
+    package init?(decoding buffer: inout ByteBuffer) {
+        guard let kind = buffer.readWire(UInt8.self), let request = PeerRequest.decode(kind: kind, &buffer),
+            buffer.readableBytes == 0
+        else { return nil }
+        self = request
+    }
+
+    private static func decode(kind: UInt8, _ buffer: inout ByteBuffer) -> PeerRequest? {
+        switch kind {
+        case 1:
+            guard let key = buffer.readWireBytes(), let command = ItemCommand(decoding: &buffer) else { return nil }
+            return .item(command, key: key)
+        case 2: return decodeCall(&buffer)
+        case 3:
+            guard let key = buffer.readWireBytes(), let deadline = buffer.readWire(UInt32.self) else { return nil }
+            return .fetch(key: key, deadlineMilliseconds: deadline)
+        case 4: return MapRequest(decoding: &buffer).map { .map($0) }
+        case 5: return decodeStage(&buffer)
+        case 6:
+            guard let verb = buffer.readWire(UInt8.self).flatMap(ControlVerb.init(rawValue:)),
+                let argument = buffer.readWireValue()
+            else { return nil }
+            return .control(verb: verb, argument: argument)
+        default: return nil
+        }
+    }
+
+    private static func decodeCall(_ buffer: inout ByteBuffer) -> PeerRequest? {
+        guard let type = buffer.readWireText(), let method = buffer.readWireText(), let object = buffer.readWireBytes(),
+            let count = buffer.readWire(UInt32.self), Int(count) <= buffer.readableBytes / 4
+        else { return nil }
+        var arguments: [[UInt8]] = []
+        for _ in 0..<count {
+            guard let argument = buffer.readWireBytes() else { return nil }
+            arguments.append(argument)
+        }
+        guard let hasData = buffer.readWire(UInt8.self) else { return nil }
+        var data: [UInt8]?
+        if hasData == 1 {
+            guard let bytes = buffer.readWireBytes() else { return nil }
+            data = bytes
+        }
+        guard let deadline = buffer.readWire(UInt32.self) else { return nil }
+        let key = VirtualKey(type: type, method: method, object: object, arguments: arguments)
+        return .call(key, data: data, deadlineMilliseconds: deadline)
+    }
+
+    private static func decodeStage(_ buffer: inout ByteBuffer) -> PeerRequest? {
+        guard let load = buffer.readWire(UInt64.self), let frame = buffer.readWireText(),
+            let format = buffer.readWire(UInt8.self), case .array(let header)? = buffer.readWireValue(),
+            let firstLine = buffer.readWire(UInt64.self), let skips = buffer.readWire(UInt8.self),
+            let bytes = buffer.readWireBytes()
+        else { return nil }
+        return .stage(
+            StageRequest(
+                load: load, frame: frame, format: format == 1 ? .csv : .ndjson, header: header.compactMap(\.text),
+                firstLine: firstLine, skipsBadRows: skips == 1, bytes: bytes))
+    }
+}
+
+extension PeerReply {
+    package func encode(into buffer: inout ByteBuffer) {
+        switch self {
+        case .item(let outcome):
+            buffer.writeWire(UInt8(101))
+            outcome.encode(into: &buffer)
+        case .value(let value):
+            buffer.writeWire(UInt8(102))
+            buffer.writeWire(value: value)
+        case .failure(let failure):
+            buffer.writeWire(UInt8(103))
+            buffer.writeWire(failure: failure)
+        case .mapped(let answer):
+            buffer.writeWire(UInt8(104))
+            answer.encode(into: &buffer)
+        }
+    }
+
+    package init?(decoding buffer: inout ByteBuffer) {
+        guard let kind = buffer.readWire(UInt8.self), let reply = PeerReply.decode(kind: kind, &buffer),
+            buffer.readableBytes == 0
+        else { return nil }
+        self = reply
+    }
+
+    private static func decode(kind: UInt8, _ buffer: inout ByteBuffer) -> PeerReply? {
+        switch kind {
+        case 101: ItemOutcome(decoding: &buffer).map { .item($0) }
+        case 102: buffer.readWireValue().map { .value($0) }
+        case 103: buffer.readWireFailure().map { .failure($0) }
+        case 104: MapAnswer(decoding: &buffer).map { .mapped($0) }
+        default: nil
+        }
+    }
+}
+
+extension ItemCommand {
+    fileprivate func encode(into buffer: inout ByteBuffer) {
+        switch self {
+        case .get: buffer.writeWire(UInt8(1))
+        case .getAndTouch(let expiry):
+            buffer.writeWire(UInt8(2))
+            buffer.writeWire(expiry)
+        case .store(let verb, let flags, let expiry, let cas, let value):
+            buffer.writeWire(UInt8(3))
+            buffer.writeWire(verb.rawValue)
+            buffer.writeWire(flags)
+            buffer.writeWire(expiry)
+            buffer.writeWire(cas)
+            buffer.writeWire(bytes: value)
+        case .delete: buffer.writeWire(UInt8(4))
+        case .arithmetic(let verb, let delta):
+            buffer.writeWire(UInt8(5))
+            buffer.writeWire(verb.rawValue)
+            buffer.writeWire(delta)
+        case .touch(let expiry):
+            buffer.writeWire(UInt8(6))
+            buffer.writeWire(expiry)
+        }
+    }
+
+    fileprivate init?(decoding buffer: inout ByteBuffer) {
+        guard let kind = buffer.readWire(UInt8.self) else { return nil }
+        switch kind {
+        case 1: self = .get
+        case 2:
+            guard let expiry = buffer.readWire(UInt32.self) else { return nil }
+            self = .getAndTouch(expiry: expiry)
+        case 3:
+            guard let verb = buffer.readWire(UInt8.self).flatMap(StoreVerb.init(rawValue:)),
+                let flags = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self),
+                let cas = buffer.readWire(UInt64.self), let value = buffer.readWireBytes()
+            else { return nil }
+            self = .store(verb, flags: flags, expiry: expiry, cas: cas, value: value)
+        case 4: self = .delete
+        case 5:
+            guard let verb = buffer.readWire(UInt8.self).flatMap(ArithmeticVerb.init(rawValue:)),
+                let delta = buffer.readWire(UInt64.self)
+            else { return nil }
+            self = .arithmetic(verb, delta: delta)
+        case 6:
+            guard let expiry = buffer.readWire(UInt32.self) else { return nil }
+            self = .touch(expiry: expiry)
+        default: return nil
+        }
+    }
+}
+
+extension ItemOutcome {
+    /// The outcomes that carry nothing, in wire order: the index is the code. Only ever append.
+    private static let plain: [ItemOutcome] = [
+        .miss, .stored, .notStored, .exists, .notFound, .deleted, .touched, .notANumber, .tooLarge, .outOfMemory,
+    ]
+
+    fileprivate func encode(into buffer: inout ByteBuffer) {
+        switch self {
+        case .value(let flags, let cas, let bytes):
+            buffer.writeWire(UInt8(200))
+            buffer.writeWire(flags)
+            buffer.writeWire(cas)
+            buffer.writeWire(bytes: bytes)
+        case .number(let number):
+            buffer.writeWire(UInt8(201))
+            buffer.writeWire(number)
+        case .failed(let failure):
+            buffer.writeWire(UInt8(202))
+            buffer.writeWire(failure: failure)
+        default: buffer.writeWire(UInt8(Self.plain.firstIndex(of: self)!))
+        }
+    }
+
+    fileprivate init?(decoding buffer: inout ByteBuffer) {
+        guard let code = buffer.readWire(UInt8.self) else { return nil }
+        switch code {
+        case 200:
+            guard let flags = buffer.readWire(UInt32.self), let cas = buffer.readWire(UInt64.self),
+                let bytes = buffer.readWireBytes()
+            else { return nil }
+            self = .value(flags: flags, cas: cas, bytes: bytes)
+        case 201:
+            guard let number = buffer.readWire(UInt64.self) else { return nil }
+            self = .number(number)
+        case 202:
+            guard let failure = buffer.readWireFailure() else { return nil }
+            self = .failed(failure)
+        default:
+            guard Int(code) < Self.plain.count else { return nil }
+            self = Self.plain[Int(code)]
+        }
+    }
+}
+
+extension MapRequest {
+    fileprivate func encode(into buffer: inout ByteBuffer) {
+        buffer.writeWire(query)
+        buffer.writeWire(bytes: Array(name.utf8))
+        buffer.writeWire(bytes: source)
+        buffer.writeWire(value: parameters)
+        buffer.writeWire(deadlineMilliseconds)
+        buffer.writeWire(now)
+    }
+
+    fileprivate init?(decoding buffer: inout ByteBuffer) {
+        guard let query = buffer.readWire(UInt64.self), let name = buffer.readWireText(),
+            let source = buffer.readWireBytes(), let parameters = buffer.readWireValue(),
+            let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self)
+        else { return nil }
+        self.init(
+            query: query, name: name, source: source, parameters: parameters, deadlineMilliseconds: deadline, now: now)
+    }
+}
+
+extension MapAnswer {
+    fileprivate func encode(into buffer: inout ByteBuffer) {
+        buffer.writeWire(incarnation)
+        buffer.writeWire(UInt32(shards))
+        buffer.writeWire(bytes: partial)
+        for count in [rowsScanned, chunksScanned, chunksPruned] { buffer.writeWire(UInt64(count)) }
+        buffer.writeWire(milliseconds.bitPattern)
+        buffer.writeWire(value: .array(frames.map(\.value)))
+    }
+
+    fileprivate init?(decoding buffer: inout ByteBuffer) {
+        guard let incarnation = buffer.readWire(UInt64.self), let shards = buffer.readWire(UInt32.self),
+            let partial = buffer.readWireBytes(), let rows = buffer.readWire(UInt64.self),
+            let chunks = buffer.readWire(UInt64.self), let pruned = buffer.readWire(UInt64.self),
+            let milliseconds = buffer.readWire(UInt64.self), case .array(let list)? = buffer.readWireValue()
+        else { return nil }
+        self.init(
+            incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: Int(clamping: rows),
+            chunksScanned: Int(clamping: chunks), chunksPruned: Int(clamping: pruned),
+            milliseconds: Double(bitPattern: milliseconds), frames: list.compactMap(FrameAcknowledgements.init(value:)))
+    }
+}

@@ -1,0 +1,127 @@
+// What nodes say to each other, and a command-line client to a node: requests, replies, and what travels with them.
+
+package import Engine
+
+/// One request on a peer connection. Its id, unique on the connection, is beside it in the frame: replies name it, and
+/// a late one finds nobody waiting.
+package enum PeerRequest: Sendable, Equatable {
+    /// A command on a plain key that the receiver owns.
+    case item(ItemCommand, key: [UInt8])
+    /// A method of an object that the receiver owns.
+    case call(VirtualKey, data: [UInt8]?, deadlineMilliseconds: UInt32)
+    /// `get key` as the receiver itself would answer it (getFromServer, getInParallel).
+    case fetch(key: [UInt8], deadlineMilliseconds: UInt32)
+    /// The map of a job over all of the receiver's shards.
+    case map(MapRequest)
+    /// A block of rows for a load that is under way.
+    case stage(StageRequest)
+    /// Everything rare: the verb says what, the argument's shape is the verb's.
+    case control(verb: ControlVerb, argument: Value)
+}
+
+package enum ControlVerb: UInt8, Sendable, CaseIterable {
+    /// → the nodes' names and addresses, and which one answers.
+    case topology = 1
+    /// registry state → the receiver's registry state.
+    case synchronize
+    /// {name, schema} → {created}
+    case createFrame
+    /// {name} → this node's rows, chunks, bytes of a frame.
+    case frameStatistics
+    /// {load} → rows made visible.
+    case commitLoad
+    /// {load} → nothing; its rows are gone.
+    case abortLoad
+    /// {script, name, params, require, timeout} → the envelope.
+    case runJob
+    /// {name} → rows dropped, everywhere.
+    case dropFrame
+    /// {key, value}: stores a plain key, or calls a method with the value as its last argument.
+    case store
+    /// {at}: all items and objects stored up to that unix second are gone; 0 now.
+    case flush
+}
+
+/// What a node needs to run its part of a job. Source and parameters travel with it, so the code is the same everywhere.
+package struct MapRequest: Sendable, Equatable {
+    package var query: UInt64
+    package var name: String
+    package var source: [UInt8]
+    package var parameters: Value
+    /// What is left for the map, the coordinator's reserve already taken off.
+    package var deadlineMilliseconds: UInt32
+    /// Unix milliseconds on the coordinator's clock: every node computes with the same now.
+    package var now: Int64
+
+    package init(
+        query: UInt64, name: String, source: [UInt8], parameters: Value, deadlineMilliseconds: UInt32, now: Int64
+    ) {
+        self.query = query
+        self.name = name
+        self.source = source
+        self.parameters = parameters
+        self.deadlineMilliseconds = deadlineMilliseconds
+        self.now = now
+    }
+}
+
+/// Whole rows as text, with the line number of the first for messages.
+package struct StageRequest: Sendable, Equatable {
+    package var load: UInt64
+    package var frame: String
+    package var format: RowFormat
+    /// CSV: the file's columns, in its order. Empty for NDJSON, whose rows name theirs.
+    package var header: [String]
+    package var firstLine: UInt64
+    package var skipsBadRows: Bool
+    package var bytes: [UInt8]
+
+    package init(
+        load: UInt64, frame: String, format: RowFormat, header: [String] = [], firstLine: UInt64, skipsBadRows: Bool,
+        bytes: [UInt8]
+    ) {
+        self.load = load
+        self.frame = frame
+        self.format = format
+        self.header = header
+        self.firstLine = firstLine
+        self.skipsBadRows = skipsBadRows
+        self.bytes = bytes
+    }
+}
+
+package enum PeerReply: Sendable, Equatable {
+    case item(ItemOutcome)
+    case value(Value)
+    case failure(Failure)
+    case mapped(MapAnswer)
+}
+
+/// A node's part of a job's answer: its shards' partials merged, and what they cost.
+package struct MapAnswer: Sendable, Equatable {
+    /// Names this run of the node's process: an empty node that came back has another one.
+    package var incarnation: UInt64
+    package var shards: Int
+    /// The merged partial, encoded (see `JobPartial`); empty when no shard of the node holds a part of the frame.
+    package var partial: [UInt8]
+    package var rowsScanned: Int
+    package var chunksScanned: Int
+    package var chunksPruned: Int
+    package var milliseconds: Double
+    /// The frames that the job looked at, and the rows that this node knows every node to have acknowledged.
+    package var frames: [FrameAcknowledgements]
+
+    package init(
+        incarnation: UInt64, shards: Int, partial: [UInt8] = [], rowsScanned: Int = 0, chunksScanned: Int = 0,
+        chunksPruned: Int = 0, milliseconds: Double = 0, frames: [FrameAcknowledgements] = []
+    ) {
+        self.incarnation = incarnation
+        self.shards = shards
+        self.partial = partial
+        self.rowsScanned = rowsScanned
+        self.chunksScanned = chunksScanned
+        self.chunksPruned = chunksPruned
+        self.milliseconds = milliseconds
+        self.frames = frames
+    }
+}

@@ -1,0 +1,180 @@
+// What every node knows of the whole cluster's data: its frames, the rows acknowledged on each node, its jobs.
+// Pure: two registries merge into the same one in any order, any number of times.
+
+package import Engine
+
+/// The rows that nodes have acknowledged of one frame, by node and by run of its process. A node that lost its memory
+/// comes back with another incarnation, so its old rows stay expected: nobody can mistake an empty node for a complete one.
+package struct FrameAcknowledgements: Sendable, Equatable {
+    package var frame: String
+    package var id: UInt64
+    package var rows: [String: [UInt64: Int]]
+
+    package init(frame: String, id: UInt64, rows: [String: [UInt64: Int]] = [:]) {
+        self.frame = frame
+        self.id = id
+        self.rows = rows
+    }
+
+    package var expectedRows: Int { rows.values.reduce(0) { $0 + $1.values.reduce(0, +) } }
+
+    /// Counts only grow while a frame lives, so the larger one is the newer one.
+    package mutating func merge(_ other: FrameAcknowledgements) {
+        for (node, incarnations) in other.rows {
+            rows[node, default: [:]].merge(incarnations) { max($0, $1) }
+        }
+    }
+
+    package var value: Value {
+        let nodes = rows.sorted { $0.key < $1.key }.flatMap { node, incarnations in
+            incarnations.sorted { $0.key < $1.key }.map { incarnation, count in
+                Value.array([.string(node), .int(Int64(bitPattern: incarnation)), .int(Int64(count))])
+            }
+        }
+        return .object(["frame": .string(frame), "id": .int(Int64(bitPattern: id)), "rows": .array(nodes)])
+    }
+
+    package init?(value: Value) {
+        guard let frame = value["frame"]?.text, case .int(let id)? = value["id"],
+            case .array(let nodes)? = value["rows"]
+        else { return nil }
+        self.init(frame: frame, id: UInt64(bitPattern: id))
+        for entry in nodes {
+            guard case .array(let parts) = entry, parts.count == 3, let node = parts[0].text,
+                case .int(let incarnation) = parts[1], case .int(let count) = parts[2]
+            else { return nil }
+            rows[node, default: [:]][UInt64(bitPattern: incarnation)] = Int(count)
+        }
+    }
+}
+
+package struct Registry: Sendable, Equatable {
+    package struct FrameEntry: Sendable, Equatable {
+        /// Unix milliseconds.
+        package var createdAt: Int64
+        package var schema: Value
+        package var acknowledged: FrameAcknowledgements
+        package var id: UInt64 { acknowledged.id }
+    }
+
+    package struct JobEntry: Sendable, Equatable {
+        /// Unix milliseconds: the later definition wins, on a tie the greater source.
+        package var definedAt: Int64
+        package var source: [UInt8]
+    }
+
+    package private(set) var frames: [String: FrameEntry] = [:]
+    package private(set) var jobs: [String: JobEntry] = [:]
+    /// When frames were dropped (unix milliseconds, by id), so that a node that missed the drop does not bring them back.
+    private var dropped: [UInt64: Int64] = [:]
+    private static let droppedMax = 1_000
+
+    package init() {}
+
+    /// Registers a frame; a name that exists keeps what it has.
+    package mutating func createFrame(_ name: String, id: UInt64, schema: Value, now: Int64) {
+        guard frames[name] == nil else { return }
+        frames[name] = FrameEntry(
+            createdAt: now, schema: schema, acknowledged: FrameAcknowledgements(frame: name, id: id))
+    }
+
+    package mutating func dropFrame(_ name: String, now: Int64) {
+        guard let entry = frames.removeValue(forKey: name) else { return }
+        noteDropped([entry.id: now])
+    }
+
+    package func isDropped(_ id: UInt64) -> Bool { dropped[id] != nil }
+
+    package mutating func acknowledge(_ rows: Int, frame: String, node: String, incarnation: UInt64) {
+        frames[frame]?.acknowledged.rows[node, default: [:]][incarnation] = rows
+    }
+
+    package mutating func defineJob(_ name: String, source: [UInt8], now: Int64) {
+        jobs[name] = JobEntry(definedAt: max(now, (jobs[name]?.definedAt ?? 0) + 1), source: source)
+    }
+
+    /// Takes in what another node knows. Commutative, associative, idempotent.
+    package mutating func merge(_ other: Registry) {
+        noteDropped(other.dropped)
+        for (name, entry) in other.frames where dropped[entry.id] == nil {
+            guard let mine = frames[name] else {
+                frames[name] = entry
+                continue
+            }
+            if mine.id == entry.id {
+                frames[name]!.acknowledged.merge(entry.acknowledged)
+            } else if (entry.createdAt, entry.id) < (mine.createdAt, mine.id) {
+                frames[name] = entry  // created twice at once: the older one stands
+            }
+        }
+        frames = frames.filter { dropped[$0.value.id] == nil }
+        for (name, job) in other.jobs {
+            guard let mine = jobs[name] else {
+                jobs[name] = job
+                continue
+            }
+            let isNewer =
+                job.definedAt > mine.definedAt
+                || (job.definedAt == mine.definedAt && mine.source.lexicographicallyPrecedes(job.source))
+            if isNewer { jobs[name] = job }
+        }
+    }
+
+    /// Takes in another node's counts for frames that are known by the same id.
+    package mutating func merge(_ acknowledgements: [FrameAcknowledgements]) {
+        for other in acknowledgements where frames[other.frame]?.id == other.id {
+            frames[other.frame]!.acknowledged.merge(other)
+        }
+    }
+
+    /// Only the newest are kept: a node that was away for longer than a thousand drops is not waited for.
+    private mutating func noteDropped(_ drops: [UInt64: Int64]) {
+        dropped.merge(drops) { min($0, $1) }
+        guard dropped.count > Self.droppedMax else { return }
+        let newest = dropped.sorted { ($0.value, $0.key) > ($1.value, $1.key) }.prefix(Self.droppedMax)
+        dropped = Dictionary(uniqueKeysWithValues: newest.map { ($0.key, $0.value) })
+    }
+}
+
+extension Registry {
+    package var value: Value {
+        .object([
+            "frames": .array(
+                frames.sorted { $0.key < $1.key }.map { name, entry in
+                    .object([
+                        "createdAt": .int(entry.createdAt), "schema": entry.schema, "rows": entry.acknowledged.value,
+                    ])
+                }),
+            "dropped": .array(
+                dropped.sorted { $0.key < $1.key }.map { .array([.int(Int64(bitPattern: $0.key)), .int($0.value)]) }),
+            "jobs": .array(
+                jobs.sorted { $0.key < $1.key }.map { name, job in
+                    .object(["name": .string(name), "definedAt": .int(job.definedAt), "source": .bytes(job.source)])
+                }),
+        ])
+    }
+
+    package init?(value: Value) {
+        guard case .array(let frames)? = value["frames"], case .array(let dropped)? = value["dropped"],
+            case .array(let jobs)? = value["jobs"]
+        else { return nil }
+        for frame in frames {
+            guard case .int(let createdAt)? = frame["createdAt"], let schema = frame["schema"],
+                let rows = frame["rows"].flatMap(FrameAcknowledgements.init(value:))
+            else { return nil }
+            self.frames[rows.frame] = FrameEntry(createdAt: createdAt, schema: schema, acknowledged: rows)
+        }
+        for drop in dropped {
+            guard case .array(let parts) = drop, parts.count == 2, case .int(let id) = parts[0],
+                case .int(let time) = parts[1]
+            else { return nil }
+            self.dropped[UInt64(bitPattern: id)] = time
+        }
+        for job in jobs {
+            guard let name = job["name"]?.text, case .int(let definedAt)? = job["definedAt"],
+                case .bytes(let source)? = job["source"]
+            else { return nil }
+            self.jobs[name] = JobEntry(definedAt: definedAt, source: source)
+        }
+    }
+}

@@ -1,0 +1,168 @@
+// `frame:…` virtual keys, and frames as the cluster knows them: create, append, info, list, drop.
+
+package import Engine
+
+package struct FrameService: VirtualService {
+    package let type = "frame"
+    package let methods: Set<String> = ["append", "info", "list", "drop"]
+    private static let gatherMilliseconds = 2_000
+
+    package init() {}
+
+    package func call(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    ) {
+        let cluster = router.cluster
+        switch key.method {
+        case "list":
+            let names = cluster.readRegistry { $0.frames.keys.sorted() }
+            completion(.success(.array(names.map { .string($0) })))
+        case "append":
+            Task {
+                completion(await Self.answer { () async throws(Failure) in try await Self.append(key, data, cluster) })
+            }
+        case "info":
+            Task { completion(await Self.answer { () async throws(Failure) in try await Self.info(key, cluster) }) }
+        default:
+            Task {
+                completion(
+                    await Self.answer { () async throws(Failure) in
+                        try await Self.drop(.object(["name": .string(try Self.name(key))]), cluster)
+                    })
+            }
+        }
+    }
+
+    private static func answer(_ work: () async throws(Failure) -> Value) async -> Result<Value, Failure> {
+        do throws(Failure) { return .success(try await work()) } catch { return .failure(error) }
+    }
+
+    private static func name(_ key: VirtualKey) throws(Failure) -> String {
+        guard !key.object.isEmpty else { throw Failure(.scriptError, "frame:\(key.method):NAME: the name is missing") }
+        return String(decoding: key.object, as: UTF8.self)
+    }
+
+    static func unknown(_ name: String, _ cluster: Cluster) -> Failure {
+        let known = cluster.readRegistry { $0.frames.keys.sorted() }
+        let hint = known.isEmpty ? "there are none" : "there are \(known.joined(separator: ", "))"
+        return Failure(.miss, "frame '\(name)' does not exist (\(hint)); load it with: cacheismo load \(name) FILE")
+    }
+
+    // MARK: Create and drop
+
+    /// `{name, schema}`: registers the frame on every node that can be reached. The same frame again is fine; another
+    /// schema is refused. Answers `{rows}`: how many rows the frame holds already.
+    package static func create(_ argument: Value, _ cluster: Cluster) async throws(Failure) -> Value {
+        guard let name = argument["name"]?.text, let schema = argument["schema"] else {
+            throw ClusterNode.malformed
+        }
+        try await create(name, schema: FrameSchema(value: schema), cluster)
+        let rows = cluster.currentRegistry().frames[name]?.acknowledged.expectedRows ?? 0
+        return .object(["rows": .int(Int64(rows))])
+    }
+
+    private static func create(_ name: String, schema: FrameSchema, _ cluster: Cluster) async throws(Failure) {
+        try FrameCatalog.checkName(name)
+        let id = UInt64.random(in: .min ... .max)
+        cluster.changeRegistry { $0.createFrame(name, id: id, schema: schema.value, now: unixMilliseconds()) }
+        _ = try cluster.engine.frames.create(name, schema: schema)  // refuses another schema than the frame has
+        await cluster.publish()
+    }
+
+    /// `{name}` → `{rows}`: the rows that are gone, on all nodes. A node that can't be reached drops it when it comes back.
+    package static func drop(_ argument: Value, _ cluster: Cluster) async throws(Failure) -> Value {
+        guard let name = argument["name"]?.text else { throw ClusterNode.malformed }
+        guard let entry = cluster.currentRegistry().frames[name] else { throw unknown(name, cluster) }
+        cluster.changeRegistry { $0.dropFrame(name, now: unixMilliseconds()) }
+        await cluster.publish()
+        return .object(["dropped": .string(name), "rows": .int(Int64(entry.acknowledged.expectedRows))])
+    }
+
+    // MARK: Append
+
+    /// `set frame:append:NAME` with NDJSON rows: visible to the next query. All rows or none. The first rows of a frame
+    /// that does not exist yet give it its schema.
+    private static func append(_ key: VirtualKey, _ data: [UInt8]?, _ cluster: Cluster) async throws(Failure) -> Value {
+        let name = try name(key)
+        guard let rows = data else {
+            throw Failure(
+                .scriptError, "frame:append:\(name) needs rows, one JSON object a line, as the data block of a set")
+        }
+        if cluster.engine.frames.find(name) == nil {
+            let schema = try SchemaInference.ndjson(block: TextBlock(bytes: rows, firstLine: 1))
+            try await create(name, schema: schema, cluster)
+        }
+        guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
+        let result = await cluster.engine.compute.run { () -> Result<Int, Failure> in
+            do throws(Failure) {
+                let request = StageRequest(
+                    load: 0, frame: name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
+                let block = try RowBlock(parsing: request, schema: frame.schema)
+                try frame.append(block.batch)
+                return .success(block.batch.rowCount)
+            } catch {
+                return .failure(error)
+            }
+        }
+        let count = try result.get()
+        cluster.publishSoon()
+        return .object(["rows": .int(Int64(count))])
+    }
+
+    // MARK: Info
+
+    /// This node's part of a frame: `{name}` → `{rows, chunks, rawBytes, storedBytes}`.
+    package static func statistics(_ argument: Value, _ cluster: Cluster) throws(Failure) -> Value {
+        guard let name = argument["name"]?.text else { throw ClusterNode.malformed }
+        guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
+        let statistics = frame.statistics
+        return .object([
+            "rows": .int(Int64(statistics.rows)), "chunks": .int(Int64(statistics.chunks)),
+            "rawBytes": .int(Int64(statistics.rawBytes)), "storedBytes": .int(Int64(statistics.storedBytes)),
+        ])
+    }
+
+    /// `get frame:info:NAME`: the frame over all nodes, and a line a node. Fails when a node can't say.
+    private static func info(_ key: VirtualKey, _ cluster: Cluster) async throws(Failure) -> Value {
+        let name = try name(key)
+        guard let entry = cluster.readRegistry({ $0.frames[name] }) else { throw unknown(name, cluster) }
+        let schema = try FrameSchema(value: entry.schema)
+        let argument = Value.object(["name": .string(name)])
+        let deadline = Deadline.after(milliseconds: gatherMilliseconds)
+        let outcome: Scatter<Value>.Outcome = await ScatterDriver.run(
+            nodes: cluster.topology.nodes.count, require: .all, deadline: deadline
+        ) { node, deliver in
+            guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
+                return deliver(answerNow { () throws(Failure) in try statistics(argument, cluster) })
+            }
+            links.send(.control(verb: .frameStatistics, argument: argument), to: node, deadline: deadline) {
+                deliver(Router.value(of: $0))
+            }
+        }
+        if let (node, failure) = outcome.failures.first {
+            throw Failure(failure.reason, "\(cluster.topology.nodes[node].name): \(failure.message)")
+        }
+        return describe(name, schema, outcome.answers, cluster)
+    }
+
+    private static func answerNow(_ work: () throws(Failure) -> Value) -> Result<Value, Failure> {
+        do throws(Failure) { return .success(try work()) } catch { return .failure(error) }
+    }
+
+    private static func describe(
+        _ name: String, _ schema: FrameSchema, _ answers: [(node: Int, answer: Value)], _ cluster: Cluster
+    ) -> Value {
+        func total(_ field: String) -> Value {
+            .int(
+                answers.reduce(0) { sum, answer in
+                    guard case .int(let count)? = answer.answer[field] else { return sum }
+                    return sum + count
+                })
+        }
+        return .object([
+            "name": .string(name), "rows": total("rows"), "chunks": total("chunks"), "rawBytes": total("rawBytes"),
+            "storedBytes": total("storedBytes"), "columns": schema.value,
+            "nodes": .map(answers.map { Value.Pair(.string(cluster.topology.nodes[$0.node].name), $0.answer) }),
+        ])
+    }
+}

@@ -1,0 +1,67 @@
+// Loads under way on this node: which connection sends the rows of which, so that none outlives its sender.
+
+import Engine
+import Synchronization
+
+/// A load's rows become visible on commit, all that this node holds of them at once. They are gone when the load is
+/// aborted or its connection closes first.
+final class LoadTable: Sendable {
+    private let cluster: Cluster
+    private let senders = Mutex([String: PeerConnectionID]())
+
+    init(cluster: Cluster) { self.cluster = cluster }
+
+    /// Parses one block. Answers `{rows, skipped, messages}`; a row that does not fit fails the block, naming line and column.
+    func stage(_ request: StageRequest, from connection: PeerConnectionID) -> Result<Value, Failure> {
+        do throws(Failure) {
+            let load = try find(request, connection)
+            let block = try RowBlock(parsing: request, schema: load.frame.schema)
+            try load.stage(block.batch)
+            return .success(
+                .object([
+                    "rows": .int(Int64(block.batch.rowCount)), "skipped": .int(Int64(block.report.skippedRows)),
+                    "messages": .array(block.report.messages.map { .string($0.description) }),
+                ]))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// `{load}` → `{rows}`, once every node that can be reached knows of them.
+    func commit(_ argument: Value) async throws(Failure) -> Value {
+        let id = try Self.id(argument)
+        guard senders.withLock({ $0.removeValue(forKey: id) }) != nil else { return .object(["rows": .int(0)]) }
+        let rows = try cluster.engine.frames.commitLoad(id)
+        await cluster.publish()
+        return .object(["rows": .int(Int64(rows))])
+    }
+
+    func abort(_ argument: Value) throws(Failure) -> Value {
+        let id = try Self.id(argument)
+        _ = senders.withLock { $0.removeValue(forKey: id) }
+        cluster.engine.frames.abortLoad(id)
+        return .null
+    }
+
+    func abandon(_ connection: PeerConnectionID) {
+        let abandoned = senders.withLock { senders in
+            let mine = senders.filter { $0.value == connection }.map(\.key)
+            for id in mine { senders.removeValue(forKey: id) }
+            return mine
+        }
+        for id in abandoned { cluster.engine.frames.abortLoad(id) }
+    }
+
+    private func find(_ request: StageRequest, _ connection: PeerConnectionID) throws(Failure) -> FrameLoad {
+        let id = String(request.load, radix: 16)
+        let frame = try cluster.engine.frames.require(request.frame)
+        let isNew = senders.withLock { $0.updateValue(connection, forKey: id) == nil }
+        return isNew
+            ? try cluster.engine.frames.beginLoad(id, into: frame) : try cluster.engine.frames.load(id)
+    }
+
+    private static func id(_ argument: Value) throws(Failure) -> String {
+        guard case .int(let id)? = argument["load"] else { throw ClusterNode.malformed }
+        return String(UInt64(bitPattern: id), radix: 16)
+    }
+}

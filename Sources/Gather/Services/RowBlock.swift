@@ -1,0 +1,30 @@
+// A block of rows as text, parsed into columns: CSV or NDJSON, strict or skipping.
+
+import Engine
+
+struct RowBlock {
+    private(set) var batch: ColumnBatch
+    private(set) var report = RowReport()
+
+    init(parsing request: StageRequest, schema: FrameSchema) throws(Failure) {
+        batch = ColumnBatch(schema: schema)
+        let block = TextBlock(bytes: request.bytes, firstLine: Int(clamping: request.firstLine))
+        let policy: RowErrorPolicy = request.skipsBadRows ? .skip : .stop
+        switch request.format {
+        case .csv:
+            let reader = try CSVReader(schema: schema, header: request.header)
+            do throws(RowError) {
+                try reader.parse(block, onError: policy, into: &batch, report: &report)
+            } catch {
+                throw error.failure
+            }
+        case .ndjson:
+            let reader = NDJSONReader(schema: schema)
+            do throws(RowError) {
+                try reader.parse(block, onError: policy, into: &batch, report: &report)
+            } catch {
+                throw error.failure
+            }
+        }
+    }
+}

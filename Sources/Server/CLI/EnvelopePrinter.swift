@@ -1,0 +1,57 @@
+// An envelope for people: the result as a table, then one line that says how far it can be trusted.
+
+import ArgumentParser
+import Engine
+
+enum EnvelopePrinter {
+    /// Prints the answer; throws the exit code 1 unless it is complete.
+    static func print(_ envelope: Value, json: Bool) throws {
+        if json {
+            Swift.print(String(decoding: envelope.json, as: UTF8.self))
+        } else if let error = envelope["error"] {
+            let reason = error["reason"]?.text ?? "error"
+            CommandFailure.printError("\(reason): \(error["message"]?.text ?? "no message")")
+        } else {
+            let result = envelope["result"] ?? .null
+            Swift.print(Table(result)?.text ?? String(decoding: result.answer, as: UTF8.self))
+            Swift.print(summary(envelope))
+        }
+        guard envelope["status"]?.text == "complete" else { throw ExitCode(CommandFailure.generalExitCode) }
+    }
+
+    /// `complete: 6 of 6 shards, 336,776 of 336,776 rows, 14.2 ms (n1 9.8, n2 11.0, n3 10.1)`
+    static func summary(_ envelope: Value) -> String {
+        func number(_ group: String, _ field: String) -> Int {
+            guard case .int(let count)? = envelope[group]?[field] else { return 0 }
+            return Int(count)
+        }
+        var parts = [
+            "\(Counted.grouped(number("shards", "answered"))) of \(Counted.noun(number("shards", "asked"), "shard"))"
+        ]
+        if number("rows", "expected") > 0 || number("rows", "scanned") > 0 {
+            parts.append(
+                "\(Counted.grouped(number("rows", "scanned"))) of \(Counted.noun(number("rows", "expected"), "row"))")
+        }
+        if case .map(let times)? = envelope["ms"]?["nodes"], let total = milliseconds(envelope["ms"]?["total"]) {
+            let nodes = times.compactMap { time in
+                milliseconds(time.value).map {
+                    "\(time.key.text ?? "?") \(String(Counted.milliseconds($0).dropLast(3)))"
+                }
+            }
+            parts.append(Counted.milliseconds(total) + (nodes.isEmpty ? "" : " (\(nodes.joined(separator: ", ")))"))
+        }
+        if case .array(let failed)? = envelope["shards"]?["failed"], !failed.isEmpty {
+            let names = failed.map { "\($0["node"]?.text ?? "?"): \($0["reason"]?.text ?? "?")" }
+            parts.append("without \(names.joined(separator: ", "))")
+        }
+        return "\(envelope["status"]?.text ?? "?"): \(parts.joined(separator: ", "))"
+    }
+
+    private static func milliseconds(_ value: Value?) -> Double? {
+        switch value {
+        case .double(let number)?: number
+        case .int(let number)?: Double(number)
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// Files as the commands read them: whole or in pieces, with errors that name the file.
+
+import Engine
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+enum FilePath {
+    /// `jobs/delays.lua` → `delays`.
+    static func stem(_ path: String) -> String {
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
+        return String(name[..<dot])
+    }
+
+    static func read(_ path: String) throws(Failure) -> [UInt8] {
+        let file = try OpenFile(path)
+        var bytes: [UInt8] = []
+        while let piece = try file.read(bytesMax: 1 << 20) { bytes.append(contentsOf: piece) }
+        return bytes
+    }
+}
+
+/// A file open for reading; closed when it goes away.
+final class OpenFile {
+    private let descriptor: Int32
+    private let path: String
+    /// Size in bytes when it was opened; 0 where that means nothing (a pipe).
+    let bytes: Int
+
+    init(_ path: String) throws(Failure) {
+        self.path = path
+        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Self.failure(path) }
+        var information = stat()
+        guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT != S_IFDIR else {
+            close(descriptor)
+            throw Failure(.miss, "\(path) is a folder, not a file")
+        }
+        bytes = Int(information.st_size)
+    }
+
+    deinit { close(descriptor) }
+
+    /// The next bytes, nil at the end.
+    func read(bytesMax: Int) throws(Failure) -> [UInt8]? {
+        var failed = false
+        let piece = [UInt8](unsafeUninitializedCapacity: bytesMax) { buffer, count in
+            var got = Glibc.read(descriptor, buffer.baseAddress, bytesMax)
+            while got < 0, errno == EINTR { got = Glibc.read(descriptor, buffer.baseAddress, bytesMax) }
+            failed = got < 0
+            count = max(0, got)
+        }
+        guard !failed else { throw Self.failure(path) }
+        return piece.isEmpty ? nil : piece
+    }
+
+    private static func failure(_ path: String) -> Failure {
+        Failure(.miss, "can't read \(path): \(String(cString: strerror(errno)).lowercased())")
+    }
+}

@@ -1,0 +1,146 @@
+// The work behind `load`: file to blocks of rows, blocks to nodes in turn, one commit at the end or none.
+
+import Engine
+import Gather
+
+/// What a load did.
+struct LoadReport: Sendable {
+    var frame: String
+    var rows = 0
+    var rowsBefore = 0
+    var skipped = 0
+    /// What was wrong with the first skipped rows.
+    var messages: [String] = []
+    var nodes = 0
+    var seconds = 0.0
+
+    var text: String {
+        let speed = Int(Double(rows) / max(seconds, 0.001))
+        let before = rowsBefore > 0 ? ", which had \(Counted.grouped(rowsBefore))" : ""
+        let skippedText =
+            skipped > 0
+            ? "; \(Counted.noun(skipped, "row")) did not fit and \(skipped == 1 ? "was" : "were") skipped" : ""
+        let tenths = Int((seconds * 10).rounded())
+        return "loaded \(Counted.noun(rows, "row")) into \(frame)\(before), on \(Counted.noun(nodes, "node")), "
+            + "in \(tenths / 10).\(tenths % 10) s (\(Counted.grouped(speed)) rows a second)\(skippedText)"
+    }
+
+    var value: Value {
+        .object([
+            "frame": .string(frame), "rows": .int(Int64(rows)), "rowsBefore": .int(Int64(rowsBefore)),
+            "skipped": .int(Int64(skipped)), "nodes": .int(Int64(nodes)), "seconds": .double(seconds),
+        ])
+    }
+}
+
+struct FrameLoader: Sendable {
+    let frame: String
+    let file: String
+    let schemaText: String?
+    let skipsBadRows: Bool
+    let client: NodeClient
+
+    /// Blocks under way to each node at a time: one is parsed while the next one travels.
+    private static let blocksInFlight = 2
+
+    func run() async throws(Failure) -> LoadReport {
+        var progress = ProgressBar("loading \(frame)")
+        defer { progress.finish() }
+        var source = try RowSource(path: file, schemaText: schemaText)
+        let schema = try source.schema()
+        let created = try await client.control(
+            .createFrame, .object(["name": .string(frame), "schema": schema.value]))
+        var report = LoadReport(frame: frame)
+        if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
+        let targets = try await reachableNodes()
+        defer { for target in targets { target.close() } }
+        report.nodes = targets.count
+        let load = UInt64.random(in: .min ... .max)
+        do {
+            try await stage(&source, load, targets, &report, &progress)
+        } catch {
+            for target in targets { _ = try? await target.control(.abortLoad, Self.argument(load)) }
+            throw Failure(error.reason, "\(file): \(error.message); nothing was loaded")
+        }
+        try await commit(load, targets, &report)
+        report.seconds = progress.elapsedSeconds
+        return report
+    }
+
+    /// Any node takes rows; those that can't be reached are left out, and whoever asks later is told that they are down.
+    private func reachableNodes() async throws(Failure) -> [NodeClient] {
+        var reachable: [NodeClient] = []
+        for (name, address) in try await client.nodes() {
+            let node = NodeClient(address)
+            do {
+                _ = try await node.control(.topology, .null, timeoutMilliseconds: 1_000)
+                reachable.append(node)
+            } catch {
+                CommandFailure.printError("\(name) is left out: \(error.message)")
+                node.close()
+            }
+        }
+        guard !reachable.isEmpty else { throw Failure(.unreachable, "no node of the cluster can be reached") }
+        return reachable
+    }
+
+    private func stage(
+        _ source: inout RowSource, _ load: UInt64, _ targets: [NodeClient], _ report: inout LoadReport,
+        _ progress: inout ProgressBar
+    ) async throws(Failure) {
+        var underWay: [Task<Result<Value, Failure>, Never>] = []
+        var next = 0
+        while let block = try source.nextBlock() {
+            let request = PeerRequest.stage(
+                StageRequest(
+                    load: load, frame: frame, format: source.format, header: source.header,
+                    firstLine: UInt64(block.firstLine),
+                    skipsBadRows: skipsBadRows, bytes: block.bytes))
+            let target = targets[next % targets.count]
+            next += 1
+            underWay.append(
+                Task {
+                    do throws(Failure) {
+                        return .success(try await target.send(request, timeoutMilliseconds: 60_000))
+                    } catch {
+                        return .failure(error)
+                    }
+                })
+            if underWay.count >= targets.count * Self.blocksInFlight {
+                Self.count(try await underWay.removeFirst().value.get(), &report)
+            }
+            progress.update(fraction: source.fractionRead, Counted.noun(report.rows, "row"))
+        }
+        for block in underWay { Self.count(try await block.value.get(), &report) }
+    }
+
+    private static func count(_ answer: Value, _ report: inout LoadReport) {
+        if case .int(let rows)? = answer["rows"] { report.rows += Int(rows) }
+        if case .int(let skipped)? = answer["skipped"] { report.skipped += Int(skipped) }
+        guard case .array(let messages)? = answer["messages"] else { return }
+        report.messages += messages.compactMap(\.text).prefix(max(0, 5 - report.messages.count))
+    }
+
+    private func commit(_ load: UInt64, _ targets: [NodeClient], _ report: inout LoadReport) async throws(Failure) {
+        var visible = 0
+        for target in targets {
+            do {
+                let answer = try await target.control(.commitLoad, Self.argument(load), timeoutMilliseconds: 60_000)
+                if case .int(let rows)? = answer["rows"] { visible += Int(rows) }
+            } catch {
+                throw Failure(
+                    error.reason,
+                    "\(error.message); \(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
+                        + "drop it (cacheismo query frame:drop:\(frame)) and load again")
+            }
+        }
+        guard visible == report.rows else {
+            throw Failure(
+                .incompleteData,
+                "\(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
+                    + "drop it (cacheismo query frame:drop:\(frame)) and load again")
+        }
+    }
+
+    private static func argument(_ load: UInt64) -> Value { .object(["load": .int(Int64(bitPattern: load))]) }
+}

@@ -1,0 +1,80 @@
+// A command's connection to a node: requests over the peer protocol, answers awaited.
+
+import Engine
+import Gather
+import NIOCore
+import NIOPosix
+
+/// `host:port`, as `--server` takes it.
+struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
+    var host: String
+    var port: Int
+
+    init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// `host:port`, `[v6]:port`, `host` or `:port`; nil when it is none of them.
+    init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), !text.hasSuffix("]") else {
+            guard !text.isEmpty else { return nil }
+            self.init(host: text, port: 11211)
+            return
+        }
+        guard let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port) else { return nil }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        self.init(host: host.isEmpty ? "127.0.0.1" : host, port: port)
+    }
+
+    var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+struct NodeClient: Sendable {
+    let address: ServerAddress
+    private let link: PeerLink
+
+    /// Connects when the first request is sent.
+    init(_ address: ServerAddress) {
+        self.address = address
+        link = PeerLink(
+            loop: MultiThreadedEventLoopGroup.singleton.next(), name: "", host: address.host, port: address.port,
+            hello: PeerHello(name: "-", epoch: nil))
+    }
+
+    func send(_ request: PeerRequest, timeoutMilliseconds: Int) async throws(Failure) -> Value {
+        let reply = try await link.send(request, deadline: .after(milliseconds: timeoutMilliseconds))
+        return try Router.value(of: .success(reply)).get()
+    }
+
+    func control(_ verb: ControlVerb, _ argument: Value, timeoutMilliseconds: Int = 10_000) async throws(Failure)
+        -> Value
+    {
+        try await send(.control(verb: verb, argument: argument), timeoutMilliseconds: timeoutMilliseconds)
+    }
+
+    /// What `get key` answers on this node.
+    func fetch(_ key: String, timeoutMilliseconds: Int = 60_000) async throws(Failure) -> Value {
+        try await send(
+            .fetch(key: Array(key.utf8), deadlineMilliseconds: UInt32(timeoutMilliseconds)),
+            timeoutMilliseconds: timeoutMilliseconds + 500)
+    }
+
+    /// The nodes of the cluster, by the list that this one was started with.
+    func nodes() async throws(Failure) -> [(name: String, address: ServerAddress)] {
+        let topology = try await control(.topology, .null)
+        guard case .array(let nodes)? = topology["nodes"] else {
+            throw Failure(.scriptVersion, "\(address) answers in a version that is not understood")
+        }
+        return nodes.compactMap { node in
+            guard let name = node["name"]?.text, let host = node["host"]?.text, case .int(let port)? = node["port"]
+            else {
+                return nil
+            }
+            return (name, nodes.count == 1 ? address : ServerAddress(host: host, port: Int(port)))
+        }
+    }
+
+    func close() { link.close() }
+}

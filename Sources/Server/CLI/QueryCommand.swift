@@ -1,0 +1,51 @@
+// `query`, `get` and `set`: one key from the command line.
+
+import ArgumentParser
+import Engine
+import Gather
+
+struct Query: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answer one virtual key, as in: cacheismo query 'quota:addandcheck:alice:3'")
+
+    @Argument(help: "type:method:object[:argument…]")
+    var key: String
+
+    @OptionGroup var client: ClientOptions
+
+    func run() async throws { try await printAnswer(to: key, client) }
+}
+
+struct GetCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "get", abstract: "Print the value of a key.")
+
+    @Argument var key: String
+    @OptionGroup var client: ClientOptions
+
+    func run() async throws { try await printAnswer(to: key, client) }
+}
+
+private func printAnswer(to key: String, _ options: ClientOptions) async throws {
+    let value = try await options.withClient { client async throws(Failure) in try await client.fetch(key) }
+    print(String(decoding: options.json ? value.json : value.answer, as: UTF8.self))
+}
+
+struct SetCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "set", abstract: "Store a value under a key, or call a method with the value as its last argument."
+    )
+
+    @Argument var key: String
+    @Argument(help: "The value; - reads standard input.")
+    var value: String
+    @OptionGroup var client: ClientOptions
+
+    func run() async throws {
+        let bytes = value == "-" ? try FilePath.read("/dev/stdin") : Array(value.utf8)
+        let argument = Value.object(["key": .string(key), "value": .bytes(bytes)])
+        let answer = try await client.withClient { client async throws(Failure) in
+            try await client.control(.store, argument)
+        }
+        print(String(decoding: client.json ? answer.json : answer.answer, as: UTF8.self))
+    }
+}

@@ -1,0 +1,184 @@
+// `cacheismo serve`: one node, with the options that a memcached user types.
+
+import ArgumentParser
+import Engine
+import Gather
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Run a node (the default).")
+
+    @Option(name: [.customShort("p", allowingJoined: true), .long], help: "TCP port.")
+    var port = 11211
+
+    @Option(
+        name: [.customShort("l", allowingJoined: true), .long],
+        help: "Addresses to listen on, separated by commas.")
+    var listen = "127.0.0.1"
+
+    @Option(
+        name: [.customShort("m", allowingJoined: true), .long, .customLong("memory-limit")],
+        help: "Memory for items and objects, in megabytes.")
+    var memory = 64
+
+    @Option(name: [.customShort("c", allowingJoined: true), .customLong("conn-limit")], help: "Connections at a time.")
+    var connections = 1024
+
+    @Option(name: [.customShort("t", allowingJoined: true), .long], help: "Threads that serve connections.")
+    var threads = min(4, System.coreCount)
+
+    @Option(
+        name: [.customShort("I", allowingJoined: true), .customLong("max-item-size")],
+        help: "Largest item, as in 1m, 512k or bytes.")
+    var itemSize: ByteCount = ByteCount(bytes: 1 << 20)
+
+    @Option(
+        name: [.customShort("U", allowingJoined: true), .customLong("udp-port")], help: "Only 0: UDP is not served.")
+    var udpPort = 0
+
+    @Option(name: [.customShort("s"), .customLong("unix-socket")], help: "Listen on this unix socket instead of TCP.")
+    var unixSocket: String?
+
+    @Option(name: [.customShort("b"), .customLong("listen-backlog")], help: "Connections that wait to be accepted.")
+    var backlog = 1024
+
+    @Flag(name: [.customShort("M"), .customLong("disable-evictions")], help: "Refuse writes when memory is full.")
+    var disableEvictions = false
+
+    @Flag(name: [.customShort("F"), .customLong("disable-flush-all")], help: "Refuse flush_all.")
+    var disableFlush = false
+
+    @Flag(name: [.customShort("A"), .customLong("enable-shutdown")], help: "Allow the shutdown command.")
+    var enableShutdown = false
+
+    @Flag(name: .shortAndLong, help: "Log more; twice for everything.")
+    var verbose: Int
+
+    @Option(help: "This node's name in --peers.")
+    var name: String?
+
+    @Option(help: "All nodes of the cluster, this one too: n1=host:port,n2=host:port,…")
+    var peers: String?
+
+    @Option(help: ArgumentHelp("Object types of your own: the Lua files of this folder.", valueName: "folder"))
+    var scripts: String?
+
+    @Flag(name: .customLong("no-virtual-keys"), help: "Take every key as a plain key.")
+    var noVirtualKeys = false
+
+    @Option(name: .customLong("frame-memory"), help: "Memory for frames, in megabytes.")
+    var frameMemory = 1024
+
+    @Option(help: "Parts of this node that run scripts side by side.")
+    var shards = System.coreCount
+
+    @Flag(name: .customLong("exit-on-stdin-close"), help: .hidden)
+    var exitOnStdinClose = false
+
+    func validate() throws {
+        func check(_ value: Int, _ range: ClosedRange<Int>, _ option: String) throws {
+            guard range.contains(value) else {
+                throw ValidationError("\(option) \(value): from \(range.lowerBound) to \(range.upperBound)")
+            }
+        }
+        try check(port, 0...65_535, "--port")
+        try check(memory, 1...1 << 24, "--memory")
+        try check(frameMemory, 1...1 << 24, "--frame-memory")
+        try check(connections, 1...1_000_000, "--conn-limit")
+        try check(threads, 1...256, "--threads")
+        try check(shards, 1...256, "--shards")
+        try check(itemSize.bytes, 1_024...min(1 << 30, memory << 19), "--max-item-size")
+        guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
+        guard (name == nil) == (peers == nil) else {
+            throw ValidationError("--name and --peers go together: --name n1 --peers n1=127.0.0.1:11211,n2=…")
+        }
+    }
+
+    func run() async throws {
+        let logger = makeLogger()
+        let topology = try makeTopology()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        let loops = Array(group.makeIterator())
+        let engine = try makeEngine()
+        let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
+        let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
+        let service = ServingNode(
+            node: node, group: group, configuration: makeListenerConfiguration(), logger: logger,
+            endsWithStandardInput: exitOnStdinClose)
+        try await service.start()
+        try await ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigint, .sigterm], logger: logger)
+        ).run()
+    }
+
+    private func makeLogger() -> Logger {
+        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "cacheismo")
+        logger.logLevel = [.warning, .info][min(verbose, 1)]
+        if verbose > 1 { logger.logLevel = .debug }
+        return logger
+    }
+
+    private func makeTopology() throws(Failure) -> Topology {
+        guard let peers, let name else {
+            return Topology.alone(name: "node", host: "127.0.0.1", port: port == 0 ? 11211 : port)
+        }
+        return try Topology(peers: peers, selfName: name)
+    }
+
+    private func makeEngine() throws(Failure) -> Engine {
+        var types = ObjectTypes.builtIn
+        if let scripts { types = try ObjectTypes.load(directory: scripts) }
+        return Engine(
+            EngineConfiguration(
+                shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
+                itemBytesMax: itemSize.bytes, evicts: !disableEvictions, frameMemoryBytes: frameMemory << 20,
+                objectTypes: types))
+    }
+
+    private func makeListenerConfiguration() -> MemcachedListenerConfiguration {
+        var configuration = MemcachedListenerConfiguration()
+        configuration.addresses = unixSocket == nil ? listen.split(separator: ",").map(String.init) : []
+        configuration.port = port
+        configuration.unixSocketPath = unixSocket
+        configuration.connectionsMax = connections
+        configuration.backlog = backlog
+        configuration.session.itemBytesMax = itemSize.bytes
+        configuration.session.allowsVirtualKeys = !noVirtualKeys
+        configuration.session.allowsFlush = !disableFlush
+        configuration.session.allowsShutdown = enableShutdown
+        configuration.session.verbosity = verbose
+        configuration.session.memoryBytes = memory << 20
+        configuration.session.connectionsMax = connections
+        configuration.session.port = port
+        configuration.session.threads = threads
+        configuration.session.evicts = !disableEvictions
+        configuration.session.address = listen
+        return configuration
+    }
+}
+
+/// A size as memcached takes it: `1m`, `512k`, or bytes.
+struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
+    let bytes: Int
+
+    init(bytes: Int) { self.bytes = bytes }
+
+    init?(argument: String) {
+        let unit = argument.last?.lowercased() ?? ""
+        let shift = ["k": 10, "m": 20, "g": 30][unit] ?? 0
+        guard let count = Int(shift == 0 ? argument[...] : argument.dropLast()), count > 0, count < 1 << 30 else {
+            return nil
+        }
+        bytes = count << shift
+    }
+
+    var description: String { bytes % (1 << 20) == 0 ? "\(bytes >> 20)m" : "\(bytes)" }
+    var defaultValueDescription: String { description }
+}

@@ -1,0 +1,170 @@
+// The peer protocol: every message survives the wire, however it is cut; broken ones are refused.
+
+import Engine
+import Gather
+import NIOCore
+import Testing
+
+@Suite struct PeerProtocolTests {
+    static let requests: [PeerRequest] =
+        [
+            .item(.get, key: Array("k".utf8)),
+            .item(.getAndTouch(expiry: 77), key: []),
+            .item(
+                .store(.cas, flags: 5, expiry: .max, cas: .max, value: [0, 13, 10, 255]),
+                key: Array(repeating: 1, count: 250)),
+            .item(.store(.append, flags: 0, expiry: 0, cas: 0, value: []), key: [1]),
+            .item(.delete, key: [2]), .item(.touch(expiry: 1), key: [3]),
+            .item(.arithmetic(.increment, delta: .max), key: [4]), .item(.arithmetic(.decrement, delta: 0), key: [4]),
+            .call(
+                VirtualKey(type: "t", method: "m", object: [0], arguments: [[], [58], [1, 2]]), data: nil,
+                deadlineMilliseconds: 9),
+            .call(VirtualKey(type: "t", method: "m"), data: [], deadlineMilliseconds: .max),
+            .call(VirtualKey(type: "t", method: "m"), data: [1], deadlineMilliseconds: 0),
+            .fetch(key: Array("node:name".utf8), deadlineMilliseconds: 5),
+            .map(
+                MapRequest(
+                    query: 1, name: "j", source: [10], parameters: .object(["a": .int(-1)]), deadlineMilliseconds: 2,
+                    now: -5)),
+            .stage(
+                StageRequest(
+                    load: 7, frame: "f", format: .csv, header: ["a", "b"], firstLine: 3, skipsBadRows: true, bytes: [44]
+                )),
+            .stage(StageRequest(load: 7, frame: "f", format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: [])),
+        ] + ControlVerb.allCases.map { .control(verb: $0, argument: .array([.double(1.5), .null])) }
+
+    static let replies: [PeerReply] = [
+        .item(.miss), .item(.stored), .item(.notStored), .item(.exists), .item(.notFound), .item(.deleted),
+        .item(.touched),
+        .item(.notANumber), .item(.tooLarge), .item(.outOfMemory), .item(.number(.max)),
+        .item(.value(flags: 1, cas: 2, bytes: [3])), .item(.failed(Failure(.timeout, "late"))),
+        .value(.object(["x": .bytes([255])])), .failure(Failure(.incompleteData, "grüße")),
+        .mapped(
+            MapAnswer(
+                incarnation: .max, shards: 2, partial: [1, 2], rowsScanned: 3, chunksScanned: 4, chunksPruned: 5,
+                milliseconds: 1.25,
+                frames: [FrameAcknowledgements(frame: "f", id: .max, rows: ["n1": [1: 2, .max: 3], "n2": [:]])])),
+    ]
+
+    private static func bytes(_ encode: (inout ByteBuffer) -> Void) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        encode(&buffer)
+        return buffer
+    }
+
+    @Test("every request and reply comes back from its bytes, and from none that are cut short or followed by more")
+    func roundTrip() {
+        for request in Self.requests {
+            let whole = Self.bytes { request.encode(into: &$0) }
+            var copy = whole
+            #expect(PeerRequest(decoding: &copy) == request)
+            for length in 0..<whole.readableBytes {
+                var cut = whole.getSlice(at: 0, length: length)!
+                #expect(PeerRequest(decoding: &cut) == nil)
+            }
+            var longer = whole
+            longer.writeInteger(UInt8(0))
+            #expect(PeerRequest(decoding: &longer) == nil)
+        }
+        for reply in Self.replies {
+            let whole = Self.bytes { reply.encode(into: &$0) }
+            var copy = whole
+            let decoded = PeerReply(decoding: &copy)
+            if case .mapped(var answer) = reply {
+                answer.frames[0].rows["n2"] = nil  // a node without a count says nothing
+                #expect(decoded == .mapped(answer))
+            } else {
+                #expect(decoded == reply)
+            }
+            for length in 0..<whole.readableBytes {
+                var cut = whole.getSlice(at: 0, length: length)!
+                #expect(PeerReply(decoding: &cut) == nil)
+            }
+        }
+    }
+
+    @Test("frames come out the same whether bytes come one at a time, all at once, or in between")
+    func framing() throws {
+        var stream = ByteBuffer()
+        for (id, request) in Self.requests.enumerated() {
+            PeerFrame.write(id: UInt64(id), into: &stream) { request.encode(into: &$0) }
+        }
+        for pieceBytes in [1, 2, 3, 7, 64, stream.readableBytes] {
+            var decoder = PeerFrameDecoder()
+            var left = stream
+            var seen: [PeerRequest] = []
+            while left.readableBytes > 0 {
+                decoder.append(left.readSlice(length: min(pieceBytes, left.readableBytes))!)
+                while let frame = try decoder.next() {
+                    #expect(frame.id == UInt64(seen.count))
+                    var message = frame.message
+                    seen.append(try #require(PeerRequest(decoding: &message)))
+                }
+            }
+            #expect(seen == Self.requests)
+        }
+    }
+
+    @Test("a frame that is too long or too short to be one breaks the connection")
+    func brokenFrames() {
+        var decoder = PeerFrameDecoder()
+        decoder.append(ByteBuffer(bytes: [255, 255, 255, 255, 0]))
+        #expect(throws: PeerFrameDecoder.Broken.self) { try decoder.next() }
+        var short = PeerFrameDecoder()
+        short.append(ByteBuffer(bytes: [7, 0, 0, 0]))
+        #expect(throws: PeerFrameDecoder.Broken.self) { try short.next() }
+    }
+
+    @Test("random bytes are no message, and crash nothing")
+    func noise() {
+        var generator = SplitMix(seed: 42)
+        for _ in 0..<20_000 {
+            var buffer = ByteBuffer()
+            for _ in 0..<Int.random(in: 0..<60, using: &generator) {
+                buffer.writeInteger(UInt8.random(in: 0...255, using: &generator))
+            }
+            var copy = buffer
+            _ = PeerRequest(decoding: &buffer)
+            _ = PeerReply(decoding: &copy)
+        }
+    }
+
+    @Test("the hello line says version, name and epoch")
+    func hello() {
+        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 1 n1 ff\r\n")
+        #expect(PeerHello(line: "peer 1 n1 ff") == PeerHello(name: "n1", epoch: 255))
+        #expect(PeerHello(line: "peer 1 - -") == PeerHello(name: "-", epoch: nil))
+        for broken in ["", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff"] {
+            #expect(PeerHello(line: broken) == nil)
+        }
+    }
+
+    @Test("a reply finds its waiter once; a late one finds nobody; too many are refused")
+    func pending() {
+        var pending = PendingRequests<String>(countMax: 2)
+        let first = pending.add(deadline: Deadline(uptimeNanoseconds: 10), "a")!
+        let second = pending.add(deadline: Deadline(uptimeNanoseconds: 20), "b")!
+        #expect(pending.add(deadline: .never, "c") == nil)
+        #expect(pending.earliestDeadline == Deadline(uptimeNanoseconds: 10))
+        #expect(pending.takeExpired(now: Deadline(uptimeNanoseconds: 10)) == ["a"])
+        #expect(pending.take(first) == nil)
+        #expect(pending.take(second) == "b")
+        #expect(pending.take(second) == nil)
+        #expect(pending.add(deadline: .never, "d")! > second)
+        #expect(pending.takeAll() == ["d"])
+        #expect(pending.count == 0)
+    }
+}
+
+/// A seeded generator, so that every run sees the same noise.
+struct SplitMix: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,138 @@
+// The registry: nodes that hear of things in any order end up knowing the same, and lost rows stay expected.
+
+import Engine
+import Gather
+import Testing
+
+@Suite struct RegistryTests {
+    static let schema = Value.array([])
+
+    private func registry(_ changes: (inout Registry) -> Void) -> Registry {
+        var registry = Registry()
+        changes(&registry)
+        return registry
+    }
+
+    private func merged(_ registries: [Registry]) -> Registry {
+        registries.reduce(into: Registry()) { $0.merge($1) }
+    }
+
+    @Test("registries merge to the same in every order, and again")
+    func commutes() {
+        let a = registry {
+            $0.createFrame("f", id: 1, schema: Self.schema, now: 10)
+            $0.acknowledge(100, frame: "f", node: "n1", incarnation: 7)
+            $0.defineJob("j", source: [1], now: 5)
+        }
+        let b = registry {
+            $0.createFrame("f", id: 2, schema: Self.schema, now: 11)
+            $0.acknowledge(50, frame: "f", node: "n2", incarnation: 8)
+            $0.defineJob("j", source: [2], now: 5)
+            $0.createFrame("gone", id: 3, schema: Self.schema, now: 1)
+        }
+        let c = registry {
+            $0.merge(b)
+            $0.dropFrame("gone", now: 20)
+            $0.defineJob("k", source: [3], now: 1)
+        }
+        let all = merged([a, b, c])
+        for order in [[a, c, b], [b, a, c], [b, c, a], [c, a, b], [c, b, a], [a, b, c, a, b, c]] {
+            #expect(merged(order) == all)
+        }
+        #expect(all.frames.keys.sorted() == ["f"])
+        #expect(all.frames["f"]?.id == 1)  // the older one
+        #expect(all.jobs["j"]?.source == [2])
+        #expect(all.isDropped(3))
+    }
+
+    @Test("a restarted node's old rows stay expected beside its new ones")
+    func incarnations() {
+        var all = registry {
+            $0.createFrame("f", id: 1, schema: Self.schema, now: 1)
+            $0.acknowledge(100, frame: "f", node: "n1", incarnation: 7)
+        }
+        all.merge(
+            registry {
+                $0.createFrame("f", id: 1, schema: Self.schema, now: 1)
+                $0.acknowledge(0, frame: "f", node: "n1", incarnation: 8)
+            })
+        #expect(all.frames["f"]?.acknowledged.expectedRows == 100)
+        #expect(all.frames["f"]?.acknowledged.rows["n1"] == [7: 100, 8: 0])
+    }
+
+    @Test("a dropped name can be made again; the old frame does not come back with a node that missed the drop")
+    func dropAndCreate() {
+        let old = registry { $0.createFrame("f", id: 1, schema: Self.schema, now: 1) }
+        var new = old
+        new.dropFrame("f", now: 2)
+        new.createFrame("f", id: 2, schema: Self.schema, now: 3)
+        for both in [merged([old, new]), merged([new, old])] {
+            #expect(both.frames["f"]?.id == 2)
+            #expect(both.isDropped(1))
+        }
+    }
+
+    @Test("a job defined again on a node whose clock is behind still replaces the old one there and everywhere")
+    func jobs() {
+        var node = registry { $0.defineJob("j", source: [1], now: 100) }
+        let before = node
+        node.defineJob("j", source: [2], now: 50)
+        #expect(merged([before, node]).jobs["j"]?.source == [2])
+        #expect(merged([node, before]).jobs["j"]?.source == [2])
+    }
+
+    @Test("a registry comes back from the value that travels; what is no registry does not")
+    func value() {
+        let all = registry {
+            $0.createFrame("f", id: .max, schema: .array([.string("x")]), now: -1)
+            $0.acknowledge(3, frame: "f", node: "n1", incarnation: .max)
+            $0.createFrame("g", id: 5, schema: Self.schema, now: 1)
+            $0.dropFrame("g", now: 2)
+            $0.defineJob("j", source: [0, 255], now: 9)
+        }
+        #expect(Registry(value: all.value) == all)
+        for broken in [
+            Value.null, .map([]), .object(["frames": .array([.null]), "dropped": .array([]), "jobs": .array([])]),
+        ] {
+            #expect(Registry(value: broken) == nil)
+        }
+    }
+
+    @Test("parameters take their defaults' types; unknown and unfitting ones are refused by name")
+    func parameters() throws {
+        let defaults = [
+            Value.Pair(.string("flag"), .bool(false)), Value.Pair(.string("limit"), .int(5)),
+            Value.Pair(.string("name"), .string("x")),
+        ]
+        let resolved = try JobParameters.resolve(
+            given: ["limit": .string("7"), "flag": .string("true")], defaults: defaults, job: "j")
+        #expect(resolved == .object(["flag": .bool(true), "limit": .int(7), "name": .string("x")]))
+        #expect(
+            try JobParameters.resolve(given: ["limit": .string("1.5")], defaults: defaults, job: "j")["limit"]
+                == .double(1.5))
+        for (given, expected) in [
+            (["limi": Value.string("7")], "job j has no parameter 'limi'; it has flag, limit, name"),
+            (["limit": .string("x")], "parameter 'limit' of job j is a number: 'x' is none"),
+            (["flag": .string("1")], "parameter 'flag' of job j is true or false: '1' is neither"),
+        ] {
+            let failure = #expect(throws: Failure.self) {
+                try JobParameters.resolve(given: given, defaults: defaults, job: "j")
+            }
+            #expect(failure?.message == expected)
+        }
+    }
+
+    @Test("a job request takes require and timeout for itself")
+    func assignments() throws {
+        var request = JobRequest(name: "j", source: [])
+        try request.take(assignments: ["a=1=2", "require=80%", "timeout=250"])
+        #expect(request.parameters == ["a": .string("1=2")])
+        #expect(request.requirement == .percent(80))
+        #expect(request.timeoutMilliseconds == 250)
+        for broken in ["a", "=1", "require=0", "timeout=x", "timeout=0"] {
+            #expect(throws: Failure.self) { try request.take(assignments: [broken]) }
+        }
+        let back = try #require(JobRequest(value: request.value))
+        #expect(back.parameters == request.parameters && back.requirement == request.requirement)
+    }
+}
