@@ -36,7 +36,23 @@ final class LoopbackClient {
         precondition(outcome == 0, "can't connect")
     }
 
+    init(path: String) {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+        let outcome = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        precondition(outcome == 0, "can't connect")
+    }
+
     deinit { close(descriptor) }
+
+    /// No more will be sent; answers are still awaited.
+    func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     func send(_ text: String) {
         let bytes = Array(text.utf8)
@@ -125,6 +141,42 @@ final class LoopbackClient {
             }
             #expect(client.receive(9) == "END\r\nMN\r\n")
         }
+    }
+
+    @Test("a client that quits, or ends its sending half, still gets all it asked for")
+    func closing() async throws {
+        try await Self.withServer { port, _ in
+            let value = String(repeating: "x", count: 1_000_000)
+            let expected = "VALUE large 0 1000000\r\n\(value)\r\nEND\r\n"
+            for quits in [true, false] {
+                let client = LoopbackClient(port: port)
+                client.send(
+                    "set large 0 0 1000000 noreply\r\n\(value)\r\n" + String(repeating: "get large\r\n", count: 40))
+                if quits { client.send("quit\r\n") } else { client.endInput() }
+                let answer = client.receive(expected.utf8.count * 40)
+                #expect(answer.utf8.count == expected.utf8.count * 40)
+                let isSame = answer == String(repeating: expected, count: 40)
+                #expect(isSame)
+                #expect(client.isAtEnd)
+            }
+        }
+    }
+
+    @Test("a unix socket serves like a port, with the permissions asked for, and is gone afterwards")
+    func unixSocket() async throws {
+        let path = "/tmp/cacheismo-test-\(getpid()).sock"
+        try await Self.withServer({
+            $0.unixSocketPath = path
+            $0.unixSocketMode = 0o600
+        }) { _, _ in
+            var status = stat()
+            #expect(stat(path, &status) == 0)
+            #expect(status.st_mode & 0o777 == 0o600)
+            let client = LoopbackClient(path: path)
+            client.send(Wire.setA + "get a\r\n")
+            #expect(client.receive(21) == "VALUE a 0 1\r\n1\r\nEND\r\n")
+        }
+        #expect(access(path, F_OK) != 0)
     }
 
     @Test("a connection over the limit is told so and closed; a place that becomes free is given out again")
