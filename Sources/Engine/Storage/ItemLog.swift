@@ -23,14 +23,15 @@ final class ItemLog {
 
     let memoryBytes: Int
     let evicts: Bool
-    var index: ItemIndex
-    var pool: SegmentPool
-    var queue = SegmentQueue()
+    // Nothing here calls out while it changes one of these, so the run-time checks for overlapping accesses are off.
+    @exclusivity(unchecked) var index: ItemIndex
+    @exclusivity(unchecked) var pool: SegmentPool
+    @exclusivity(unchecked) var queue = SegmentQueue()
     /// The regular segment that is being filled; 0 when there is none.
-    var open: UInt32 = 0
+    @exclusivity(unchecked) var open: UInt32 = 0
     /// Sealed segments of which more than half is dead; entries may be out of date.
     var sparse: [UInt32] = []
-    var counts = Counts()
+    @exclusivity(unchecked) var counts = Counts()
     /// Grows whenever items were moved or dropped to make room: slots found before are void then.
     var reclaimEpoch = 0
     var lastSweepSecond: UInt32 = 0

@@ -36,14 +36,14 @@ package struct ItemView {
 /// Items of one shard within a fixed memory. Every operation takes the lock once, for well under a microsecond where
 /// the value is small. Keys are 1...250 bytes here by the protocol's rule; up to 255 would fit.
 package final class ItemStore: @unchecked Sendable {
-    // Everything below is guarded by `lock`.
+    // Everything below is guarded by `lock`, which is why nobody needs to check for overlapping accesses at run time.
     let lock = Mutex<Void>(())
     let log: ItemLog
-    var hotKeys = HotKeys(capacity: 256)
-    var lastUnique: UInt64 = 0
-    var totalItems: UInt64 = 0
+    @exclusivity(unchecked) var hotKeys = HotKeys(capacity: 256)
+    @exclusivity(unchecked) var lastUnique: UInt64 = 0
+    @exclusivity(unchecked) var totalItems: UInt64 = 0
     /// A flush that is due at this second; `UInt32.max` when none is.
-    var flushSecond = UInt32.max
+    @exclusivity(unchecked) var flushSecond = UInt32.max
 
     package let configuration: ItemStoreConfiguration
 

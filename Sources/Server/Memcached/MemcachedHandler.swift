@@ -19,6 +19,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
     private let idleSeconds: Int
     private var isReading = true
     private var hasEnded = false
+    private var inputHasEnded = false
     private var lastSecond: UInt32 = 0
     private var idleCheck: Scheduled<Void>?
 
@@ -85,6 +86,15 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         context.fireChannelWritabilityChanged()
     }
 
+    /// The client has closed its sending half: it still gets the answers to what it sent.
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, case .inputClosed = event, !hasEnded {
+            inputHasEnded = true
+            pump(context)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     package func channelInactive(context: ChannelHandlerContext) {
         hasEnded = true
         waker.onWake = nil
@@ -102,6 +112,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
             send(context)
             switch session.verdict {
             case .open:
+                if inputHasEnded { return closeWhenSettled(context) }
                 setReading(context.channel.isWritable, context)
                 return
             case .stalled:
@@ -133,17 +144,22 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         try? context.channel.syncOptions?.setOption(.autoRead, value: reads)
     }
 
+    /// Closes once every answer was given and written. A client that asked for much and then quit still gets it all.
     private func closeWhenSettled(_ context: ChannelHandlerContext) {
         setReading(false, context)
         guard session.isSettled else { return }
         hasEnded = true
-        context.close(mode: .all, promise: nil)
+        let lastWrite = context.eventLoop.makePromise(of: Void.self)
+        let loopBound = context.loopBound
+        lastWrite.futureResult.whenComplete { _ in loopBound.value.close(promise: nil) }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: lastWrite)
     }
 
     private func handOver(_ line: [UInt8], _ context: ChannelHandlerContext) {
         hasEnded = true
         let remaining = ByteBuffer(bytes: session.takeRemainingInput())
         setReading(true, context)
+        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
         upgrade?(context.channel, line, remaining)
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }

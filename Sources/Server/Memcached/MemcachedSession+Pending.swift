@@ -134,10 +134,10 @@ extension MemcachedSession {
         switch result {
         case .success: ready.writeLine("STORED\r\n")
         case .failure(let failure):
-            counters.add(.virtualErrors)
             if failure.reason == .miss {
                 ready.writeLine("NOT_STORED\r\n")
             } else {
+                counters.add(.virtualErrors)
                 ready.writeFailure(failure)
             }
         }

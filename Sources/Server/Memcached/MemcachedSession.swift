@@ -35,7 +35,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     package private(set) var verdict = SessionVerdict.open
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
-    var out: ByteBuffer
+    @exclusivity(unchecked) var out: ByteBuffer
     /// What may be sent while slots are pending; empty while there is none.
     var ready = ByteBuffer()
     var slots = CircularBuffer<PendingSlot>()

@@ -1,6 +1,8 @@
 // The store's rules one by one: expiry, flushing, sizes, memory, eviction order, overhead.
 
+import Dispatch
 import Engine
+import Synchronization
 import Testing
 
 @Suite struct ItemStoreTests {
@@ -230,6 +232,34 @@ import Testing
         store.removeAll()
         _ = store.set("a", [])
         #expect(store.statistics.liveBytes == 16)
+    }
+
+    @Test("four threads at once: counters lose no step, values are never torn, the parts agree afterwards")
+    func threads() {
+        let store = Self.store(1 << 20)
+        let torn = Atomic<Int>(0)
+        _ = store.set("counter", Self.bytes("0"))
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            var random = SeededRandom(UInt64(thread))
+            for step in 0..<10_000 {
+                let key = "key-\(random.below(4000))"
+                switch random.below(4) {
+                case 0:
+                    let byte = UInt8(truncatingIfNeeded: random.next())
+                    _ = store.set(key, Array(repeating: byte, count: random.below(600)))
+                case 1 where step % 10 == 0: _ = store.run(.delete, key)
+                default:
+                    if let value = store.value(key), let first = value.first, !value.allSatisfy({ $0 == first }) {
+                        torn.add(1, ordering: .relaxed)
+                    }
+                }
+                _ = store.run(.arithmetic(.increment, delta: 1), "counter")
+            }
+        }
+        #expect(torn.load(ordering: .relaxed) == 0)
+        #expect(store.run(.arithmetic(.increment, delta: 0), "counter") == .number(40_000))
+        #expect(store.statistics.evictions > 0)
+        store.checkInvariants()
     }
 
     @Test("keys of all lengths, with bytes of all kinds, are told apart")

@@ -1,0 +1,246 @@
+// The same tables over a real socket, and what only a socket can show: large answers, slow readers, limits, busy ports.
+//
+// Unsafe: plain POSIX sockets.
+
+import Engine
+import Gather
+import NIOCore
+import NIOPosix
+import Server
+import Synchronization
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// A blocking client. Every wait ends after 20 seconds with what has come so far.
+final class LoopbackClient {
+    private let descriptor: Int32
+
+    init(port: Int) {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(UInt16(port)).bigEndian
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let outcome = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        precondition(outcome == 0, "can't connect")
+    }
+
+    init(path: String) {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+        let outcome = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        precondition(outcome == 0, "can't connect")
+    }
+
+    deinit { close(descriptor) }
+
+    /// No more will be sent; answers are still awaited.
+    func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    func send(_ text: String) {
+        let bytes = Array(text.utf8)
+        var at = 0
+        while at < bytes.count {
+            let sent = bytes[at...].withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard sent > 0 else { return }
+            at += sent
+        }
+    }
+
+    /// Reads until `count` bytes have come, or the end.
+    func receive(_ count: Int) -> String {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var at = 0
+        while at < count {
+            let got = bytes[at...].withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+            guard got > 0 else { break }
+            at += got
+        }
+        return String(decoding: bytes[..<at], as: UTF8.self)
+    }
+
+    /// Whether the server has closed the connection, after what was received.
+    var isAtEnd: Bool {
+        var byte: UInt8 = 0
+        return recv(descriptor, &byte, 1, 0) <= 0
+    }
+}
+
+@Suite(.serialized) struct LoopbackTests {
+    static func withServer(
+        _ adjust: (inout MemcachedListenerConfiguration) -> Void = { _ in }, upgrade: PeerUpgrade? = nil,
+        _ body: (_ port: Int, _ listener: MemcachedListener<Router>) async throws -> Void
+    ) async throws {
+        var configuration = MemcachedListenerConfiguration()
+        configuration.port = 0
+        adjust(&configuration)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let listener = MemcachedListener(
+            configuration, router: Router(engine: Engine(EngineConfiguration(memoryBytes: 32 << 20))), group: group,
+            upgrade: upgrade)
+        try await listener.start()
+        try await body(listener.ports[0], listener)
+        await listener.stop()
+        try await group.shutdownGracefully()
+    }
+
+    @Test("every exchange answers as expected over a socket")
+    func exchanges() async throws {
+        try await Self.withServer { port, _ in
+            for exchange in Wire.all {
+                let client = LoopbackClient(port: port)
+                client.send("flush_all noreply\r\n" + exchange.send + (exchange.closes ? "" : "mn\r\n"))
+                let expected = exchange.expect + (exchange.closes ? "" : "MN\r\n")
+                let answer = client.receive(expected.utf8.count)
+                let isSame = answer == expected
+                #expect(isSame, "\(exchange.name): \(answer.prefix(300).debugDescription)")
+                if exchange.closes { #expect(client.isAtEnd, "\(exchange.name)") }
+            }
+        }
+    }
+
+    @Test("large values come back whole, also to a client that sends a hundred requests before it reads")
+    func largeValues() async throws {
+        try await Self.withServer { port, _ in
+            let value = String(repeating: "0123456789abcdef", count: 60_000)
+            let client = LoopbackClient(port: port)
+            client.send("set large 0 0 \(value.utf8.count)\r\n\(value)\r\n")
+            #expect(client.receive(8) == "STORED\r\n")
+            client.send(String(repeating: "get large\r\n", count: 100) + "mn\r\n")
+            let expected = "VALUE large 0 960000\r\n\(value)\r\nEND\r\n"
+            for _ in 0..<100 {
+                let isSame = client.receive(expected.utf8.count) == expected
+                #expect(isSame)
+                if !isSame { return }
+            }
+            #expect(client.receive(4) == "MN\r\n")
+            client.send("get" + String(repeating: " large", count: 30) + "\r\nmn\r\n")
+            let piece = "VALUE large 0 960000\r\n\(value)\r\n"
+            for _ in 0..<30 {
+                let isSame = client.receive(piece.utf8.count) == piece
+                #expect(isSame)
+            }
+            #expect(client.receive(9) == "END\r\nMN\r\n")
+        }
+    }
+
+    @Test("a client that quits, or ends its sending half, still gets all it asked for")
+    func closing() async throws {
+        try await Self.withServer { port, _ in
+            let value = String(repeating: "x", count: 1_000_000)
+            let expected = "VALUE large 0 1000000\r\n\(value)\r\nEND\r\n"
+            for quits in [true, false] {
+                let client = LoopbackClient(port: port)
+                client.send(
+                    "set large 0 0 1000000 noreply\r\n\(value)\r\n" + String(repeating: "get large\r\n", count: 40))
+                if quits { client.send("quit\r\n") } else { client.endInput() }
+                let answer = client.receive(expected.utf8.count * 40)
+                #expect(answer.utf8.count == expected.utf8.count * 40)
+                let isSame = answer == String(repeating: expected, count: 40)
+                #expect(isSame)
+                #expect(client.isAtEnd)
+            }
+        }
+    }
+
+    @Test("a unix socket serves like a port, with the permissions asked for, and is gone afterwards")
+    func unixSocket() async throws {
+        let path = "/tmp/cacheismo-test-\(getpid()).sock"
+        try await Self.withServer({
+            $0.unixSocketPath = path
+            $0.unixSocketMode = 0o600
+        }) { _, _ in
+            var status = stat()
+            #expect(stat(path, &status) == 0)
+            #expect(status.st_mode & 0o777 == 0o600)
+            let client = LoopbackClient(path: path)
+            client.send(Wire.setA + "get a\r\n")
+            #expect(client.receive(21) == "VALUE a 0 1\r\n1\r\nEND\r\n")
+        }
+        #expect(access(path, F_OK) != 0)
+    }
+
+    @Test("a connection over the limit is told so and closed; a place that becomes free is given out again")
+    func connectionLimit() async throws {
+        try await Self.withServer({ $0.connectionsMax = 2 }) { port, listener in
+            var first: LoopbackClient? = LoopbackClient(port: port)
+            let second = LoopbackClient(port: port)
+            for client in [first!, second] {
+                client.send("mn\r\n")
+                #expect(client.receive(4) == "MN\r\n")
+            }
+            let third = LoopbackClient(port: port)
+            #expect(third.receive(33) == "ERROR Too many open connections\r\n")
+            #expect(third.isAtEnd)
+            #expect(listener.statistics.rejectedConnections == 1)
+            first?.send("quit\r\n")
+            #expect(first?.isAtEnd == true)
+            first = nil
+            while listener.statistics.currentConnections > 1 { await Task.yield() }
+            let fourth = LoopbackClient(port: port)
+            fourth.send("mn\r\n")
+            #expect(fourth.receive(4) == "MN\r\n")
+        }
+    }
+
+    @Test("a busy port is refused in one line that names it")
+    func busyPort() async throws {
+        try await Self.withServer { port, _ in
+            var configuration = MemcachedListenerConfiguration()
+            configuration.port = port
+            let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+            let second = MemcachedListener(configuration, router: Router(engine: Engine()), group: group)
+            await #expect {
+                try await second.start()
+            } throws: { error in
+                "\(error)"
+                    == "can't listen on 127.0.0.1:\(port): it is in use; stop what listens there or choose another port"
+            }
+            try await group.shutdownGracefully()
+        }
+    }
+
+    @Test("a peer's connection is handed over with what follows its line, and read on from there")
+    func peer() async throws {
+        let upgrade: PeerUpgrade = { channel, line, remaining in
+            var answer = ByteBuffer(bytes: line)
+            answer.writeImmutableBuffer(remaining)
+            try? channel.pipeline.syncOperations.addHandler(EchoHandler())
+            channel.writeAndFlush(answer, promise: nil)
+        }
+        try await Self.withServer(upgrade: upgrade) { port, _ in
+            let client = LoopbackClient(port: port)
+            client.send("peer 1 n2\r\nrest")
+            #expect(client.receive(13) == "peer 1 n2rest")
+            client.send("get a\r\n")
+            #expect(client.receive(7) == "get a\r\n")
+        }
+    }
+
+    private final class EchoHandler: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundOut = ByteBuffer
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            context.writeAndFlush(data, promise: nil)
+        }
+    }
+}

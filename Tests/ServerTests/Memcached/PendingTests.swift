@@ -1,0 +1,177 @@
+// Replies keep the order of their requests while some of the answers are still on their way.
+
+import Engine
+import Gather
+import Server
+import Testing
+
+@Suite struct PendingTests {
+    @Test("replies go out in request order, whatever the order in which the answers come")
+    func order() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        harness.send("set a 0 0 1\r\n1\r\nget r:1\r\nget a\r\nget r:2\r\nmn\r\nget v:m:3\r\nget a\r\n")
+        #expect(harness.answer() == "STORED\r\n")
+        router.answer(1, .value(flags: 2, cas: 5, bytes: [50]))
+        router.answer(2, .success(.int(33)))
+        #expect(harness.wakes.value == 1)
+        harness.collect()
+        #expect(harness.answer() == "")
+        router.answer(0, .miss)
+        #expect(harness.wakes.value == 2)
+        harness.collect()
+        #expect(
+            harness.answer() == "END\r\nVALUE a 0 1\r\n1\r\nEND\r\nVALUE r:2 2 1\r\n2\r\nEND\r\nMN\r\n"
+                + "VALUE v:m:3 0 2\r\n33\r\nEND\r\nVALUE a 0 1\r\n1\r\nEND\r\n")
+        harness.send("get a\r\n")
+        #expect(harness.answer() == "VALUE a 0 1\r\n1\r\nEND\r\n")
+    }
+
+    @Test("every order of four answers gives the same replies")
+    func allOrders() {
+        for permutation in Self.permutations(4) {
+            let router = ScriptedRouter()
+            let harness = SessionHarness(router)
+            harness.send("get r:0\r\nget r:1 r:2\r\nmn\r\nget r:3\r\n")
+            for index in permutation {
+                router.answer(index, .value(flags: 0, cas: 0, bytes: [UInt8(48 + index)]))
+                harness.collect()
+            }
+            #expect(
+                harness.text == "VALUE r:0 0 1\r\n0\r\nEND\r\nVALUE r:1 0 1\r\n1\r\nVALUE r:2 0 1\r\n2\r\nEND\r\nMN\r\n"
+                    + "VALUE r:3 0 1\r\n3\r\nEND\r\n")
+        }
+    }
+
+    static func permutations(_ count: Int) -> [[Int]] {
+        guard count > 0 else { return [[]] }
+        return permutations(count - 1).flatMap { rest in
+            (0...rest.count).map { at in
+                var longer = rest
+                longer.insert(count - 1, at: at)
+                return longer
+            }
+        }
+    }
+
+    @Test("answers that come at once need no wake-up")
+    func atOnce() {
+        let harness = SessionHarness(ScriptedRouter(answersAtOnce: true))
+        harness.send("get r:1\r\ngets r:2 v:m:o\r\nmn\r\n")
+        #expect(
+            harness.text
+                == "VALUE r:1 0 3\r\nr:1\r\nEND\r\nVALUE r:2 0 3 7\r\nr:2\r\nVALUE v:m:o 0 1 0\r\no\r\nEND\r\nMN\r\n")
+        #expect(harness.wakes.value == 0)
+    }
+
+    @Test("a failure is told where one key was asked for, and left out among several")
+    func failures() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        harness.send(
+            "get r:1\r\nget r:2 r:3\r\nget v:m:4\r\nget v:m:5\r\nget v:m:6 v:m:7\r\nset v:m:8 0 0 3\r\nabc\r\nset v:m:9 0 0 0\r\n\r\nset v:m:a 0 0 0\r\n\r\nset r:4 0 0 1\r\n1\r\n"
+        )
+        let down = Failure(.unreachable, "n2 is down")
+        router.answer(0, .failed(down))
+        router.answer(1, .failed(down))
+        router.answer(2, .value(flags: 0, cas: 0, bytes: [51]))
+        router.answer(3, .failure(Failure(.miss, "no object")))
+        router.answer(4, .failure(Failure(.timeout, "too slow")))
+        router.answer(5, .failure(Failure(.timeout, "too slow")))
+        router.answer(6, .success(.null))
+        router.answer(7, .success(.null))
+        router.answer(8, .failure(Failure(.miss, "no object")))
+        router.answer(9, .failure(Failure(.scriptError, "line 3")))
+        router.answer(10, .failed(down))
+        harness.collect()
+        #expect(
+            harness.text == "SERVER_ERROR unreachable n2 is down\r\nVALUE r:3 0 1\r\n3\r\nEND\r\n"
+                + "VALUE v:m:4 0 16\r\nERROR_CACHE_MISS\r\nEND\r\nSERVER_ERROR timeout too slow\r\n"
+                + "VALUE v:m:7 0 0\r\n\r\nEND\r\nSTORED\r\nNOT_STORED\r\nSERVER_ERROR script_error line 3\r\n"
+                + "SERVER_ERROR unreachable n2 is down\r\n")
+        #expect(router.pending[7].call?.1 == Array("abc".utf8))
+        #expect(harness.statistics[.forwardErrors] == 3)
+        #expect(harness.statistics[.virtualErrors] == 3)
+    }
+
+    @Test("every writing verb is forwarded with its arguments, and noreply stays silent")
+    func forwardedVerbs() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        harness.send(
+            "set r:a 7 0 1\r\n1\r\ncas r:a 0 0 1 9\r\n2\r\nincr r:a 5\r\ndelete r:a\r\ntouch r:a -1\r\ngat 0 r:a\r\n"
+                + "set r:a 0 0 1 noreply\r\n1\r\n", now: 1_000_000_000)
+        let commands = router.pending.compactMap { $0.item?.0 }
+        #expect(
+            commands == [
+                .store(.set, flags: 7, expiry: 0, cas: 0, value: [49]),
+                .store(.cas, flags: 0, expiry: 0, cas: 9, value: [50]),
+                .arithmetic(.increment, delta: 5), .delete, .touch(expiry: 1), .getAndTouch(expiry: 0),
+                .store(.set, flags: 0, expiry: 0, cas: 0, value: [49]),
+            ])
+        for (index, outcome) in [ItemOutcome.stored, .exists, .number(12), .deleted, .touched, .miss, .stored]
+            .enumerated()
+        {
+            router.answer(index, outcome)
+        }
+        harness.collect()
+        #expect(harness.text == "STORED\r\nEXISTS\r\n12\r\nDELETED\r\nTOUCHED\r\nEND\r\n")
+    }
+
+    @Test("at most so many answers are awaited; then the session stops consuming, and goes on as they come")
+    func pendingLimit() {
+        var configuration = SessionConfiguration()
+        configuration.pendingMax = 10
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router, configuration)
+        let requests = (0..<35).map { $0 % 5 == 4 ? "set r:\($0) 0 0 1 noreply\r\n1\r\n" : "get r:\($0)\r\n" }.joined()
+        harness.send(requests)
+        #expect(router.pending.count == 10)
+        #expect(harness.session.verdict == .stalled)
+        var answered = 0
+        while answered < router.pending.count {
+            router.answer(answered, answered % 5 == 4 ? .stored : .miss)
+            answered += 1
+            harness.collect()
+            #expect(router.pending.count <= answered + 10)
+        }
+        #expect(answered == 35)
+        #expect(harness.text == String(repeating: "END\r\n", count: 28))
+        #expect(harness.session.verdict == .open)
+    }
+
+    @Test("bytes that wait behind an answer are bounded")
+    func queuedLimit() {
+        var configuration = SessionConfiguration()
+        configuration.queuedBytesMax = 10_000
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router, configuration)
+        harness.send("set a 0 0 1000\r\n" + String(repeating: "x", count: 1000) + "\r\nget r:1\r\n")
+        harness.send(String(repeating: "get a\r\nget r:2\r\n", count: 100))
+        #expect(harness.session.verdict == .stalled)
+        #expect(router.pending.count < 15)
+        _ = harness.answer()
+        var answered = 0
+        while answered < router.pending.count {
+            router.answer(answered, .miss)
+            answered += 1
+            harness.collect()
+        }
+        #expect(answered == 101)
+        #expect(harness.text.utf8.count == 5 + 100 * (16 + 1000 + 2 + 5 + 5))
+    }
+
+    @Test("quit waits for the answers that were asked for before it")
+    func quit() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        harness.send("get r:1\r\nquit\r\nget r:2\r\n")
+        #expect(harness.session.verdict == .closing)
+        #expect(!harness.session.isSettled)
+        router.answer(0, .miss)
+        harness.collect()
+        #expect(harness.text == "END\r\n")
+        #expect(harness.session.isSettled)
+        #expect(router.pending.count == 1)
+    }
+}
