@@ -317,10 +317,11 @@ static void open_base(lua_State *L) {
 }
 
 static void open_string(lua_State *L) {
-    static const char *const names[] = {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match",
-        "pack", "packsize", "rep", "reverse", "sub", "unpack", "upper", NULL};
+    static const char *const names[] = {"byte", "char", "format", "len", "lower", "pack", "packsize", "rep", "reverse",
+        "sub", "unpack", "upper", NULL};
     open_library(L, "string", luaopen_string, names);
     guard(L, "rep", charged_rep);
+    clua_open_patterns(L);
     // Methods of strings: the allowed table, behind a metatable nobody sees.
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);

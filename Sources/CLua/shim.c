@@ -86,7 +86,12 @@ void clua_abort(lua_State *L, int reason) {
     if (control->aborted == CLUA_NOT_ABORTED) control->aborted = reason;
     // From here every instruction of this thread raises, so that no __close method or handler can run on.
     lua_sethook(L, budget_hook, LUA_MASKCOUNT, 1);
-    luaL_error(L, "%s", abort_message(control->aborted));
+    // In a hook the script's function is at level 0, below a C function at level 1.
+    luaL_where(L, 0);
+    if (lua_rawlen(L, -1) == 0) luaL_where(L, 1);
+    lua_pushstring(L, abort_message(control->aborted));
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 void clua_charge(lua_State *L, int64_t instructions) {

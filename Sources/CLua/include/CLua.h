@@ -96,6 +96,7 @@ void clua_charge(lua_State *L, int64_t instructions);
 uint64_t clua_now(void);
 int clua_open_sandbox(lua_State *L);
 void clua_open_views(lua_State *L);
+void clua_open_patterns(lua_State *L);
 int clua_next(lua_State *L);
 int clua_rawget(lua_State *L);
 int clua_rawlen(lua_State *L);

@@ -24,7 +24,7 @@ end
 function number(argument, name)
     local value = tonumber(argument)
     if not value or value ~= value or value == math.huge or value == -math.huge then
-        error(name .. " must be a number, not " .. quoted(argument), 3)
+        error(name .. " must be a number, not " .. quoted(argument), 2)
     end
     return value
 end
@@ -32,13 +32,13 @@ end
 -- The argument as an integer.
 function whole(argument, name)
     local value = math.tointeger(tonumber(argument))
-    if not value then error(name .. " must be a whole number, not " .. quoted(argument), 3) end
+    if not value then error(name .. " must be a whole number, not " .. quoted(argument), 2) end
     return value
 end
 
 -- The argument as a string; raises when it is missing.
 function text(argument, name)
-    if argument == nil then error(name .. " is missing", 3) end
+    if argument == nil then error(name .. " is missing", 2) end
     return tostring(argument)
 end
 

@@ -69,6 +69,7 @@ package final class LuaState {
 
     /// The function of that name in the environment itself; nil when there is none.
     package func function(_ name: String, in environment: LuaEnvironment) -> LuaReference? {
+        lua_checkstack(main, 16)
         environment.reference.push(on: main)
         push(text: name, on: main)
         let type = lua_rawget(main, -2)
@@ -83,6 +84,7 @@ package final class LuaState {
 
     /// The plain value of a global in the environment itself; null when there is none.
     package func value(_ name: String, in environment: LuaEnvironment) throws(Failure) -> Value {
+        lua_checkstack(main, 16)
         environment.reference.push(on: main)
         push(text: name, on: main)
         lua_rawget(main, -2)
@@ -91,6 +93,7 @@ package final class LuaState {
     }
 
     package func set(_ name: String, _ value: LuaValue, in environment: LuaEnvironment) throws(Failure) {
+        lua_checkstack(main, 16)
         environment.reference.push(on: main)
         push(text: name, on: main)
         try push(value, on: main)
@@ -115,6 +118,7 @@ package final class LuaState {
     /// Sets the budget for the call that comes; inside another call it stays as it is.
     func begin(_ budget: LuaBudget) {
         freeReleased()
+        lua_checkstack(main, 16)
         guard control.pointee.depth == 0 else { return }
         raisedFailure = nil
         control.pointee.instructionsLeft = Int64(budget.instructionsMax)

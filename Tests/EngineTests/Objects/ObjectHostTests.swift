@@ -2,7 +2,6 @@
 
 import Engine
 import Foundation
-import Synchronization
 import Testing
 
 @Suite struct ObjectHostTests {
@@ -150,11 +149,9 @@ import Testing
         let host = try makeHost([Self.thing])
         _ = await host.answer("thing:new:a")
         let order = Collected<String>()
-        let isInline = Mutex(true)
         host.call(parse("thing:work:a:1000000"), data: nil, deadline: .never) { result in
             order.add("slow \((try? result.get()) == .int(1))")
         }
-        isInline.withLock { $0 = false }
         for index in 2...40 {
             host.call(parse("thing:bump:a"), data: nil, deadline: .never) { result in
                 order.add("\((try? result.get()) == .int(Int64(index)))")
@@ -188,6 +185,14 @@ import Testing
             await answers.wait(for: 9) == ["overloaded", "overloaded", "overloaded", "slow"]
                 + Array(repeating: "ok", count: 5))
         #expect(host.statistics.refused == 3)
+    }
+
+    @Test("an engine's shards have objects of their own")
+    func engine() async throws {
+        let engine = Engine(EngineConfiguration(shards: 2))
+        #expect(await engine.shards[0].objects.answer("set:new:s") == "CREATED")
+        #expect(await engine.shards[0].objects.answer("set:count:s") == "0")
+        #expect(await engine.shards[1].objects.answer("set:count:s") == "<miss>")
     }
 
     @Test("a call whose deadline has passed is not started, one that passes it is a timeout")

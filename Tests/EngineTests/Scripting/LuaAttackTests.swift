@@ -51,6 +51,16 @@ import Testing
         ),
         ("local s = ('x'):rep(1 << 23) while true do s:upper() end", .budgetExceeded),
         ("local s = ('x'):rep(1 << 23) while true do local t = s .. 'y' end", .budgetExceeded),
+        ("return (('a'):rep(40)):find(('a?'):rep(40) .. ('a'):rep(40))", .budgetExceeded),
+        ("return (('x'):rep(1 << 20)):find('.-.-.-.-b')", .budgetExceeded),
+        ("return (('x'):rep(1 << 20)):gsub('.-.-.-b', '')", .budgetExceeded),
+        ("for _ in (('x'):rep(1 << 20)):gmatch('.*.*b') do end", .budgetExceeded),
+        (
+            "local s, p = ('a'):rep(1 << 22), ('a'):rep(1 << 21) .. 'b' while true do s:find(p, 1, true) end",
+            .budgetExceeded
+        ),
+        ("return ('x'):find(('x?'):rep(1000))", .scriptError),
+        ("return ('x'):rep(1 << 10):gsub('.', ('x'):rep(1 << 20))", .budgetExceeded),
         ("return string.format('%1000d', 1)", .scriptError),
         ("return coroutine.yield(1)", .scriptError),
         ("return ('x'):bad()", .scriptError),
