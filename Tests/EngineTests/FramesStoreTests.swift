@@ -1,6 +1,8 @@
 // How rows are kept: chunks, compression at rest, the cache, the budget, staged loads, the catalog.
 
+import Dispatch
 import Engine
+import Synchronization
 import Testing
 
 @Suite struct FramesStoreTests {
@@ -181,5 +183,39 @@ import Testing
         }
         try stream.finish()
         return out
+    }
+}
+
+@Suite struct FramesConcurrencyTests {
+    @Test("appends and scans at the same time: every scan sees whole batches, and nothing is lost")
+    func concurrent() throws {
+        let memory = FrameMemory()
+        let resources = FrameResources(memory: memory, cache: ColumnCache(limitBytes: 50_000), chunkRows: 1000)
+        let schema = try FramesStoreTests.batch(0).schema
+        let part = FramePart(schema: schema, resources: resources)
+        let batch = try FramesStoreTests.batch(333)
+        let plan = Plan(
+            frame: "t", group: ["city"], aggregates: [Aggregate("n", .count), Aggregate("s", .sum, "n")])
+        let problems = Mutex<[String]>([])
+        DispatchQueue.concurrentPerform(iterations: 4) { worker in
+            do {
+                for _ in 0..<60 {
+                    if worker < 2 {
+                        try part.append(batch)
+                        continue
+                    }
+                    let rows = try PlanExecutor.execute(plan, on: part.snapshot()).partial.finish().rows
+                    let counts = rows.compactMap { row -> Int64? in if case .int(let n) = row[1] { n } else { nil } }
+                    let sums = rows.compactMap { row -> Int64? in if case .int(let n) = row[2] { n } else { nil } }
+                    let total = counts.reduce(0, +)
+                    if total % 333 != 0 || sums.reduce(0, +) != total / 333 * (332 * 333 / 2) {
+                        problems.withLock { $0.append("\(total) rows seen") }
+                    }
+                }
+            } catch { problems.withLock { $0.append("\(error)") } }
+        }
+        #expect(problems.withLock { $0 } == [])
+        #expect(part.statistics.rows == 2 * 60 * 333)
+        #expect(memory.usedBytes == part.statistics.storedBytes)
     }
 }
