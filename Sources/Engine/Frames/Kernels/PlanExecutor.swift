@@ -136,23 +136,44 @@ private struct PieceScan {
         var views: [ColumnView] = []
         for key in keys { views.append(try piece.view(key, cache: cache)) }
         let count = GroupKernel(selection: selection, scratch: scratch).number(views)
-        var rowCounts = [Int64](repeating: 0, count: count)
-        var examples = [Int](repeating: 0, count: count)
-        let ids = scratch.ids
-        for at in 0..<selection.count {
-            rowCounts[Int(ids[at])] &+= 1
-            examples[Int(ids[at])] = at
-        }
+        let (rowCounts, examples) = countRows(selection.count, groups: count)
         var globals = [Int](repeating: -1, count: count)
         var key = WireWriter()
         for group in 0..<count where rowCounts[group] > 0 {
             key.removeAll()
             let row = selection.row(examples[group])
-            for view in views { key.append(view.scalar(at: row).asGroupKey) }
+            for view in views { view.appendGroupKey(row, to: &key) }
             globals[group] = try partial.group(key.bytes)
         }
         partial.growStates()
-        return LocalGroups(ids: UnsafePointer(ids), count: count, globals: globals, rowCounts: rowCounts)
+        return LocalGroups(ids: UnsafePointer(scratch.ids), count: count, globals: globals, rowCounts: rowCounts)
+    }
+
+    /// The selected rows of each local group, and where in the selection one of them is.
+    private func countRows(_ selected: Int, groups: Int) -> (counts: [Int64], examples: [Int]) {
+        var counts = [Int64](repeating: 0, count: groups * 2)
+        var examples = [Int](repeating: 0, count: groups)
+        let ids = scratch.ids
+        counts.withUnsafeMutableBufferPointer { counts in
+            examples.withUnsafeMutableBufferPointer { examples in
+                let (counts, examples) = (counts.baseAddress!, examples.baseAddress!)
+                // Neighbours, often of the same group, count in two arrays, so that neither waits for the other.
+                var at = 0
+                while at &+ 1 < selected {
+                    let (first, second) = (Int(ids[at]), Int(ids[at &+ 1]))
+                    counts[first] &+= 1
+                    counts[second &+ groups] &+= 1
+                    examples[first] = at
+                    examples[second] = at &+ 1
+                    at &+= 2
+                }
+                if at < selected {
+                    counts[Int(ids[at])] &+= 1
+                    examples[Int(ids[at])] = at
+                }
+            }
+        }
+        return ((0..<groups).map { counts[$0] &+ counts[$0 + groups] }, examples)
     }
 }
 
@@ -160,10 +181,17 @@ extension Selection {
     func row(_ at: Int) -> Int { rows.map { Int($0[at]) } ?? at }
 }
 
-extension Scalar {
-    /// One form for doubles that are equal as keys: 0.0 for -0.0, and one NaN.
-    fileprivate var asGroupKey: Scalar {
-        guard case .double(let number) = self else { return self }
-        return .double(Double(totalKey: number.orderedKey))
+extension ColumnView {
+    /// The row's value as part of a group key, as `WireWriter` writes scalars. Doubles that are equal as keys get one
+    /// form: 0.0 for -0.0, and one NaN.
+    fileprivate func appendGroupKey(_ row: Int, to key: inout WireWriter) {
+        guard isValid(row) else { return key.append(.null) }
+        switch values {
+        case .strings(let strings):
+            key.append(ColumnType.string.rawValue)
+            key.append(counted: strings.dictionary[strings.code(at: row)])
+        case .doubles(let doubles): key.append(.double(Double(totalKey: doubles.pointer[row].orderedKey)))
+        case .integers: key.append(scalar(at: row))
+        }
     }
 }

@@ -63,8 +63,8 @@ struct IntegerSumStates: AggregateStates {
     }
 
     mutating func update(_ input: AggregateInput) {
-        let local = input.integerSums()
         let localCounts = input.valueCounts()
+        let local = input.integerSums(valueCounts: localCounts)
         input.forEachGroup { group, into in
             sums[into] += local[group]
             counts[into] += localCounts[group]

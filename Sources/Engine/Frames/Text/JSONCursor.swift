@@ -19,6 +19,7 @@ struct JSONCursor {
     private let bytes: UnsafeBufferPointer<UInt8>
     private var at = 0
     private var isFirst = true
+    private var endedWithComma = false
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
 
@@ -30,7 +31,10 @@ struct JSONCursor {
     /// The next field's name, the cursor being at its value then; nil at the closing brace.
     mutating func nextKey() throws(JSONProblem) -> ArraySlice<UInt8>? {
         skipSpace()
-        if take("}") { if isFirst || !endedWithComma { return nil } else { throw unexpected() } }
+        if take("}") {
+            guard !endedWithComma else { throw JSONProblem("a comma before the row's closing brace") }
+            return nil
+        }
         guard isFirst || endedWithComma else { throw unexpected() }
         isFirst = false
         guard at < bytes.count, bytes[at] == UInt8(ascii: "\"") else { throw unexpected() }
@@ -39,8 +43,6 @@ struct JSONCursor {
         guard take(":") else { throw unexpected() }
         return key[...]
     }
-
-    private var endedWithComma = false
 
     mutating func value() throws(JSONProblem) -> Token {
         skipSpace()

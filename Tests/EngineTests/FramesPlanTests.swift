@@ -1,0 +1,263 @@
+// Plans and answers: validation, codecs, pruning, limits, sums at their ends, sorting.
+
+import Engine
+import Testing
+
+@Suite struct FramesPlanTests {
+    static let schema = try! FrameSchema(parsing: "n:int,city:string,x:double,ok:bool,at:time")
+
+    static func part(_ rows: [[Scalar]], chunkRows: Int = 65_536) throws -> FramePart {
+        let part = FramePart(schema: schema, resources: FrameResources(chunkRows: chunkRows))
+        var batch = ColumnBatch(schema: schema)
+        for row in rows { try batch.append(row: row + Array(repeating: .null, count: 5 - row.count)) }
+        try part.append(batch)
+        return part
+    }
+
+    static func run(_ plan: Plan, _ rows: [[Scalar]]) throws -> [[Scalar]] {
+        try PlanExecutor.execute(plan, on: try part(rows).snapshot()).partial.finish().rows
+    }
+
+    @Test(
+        "a plan that does not fit says which column, and what there is",
+        arguments: [
+            (
+                Plan(frame: "f", group: ["cty"], aggregates: []),
+                "frame 'f' has no column 'cty'; there are n, city, x, ok, at"
+            ),
+            (
+                Plan(frame: "f", filters: [Filter("m", .equal, .int(1))], aggregates: [Aggregate("c", .count)]),
+                "frame 'f' has no column 'm'; there are n, city, x, ok, at"
+            ),
+            (
+                Plan(frame: "f", aggregates: [Aggregate("s", .sum, "city")]),
+                "sum('city') needs a column of numbers; it is string"
+            ),
+            (
+                Plan(frame: "f", aggregates: [Aggregate("s", .avg, "at")]),
+                "avg('at') needs a column of numbers; it is time"
+            ),
+            (Plan(frame: "f", aggregates: [Aggregate("s", .min)]), "min() of 's' needs a column"),
+            (Plan(frame: "f", aggregates: []), "a plan without group keys needs an aggregate, such as count()"),
+            (
+                Plan(frame: "f", group: ["n"], aggregates: [Aggregate("n", .count)]),
+                "the result would have two columns named 'n'"
+            ),
+            (
+                Plan(frame: "f", filters: [Filter("n", .equal, .string("x"))], aggregates: [Aggregate("c", .count)]),
+                "column 'n' is int; \"x\" does not compare"
+            ),
+            (
+                Plan(frame: "f", filters: [Filter("n", .equal, .null)], aggregates: [Aggregate("c", .count)]),
+                "column 'n': nothing equals null; use isnull or notnull"
+            ),
+            (
+                Plan(frame: "f", filters: [Filter("n", .like, .string("x"))], aggregates: [Aggregate("c", .count)]),
+                "like needs a string column; 'n' is int"
+            ),
+            (
+                Plan(frame: "f", filters: [Filter("n", .between, .int(1))], aggregates: [Aggregate("c", .count)]),
+                "'between' on column 'n' takes 2 values at most and 2 at least, not 1"
+            ),
+            (Plan(frame: "f", rows: ["z"], limit: 1), "frame 'f' has no column 'z'; there are n, city, x, ok, at"),
+        ])
+    func validation(plan: Plan, message: String) {
+        #expect {
+            try plan.validate(against: Self.schema)
+        } throws: { ($0 as? Failure)?.message == message }
+    }
+
+    @Test("a plan survives its wire form, and equal questions are equal plans")
+    func planCodec() throws {
+        var random = Seeded(11)
+        for _ in 0..<300 {
+            let plan = FramesDifferentialTests.plan(using: &random)
+            let bytes = plan.value.messagePack
+            let value = try #require(Value(messagePack: bytes))
+            let isSame = try Plan(value: value).value.messagePack == bytes
+            #expect(isSame)
+        }
+        let rows = Plan(frame: "f", filters: [Filter("n", .isIn, .int(1), .int(2))], rows: ["n", "city"], limit: 5)
+        #expect(try Plan(value: rows.value) == rows)
+        let one = Plan(frame: "f", aggregates: [Aggregate("b", .count), Aggregate("a", .count)])
+        let two = Plan(frame: "f", aggregates: [Aggregate("a", .count), Aggregate("b", .count)])
+        #expect(one == two && one.hashValue == two.hashValue)
+        #expect(throws: Failure.self) { try Plan(value: .object(["where": .array([])])) }
+        #expect(throws: Failure.self) {
+            try Plan(
+                value: .object([
+                    "frame": .string("f"), "where": .array([.array([.string("n"), .string("<>"), .int(1)])]),
+                ]))
+        }
+    }
+
+    @Test("without rows count is 0 and the others null; without groups there is always one row")
+    func empty() throws {
+        let plan = Plan(
+            frame: "f", aggregates: AggregateFunction.allCases.map { Aggregate($0.rawValue, $0, "n") })
+        #expect(try Self.run(plan, []) == [[.null, .int(0), .null, .null, .null]])
+        #expect(try Self.run(plan, [[.null], [.null]]) == [[.null, .int(0), .null, .null, .null]])
+        #expect(try Self.run(Plan(frame: "f", group: ["n"], aggregates: [Aggregate("c", .count)]), []) == [])
+    }
+
+    @Test("integer sums are exact beyond 64 bits, and refused rather than wrapped when they do not fit")
+    func sums() throws {
+        let plan = Plan(frame: "f", aggregates: [Aggregate("s", .sum, "n")])
+        #expect(
+            try Self.run(plan, [[.int(.max)], [.int(.max)], [.int(-.max)], [.int(5)], [.int(-5)]]) == [[.int(.max)]])
+        #expect {
+            try Self.run(plan, [[.int(.max)], [.int(1)]])
+        } throws: { ($0 as? Failure)?.message.contains("9223372036854775808") == true }
+        let average = Plan(frame: "f", aggregates: [Aggregate("a", .avg, "n")])
+        #expect(try Self.run(average, [[.int(.max)], [.int(.max)]]) == [[.double(0x1p63)]])
+    }
+
+    @Test("sums of doubles are compensated; infinities and NaN come out as addition gives them")
+    func doubleSums() throws {
+        let plan = Plan(frame: "f", aggregates: [Aggregate("s", .sum, "x")])
+        func sum(_ numbers: [Double]) throws -> Scalar {
+            try Self.run(plan, numbers.map { [.null, .null, .double($0)] })[0][0]
+        }
+        #expect(try sum([1, 1e100, 1, -1e100]) == .double(2))
+        #expect(try sum(Array(repeating: 0.1, count: 1000)) == .double(100))
+        #expect(try sum([.infinity, 1, 2]) == .double(.infinity))
+        #expect(try sum([1, -.infinity]) == .double(-.infinity))
+        guard case .double(let mixed) = try sum([.infinity, -.infinity]) else { throw Failure(.wrongType, "no double") }
+        #expect(mixed.isNaN)
+    }
+
+    @Test("NaN is the greatest number and one group, -0.0 groups with 0.0 and is the lesser for min")
+    func oddDoubles() throws {
+        let rows: [[Scalar]] = [0.0, -0.0, .nan, -.nan, 1].map { [.null, .null, .double($0)] }
+        let plan = Plan(frame: "f", group: ["x"], aggregates: [Aggregate("c", .count)])
+        let groups = try Self.run(plan, rows)
+        #expect(groups.map { $0[1] } == [.int(2), .int(1), .int(2)])
+        let ends = try Self.run(
+            Plan(frame: "f", aggregates: [Aggregate("a", .min, "x"), Aggregate("b", .max, "x")]), rows)
+        guard case .double(let low) = ends[0][0], case .double(let high) = ends[0][1] else {
+            throw Failure(.wrongType, "no double")
+        }
+        #expect(low == 0 && low.sign == .minus && high.isNaN)
+    }
+
+    @Test("chunks whose zones rule them out are not read, and are counted")
+    func pruning() throws {
+        let rows: [[Scalar]] = (0..<1000).map {
+            [.int(Int64($0)), .text("c\($0 / 100)"), .double(Double($0)), $0 < 500 ? .null : .bool(true)]
+        }
+        let snapshot = try Self.part(rows, chunkRows: 100).snapshot()
+        let cases: [(Filter, Int, Int64)] = [
+            (Filter("n", .equal, .int(250)), 1, 1), (Filter("n", .less, .int(200)), 2, 200),
+            (Filter("n", .between, .int(150), .int(349)), 3, 200),
+            (Filter("x", .greaterOrEqual, .double(899.5)), 1, 100),
+            (Filter("city", .equal, .string("c3")), 1, 100),
+            (Filter("city", .isIn, .string("c1"), .string("c8")), 2, 200),
+            (Filter("city", .greater, .string("c6")), 3, 300), (Filter("ok", .notNull), 5, 500),
+            (Filter("ok", .isNull), 5, 500), (Filter("n", .isIn, .int(5), .int(995), .int(2000)), 2, 2),
+            (Filter("n", .equal, .double(1.5)), 0, 0), (Filter("at", .notNull), 0, 0),
+        ]
+        for (filter, chunks, count) in cases {
+            let plan = Plan(frame: "f", filters: [filter], aggregates: [Aggregate("c", .count)])
+            let (partial, statistics) = try PlanExecutor.execute(plan, on: snapshot)
+            #expect(try partial.finish().rows == [[.int(count)]], "\(filter)")
+            #expect(statistics.chunksScanned == chunks && statistics.chunksPruned == 10 - chunks, "\(filter)")
+            #expect(statistics.rowsCovered == 1000 && statistics.rowsScanned == chunks * 100)
+        }
+    }
+
+    @Test("a scan stops at its deadline, on cancellation, and at too many groups")
+    func limits() throws {
+        let snapshot = try Self.part((0..<100).map { [.int(Int64($0))] }, chunkRows: 10).snapshot()
+        let plan = Plan(frame: "f", group: ["n"], aggregates: [Aggregate("c", .count)])
+        func reason(_ control: ScanControl) -> Reason? {
+            do throws(Failure) { _ = try PlanExecutor.execute(plan, on: snapshot, control: control) } catch {
+                return error.reason
+            }
+            return nil
+        }
+        #expect(reason(ScanControl(deadline: Deadline(uptimeNanoseconds: 0))) == .timeout)
+        #expect(reason(ScanControl { true }) == .cancelled)
+        #expect(reason(ScanControl(groupsMax: 99)) == .budgetExceeded)
+        #expect(reason(ScanControl(groupsMax: 100)) == nil)
+        let whole = try PlanExecutor.execute(plan, on: snapshot).partial
+        var small = Partial(shape: whole.shape, groupsMax: 50)
+        #expect { try small.merge(whole) } throws: { ($0 as? Failure)?.reason == .budgetExceeded }
+        #expect(small.groupCount == 50)
+        #expect(throws: Failure.self) { try Partial(decoding: whole.encoded(), groupsMax: 99) }
+    }
+
+    @Test("a partial that is cut short, followed by more, or of another question is refused")
+    func partialCodec() throws {
+        let rows: [[Scalar]] = [
+            [.int(1), .text("a"), .double(1.5), .bool(true), .time(7)], [.int(2), .null, .double(.nan), .null, .null],
+        ]
+        let part = try Self.part(rows)
+        let names = ["n", "city", "x", "ok", "at"]
+        let aggregates =
+            names.flatMap { [Aggregate("min_" + $0, .min, $0), Aggregate("n_" + $0, .count, $0)] }
+            + [Aggregate("s", .sum, "n"), Aggregate("t", .avg, "x")]
+        for plan in [
+            Plan(frame: "f", group: names, aggregates: aggregates), Plan(frame: "f", aggregates: aggregates),
+            Plan(frame: "f", rows: names, limit: 10),
+        ] {
+            let bytes = try PlanExecutor.execute(plan, on: part.snapshot()).partial.encoded()
+            #expect(try Partial(decoding: bytes).encoded() == bytes)
+            for length in 0..<bytes.count {
+                #expect(throws: Failure.self) { try Partial(decoding: Array(bytes[..<length])) }
+            }
+            #expect(throws: Failure.self) { try Partial(decoding: bytes + [0]) }
+            var random = Seeded(13)
+            for _ in 0..<2000 {  // damage is refused or read as another partial, but never traps
+                var damaged = bytes
+                damaged[random.below(bytes.count)] = UInt8(random.below(256))
+                if var partial = try? Partial(decoding: damaged) {
+                    try? partial.merge(partial)
+                    _ = try? partial.finish()
+                }
+            }
+        }
+        var one = try PlanExecutor.execute(
+            Plan(frame: "f", aggregates: [Aggregate("s", .sum, "n")]), on: part.snapshot()
+        ).partial
+        let other = try PlanExecutor.execute(
+            Plan(frame: "f", aggregates: [Aggregate("s", .sum, "x")]), on: part.snapshot()
+        ).partial
+        #expect(throws: Failure.self) { try one.merge(other) }
+    }
+
+    @Test("rows come up to their limit, through filters")
+    func rows() throws {
+        let rows: [[Scalar]] = (0..<50).map { [.int(Int64($0)), .text("c\($0)")] }
+        let snapshot = try Self.part(rows, chunkRows: 8).snapshot()
+        let plan = Plan(frame: "f", filters: [Filter("n", .greaterOrEqual, .int(20))], rows: ["city", "n"], limit: 12)
+        var partial = try PlanExecutor.execute(plan, on: snapshot).partial
+        #expect(try partial.finish().rows == (20..<32).map { [.text("c\($0)"), .int(Int64($0))] })
+        try partial.merge(partial)
+        #expect(partial.rows.count == 12)
+    }
+
+    @Test("answers sort with ties by the keys and nulls last, are limited, and filtered by having")
+    func table() throws {
+        var table = ResultTable(
+            columns: ["k", "a"], keyCount: 1,
+            rows: [
+                [.text("d"), .null], [.text("c"), .int(2)], [.text("a"), .int(1)], [.text("b"), .double(2)],
+                [.null, .int(9)],
+            ])
+        try table.sort("a", ascending: false)
+        #expect(table.rows.map { $0[0] } == [.null, .text("b"), .text("c"), .text("a"), .text("d")])
+        try table.sort("a", ascending: true)
+        #expect(table.rows.map { $0[0] } == [.text("a"), .text("b"), .text("c"), .null, .text("d")])
+        try table.having("a", .greaterOrEqual, .double(1.5))
+        #expect(table.rows.map { $0[0] } == [.text("b"), .text("c"), .null])
+        try table.having("k", .notNull)
+        table.limit(1)
+        #expect(try table.values() == [.object(["k": .string("b"), "a": .double(2)])])
+        #expect(try table.values(order: ["a"]) == [.object(["a": .double(2)])])
+        #expect(throws: Failure(.scriptError, "the result has no column 'z'; there are k, a")) {
+            try table.sort("z", ascending: true)
+        }
+        #expect(throws: Failure.self) { try table.having("a", .equal, .string("x")) }
+        #expect(throws: Failure.self) { try table.having("a", .like, .string("x")) }
+    }
+}

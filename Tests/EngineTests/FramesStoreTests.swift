@@ -1,0 +1,221 @@
+// How rows are kept: chunks, compression at rest, the cache, the budget, staged loads, the catalog.
+
+import Dispatch
+import Engine
+import Synchronization
+import Testing
+
+@Suite struct FramesStoreTests {
+    static func batch(_ count: Int, from start: Int = 0) throws -> ColumnBatch {
+        var batch = ColumnBatch(schema: try FrameSchema(parsing: "n:int,city:string,x:double"))
+        for index in start..<start + count {
+            try batch.append(row: [
+                .int(Int64(index)), index % 7 == 3 ? .null : .text("city \(index % 10)"), .double(Double(index % 100)),
+            ])
+        }
+        batch.rawBytes = count * 40
+        return batch
+    }
+
+    static func count(_ snapshot: FrameSnapshot) throws -> Scalar {
+        try PlanExecutor.execute(Plan(frame: "t", aggregates: [Aggregate("n", .count)]), on: snapshot).partial.finish()
+            .rows[0][0]
+    }
+
+    @Test("a tail is sealed when it is full, and chunks are smaller at rest than the rows were")
+    func sealing() throws {
+        let part = FramePart(schema: try Self.batch(0).schema, resources: FrameResources(chunkRows: 1000))
+        try part.append(try Self.batch(3500))
+        let statistics = part.statistics
+        #expect(statistics.rows == 3500 && statistics.chunks == 3 && statistics.tailRows == 500)
+        #expect(statistics.rawBytes == 140_000)
+        var encoded = 0
+        var stored = 0
+        for case .chunk(let chunk) in part.snapshot().pieces {
+            encoded += chunk.encodedBytes
+            stored += chunk.storedBytes
+        }
+        #expect(encoded < 3000 * 16, "2 bytes of offset, 1 of code, 8 of double, a bit")
+        #expect(stored < encoded * 9 / 10)
+    }
+
+    @Test("a snapshot keeps its rows while more are appended, and the next one sees them")
+    func snapshots() throws {
+        let part = FramePart(schema: try Self.batch(0).schema, resources: FrameResources(chunkRows: 100))
+        try part.append(try Self.batch(50))
+        let before = part.snapshot()
+        try part.append(try Self.batch(30, from: 50))
+        let middle = part.snapshot()
+        try part.append(try Self.batch(60, from: 80))
+        #expect(try Self.count(before) == .int(50))
+        #expect(try Self.count(middle) == .int(80))
+        #expect(try Self.count(part.snapshot()) == .int(140))
+        let plan = Plan(frame: "t", aggregates: [Aggregate("s", .sum, "n"), Aggregate("c", .count, "city")])
+        #expect(try PlanExecutor.execute(plan, on: before).partial.finish().rows == [[.int(43), .int(1225)]])
+        #expect(try PlanExecutor.execute(plan, on: middle).partial.finish().rows == [[.int(69), .int(3160)]])
+    }
+
+    @Test("the cache stays within its bound and gives back what was used last")
+    func cache() throws {
+        let cache = ColumnCache(limitBytes: 6_000)
+        let part = FramePart(schema: try Self.batch(0).schema, resources: FrameResources(cache: cache, chunkRows: 1000))
+        try part.append(try Self.batch(10_000))
+        let plan = Plan(frame: "t", aggregates: [Aggregate("s", .sum, "n")])
+        for _ in 0..<3 {
+            #expect(try PlanExecutor.execute(plan, on: part.snapshot()).partial.finish().rows == [[.int(49_995_000)]])
+            #expect(cache.usedBytes <= 6_000)
+        }
+        let first = FrameSnapshot(schema: part.schema, pieces: [part.snapshot().pieces[0]], cache: cache)
+        _ = try PlanExecutor.execute(plan, on: first)
+        let hits = cache.hits
+        _ = try PlanExecutor.execute(plan, on: first)
+        #expect(cache.hits == hits + 1 || cache.usedBytes == 0)
+    }
+
+    @Test("an append beyond the frame memory is refused whole, and a drop makes room again")
+    func budget() throws {
+        let memory = FrameMemory(limitBytes: 200_000)
+        let catalog = FrameCatalog(shardCount: 2, resources: FrameResources(memory: memory, chunkRows: 1000))
+        do {
+            let frame = try catalog.create("t", schema: try Self.batch(0).schema)
+            var accepted = 0
+            #expect(throws: Failure.self) {
+                while true {
+                    try frame.append(try Self.batch(700, from: accepted))
+                    accepted += 700
+                }
+            }
+            #expect(accepted > 0 && frame.statistics.rows == accepted)
+            #expect(memory.usedBytes <= 200_000 && memory.usedBytes == frame.statistics.storedBytes)
+            #expect {
+                try frame.append(try Self.batch(50_000))
+            } throws: {
+                ($0 as? Failure)?.reason == .budgetExceeded && "\($0)".contains("--frame-memory")
+            }
+            #expect(catalog.drop("t"))
+            #expect(throws: Failure(.miss, "frame 't' was dropped meanwhile")) { try frame.append(try Self.batch(1)) }
+        }
+        #expect(memory.usedBytes == 0)
+        #expect(!catalog.drop("t"))
+    }
+
+    @Test("a load is invisible until it commits, in whole chunks spread over the shards")
+    func staging() throws {
+        let catalog = FrameCatalog(shardCount: 3, resources: FrameResources(chunkRows: 100))
+        let frame = try catalog.create("t", schema: try Self.batch(0).schema)
+        let load = try catalog.beginLoad("l1", into: frame)
+        #expect(throws: Failure.self) { try catalog.beginLoad("l1", into: frame) }
+        for start in stride(from: 0, to: 950, by: 95) { try load.stage(try Self.batch(95, from: start)) }
+        #expect(frame.statistics.rows == 0 && frame.statistics.chunks == 0 && load.stagedRows == 950)
+        #expect(try catalog.commitLoad("l1") == 950)
+        #expect(frame.statistics.rows == 950 && frame.statistics.tailRows == 50 && frame.statistics.chunks == 9)
+        #expect(frame.parts.map(\.statistics.rows).sorted() == [300, 300, 350])
+        #expect(throws: Failure.self) { try catalog.commitLoad("l1") }
+        #expect(throws: Failure.self) { try load.stage(try Self.batch(1)) }
+        var sum: Partial?
+        for part in frame.parts {
+            let partial = try PlanExecutor.execute(
+                Plan(frame: "t", aggregates: [Aggregate("s", .sum, "n"), Aggregate("c", .count, "city")]),
+                on: part.snapshot()
+            ).partial
+            if sum == nil { sum = partial } else { try sum!.merge(partial) }
+        }
+        #expect(try sum!.finish().rows == [[.int(814), .int(450_775)]])
+    }
+
+    @Test("an aborted load leaves nothing behind, and staged rows count against the frame memory")
+    func abort() throws {
+        let memory = FrameMemory(limitBytes: 100_000)
+        let catalog = FrameCatalog(shardCount: 2, resources: FrameResources(memory: memory, chunkRows: 100))
+        let frame = try catalog.create("t", schema: try Self.batch(0).schema)
+        do {
+            let load = try catalog.beginLoad("l", into: frame)
+            try load.stage(try Self.batch(450))
+            #expect(memory.usedBytes > 0)
+            catalog.abortLoad("l")
+            #expect(throws: Failure.self) { try load.commit() }
+        }
+        #expect(memory.usedBytes == 0 && frame.statistics.rows == 0)
+        #expect(throws: Failure.self) { try catalog.load("l") }
+    }
+
+    @Test("the catalog takes the same schema again, refuses another, and knows good names")
+    func catalog() throws {
+        let catalog = FrameCatalog(shardCount: 1)
+        let schema = try FrameSchema(parsing: "a:int")
+        let frame = try catalog.create("t.1_x-Y", schema: schema)
+        #expect(try catalog.create("t.1_x-Y", schema: schema) === frame)
+        #expect {
+            try catalog.create("t.1_x-Y", schema: try FrameSchema(parsing: "a:string"))
+        } throws: { ($0 as? Failure)?.reason == .wrongType }
+        for bad in ["", "a b", "a:b", "ü", String(repeating: "x", count: 65)] {
+            #expect(throws: Failure.self) { try catalog.create(bad, schema: schema) }
+        }
+        #expect(throws: Failure(.miss, "there is no frame 'u'; there are t.1_x-Y")) { try catalog.require("u") }
+        #expect(catalog.frames.map(\.name) == ["t.1_x-Y"])
+        #expect(frame.info["rows"] == .int(0) && frame.info["columns"] == schema.value)
+    }
+
+    @Test("zstd gives back what it was given, whole and in pieces, and refuses what is broken or cut short")
+    func zstd() throws {
+        let text = (0..<20_000).flatMap { Array("row \($0 % 100),".utf8) }
+        let compressed = Zstd.compress(text)
+        #expect(compressed.count < text.count / 10)
+        let isSame = try Zstd.decompress(compressed, bytesMax: text.count) == text
+        #expect(isSame)
+        #expect(throws: Failure.self) { try Zstd.decompress(compressed, bytesMax: text.count - 1) }
+        #expect(throws: Failure.self) { try Zstd.decompress(Array(compressed.dropLast(3)), bytesMax: 1 << 20) }
+        #expect(throws: Failure.self) { try Zstd.decompress([1, 2, 3], bytesMax: 1 << 20) }
+        for size in [1, 100, 1 << 20] {
+            let isWhole = try Self.inflate(compressed + compressed, pieceBytes: size) == text + text
+            #expect(isWhole, "two frames in pieces of \(size)")
+        }
+        #expect(throws: Failure.self) { try Self.inflate(Array(compressed.dropLast(1)), pieceBytes: 64) }
+        #expect(throws: Failure.self) { try Self.inflate([], pieceBytes: 64) }
+        #expect(throws: Failure.self) { try Self.inflate(Array("carrier,delay\n".utf8), pieceBytes: 64) }
+    }
+
+    private static func inflate(_ bytes: [UInt8], pieceBytes: Int) throws -> [UInt8] {
+        let stream = ZstdStream()
+        var out: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: pieceBytes) {
+            try stream.feed(Array(bytes[start..<min(start + pieceBytes, bytes.count)]), into: &out)
+        }
+        try stream.finish()
+        return out
+    }
+}
+
+@Suite struct FramesConcurrencyTests {
+    @Test("appends and scans at the same time: every scan sees whole batches, and nothing is lost")
+    func concurrent() throws {
+        let memory = FrameMemory()
+        let resources = FrameResources(memory: memory, cache: ColumnCache(limitBytes: 50_000), chunkRows: 1000)
+        let schema = try FramesStoreTests.batch(0).schema
+        let part = FramePart(schema: schema, resources: resources)
+        let batch = try FramesStoreTests.batch(333)
+        let plan = Plan(
+            frame: "t", group: ["city"], aggregates: [Aggregate("n", .count), Aggregate("s", .sum, "n")])
+        let problems = Mutex<[String]>([])
+        DispatchQueue.concurrentPerform(iterations: 4) { worker in
+            do {
+                for _ in 0..<60 {
+                    if worker < 2 {
+                        try part.append(batch)
+                        continue
+                    }
+                    let rows = try PlanExecutor.execute(plan, on: part.snapshot()).partial.finish().rows
+                    let counts = rows.compactMap { row -> Int64? in if case .int(let n) = row[1] { n } else { nil } }
+                    let sums = rows.compactMap { row -> Int64? in if case .int(let n) = row[2] { n } else { nil } }
+                    let total = counts.reduce(0, +)
+                    if total % 333 != 0 || sums.reduce(0, +) != total / 333 * (332 * 333 / 2) {
+                        problems.withLock { $0.append("\(total) rows seen") }
+                    }
+                }
+            } catch { problems.withLock { $0.append("\(error)") } }
+        }
+        #expect(problems.withLock { $0 } == [])
+        #expect(part.statistics.rows == 2 * 60 * 333)
+        #expect(memory.usedBytes == part.statistics.storedBytes)
+    }
+}

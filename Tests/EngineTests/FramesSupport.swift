@@ -1,0 +1,222 @@
+// What the tests of frames share: seeded randomness, random tables, and a row-at-a-time evaluator to compare with.
+
+import Engine
+
+/// SplitMix64: the same numbers for the same seed, everywhere.
+struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    mutating func below(_ limit: Int) -> Int { Int.random(in: 0..<limit, using: &self) }
+    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+    mutating func pick<T>(_ elements: [T]) -> T { elements[below(elements.count)] }
+}
+
+struct RandomTable {
+    let schema: FrameSchema
+    let rows: [[Scalar]]
+
+    /// A column of each kind that has a path of its own: narrow, wide and extreme integers, doubles with their oddities,
+    /// few and many strings, truth values, times, and one without any value.
+    static let columns: [FrameColumn] = [
+        FrameColumn("tiny", .int), FrameColumn("medium", .int), FrameColumn("wide", .int),
+        FrameColumn("extreme", .int), FrameColumn("ratio", .double), FrameColumn("odd", .double),
+        FrameColumn("city", .string), FrameColumn("tail", .string), FrameColumn("late", .bool),
+        FrameColumn("at", .time), FrameColumn("nothing", .int),
+    ]
+
+    init(rowCount: Int, nullPercent: Int, using random: inout Seeded) throws {
+        schema = try FrameSchema(columns: Self.columns)
+        var rows: [[Scalar]] = []
+        for _ in 0..<rowCount {
+            rows.append(
+                Self.columns.map { column in
+                    random.chance(nullPercent) ? .null : Self.value(column.name, using: &random)
+                })
+        }
+        self.rows = rows
+    }
+
+    static let cities = ["", "Ōsaka", "Zürich", "a", "ab", "%", "NA", "new\nline", "e\u{301}", "🛫", "Aa", "b"]
+    static let oddDoubles: [Double] = [
+        0.0, -0.0, .nan, .infinity, -.infinity, 1, -1, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 1e16, 0.1,
+    ]
+    static let extremes: [Int64] = [.min, .max, 0, -1, 1, .min + 1, .max - 1]
+
+    static func value(_ column: String, using random: inout Seeded) -> Scalar {
+        switch column {
+        case "tiny": .int(Int64(random.below(5)) - 2)
+        case "medium": .int(Int64(random.below(40_000)) - 20_000)
+        case "wide": .int(Int64(random.below(1 << 40)) - (1 << 39))
+        case "extreme": .int(random.pick(extremes))
+        case "ratio": .double(Double(random.below(2_000_000) - 1_000_000) / 128)
+        case "odd": .double(random.pick(oddDoubles))
+        case "city": .string(Array(random.pick(cities).utf8))
+        case "tail": .string(Array("N\(random.below(300))".utf8))
+        case "late": .bool(random.chance(30))
+        case "at": .time(Int64(random.below(1000)) * 86_400_000_000 - 5)
+        default: .null
+        }
+    }
+
+    /// The rows spread over parts in runs, appended in batches.
+    func parts(_ count: Int, chunkRows: Int, using random: inout Seeded) throws -> [FramePart] {
+        let resources = FrameResources(cache: ColumnCache(limitBytes: 20_000), chunkRows: chunkRows)
+        let parts = (0..<count).map { _ in FramePart(schema: schema, resources: resources) }
+        var start = 0
+        while start < rows.count {
+            let length = min(rows.count - start, 1 + random.below(max(1, rows.count / 3)))
+            var batch = ColumnBatch(schema: schema)
+            for row in rows[start..<start + length] { try batch.append(row: row) }
+            try random.pick(parts).append(batch)
+            start += length
+        }
+        return parts
+    }
+}
+
+/// Evaluates a plan as one would by hand: row by row, with no index, code or key.
+struct NaiveEvaluator {
+    let schema: FrameSchema
+    let rows: [[Scalar]]
+
+    func evaluate(_ plan: Plan) -> [[Scalar]] {
+        let passing = rows.filter { row in plan.filters.allSatisfy { passes($0, row) } }
+        guard case .groups(let keys, let aggregates) = plan.output else { return [] }
+        let keyIndices = keys.map { schema.index(of: $0.name)! }
+        var groups: [[Scalar]: [[Scalar]]] = keys.isEmpty ? [[]: []] : [:]
+        for row in passing { groups[keyIndices.map { Self.normal(row[$0]) }, default: []].append(row) }
+        let table = groups.map { key, rows in key.map(Self.original) + aggregates.map { aggregate($0, rows) } }
+        return table.sorted { a, b in
+            for index in keys.indices {
+                let order = Self.order(a[index], b[index])
+                if order != 0 { return order < 0 }
+            }
+            return false
+        }
+    }
+
+    // A NaN is no equal of itself and could not be a key of a dictionary.
+    private static let nanMark = Scalar.string([0xFF, 0x00, 0xFF])
+
+    private static func normal(_ scalar: Scalar) -> Scalar {
+        guard case .double(let number) = scalar else { return scalar }
+        return number.isNaN ? nanMark : .double(number == 0 ? 0 : number)
+    }
+
+    private static func original(_ scalar: Scalar) -> Scalar { scalar == nanMark ? .double(.nan) : scalar }
+
+    private func passes(_ filter: Filter, _ row: [Scalar]) -> Bool {
+        let column = row[schema.index(of: filter.column)!]
+        if filter.op == .isNull { return column == .null }
+        guard column != .null else { return false }
+        func order(_ index: Int) -> Int { Self.order(column, Self.scalar(filter.values[index], like: column)) }
+        switch filter.op {
+        case .equal: return order(0) == 0
+        case .notEqual: return order(0) != 0
+        case .less: return order(0) < 0
+        case .lessOrEqual: return order(0) <= 0
+        case .greater: return order(0) > 0
+        case .greaterOrEqual: return order(0) >= 0
+        case .isIn: return filter.values.indices.contains { order($0) == 0 }
+        case .between: return order(0) >= 0 && order(1) <= 0
+        case .like:
+            guard case .string(let text) = column, case .bytes(let pattern) = filter.values[0] else { return false }
+            return Self.like(
+                Array(String(decoding: text, as: UTF8.self).unicodeScalars)[...],
+                Array(String(decoding: pattern, as: UTF8.self).unicodeScalars)[...])
+        case .isNull, .notNull: return true
+        }
+    }
+
+    private static func like(_ text: ArraySlice<Unicode.Scalar>, _ pattern: ArraySlice<Unicode.Scalar>) -> Bool {
+        guard let first = pattern.first else { return text.isEmpty }
+        let rest = pattern.dropFirst()
+        switch first {
+        case "%": return (0...text.count).contains { like(text.dropFirst($0), rest) }
+        case "_": return !text.isEmpty && like(text.dropFirst(), rest)
+        case "\\" where !rest.isEmpty:
+            return text.first == rest.first && like(text.dropFirst(), rest.dropFirst())
+        default: return text.first == first && like(text.dropFirst(), rest)
+        }
+    }
+
+    static func scalar(_ value: Value, like column: Scalar) -> Scalar {
+        switch (value, column) {
+        case (.int(let seconds), .time): .time(seconds * 1_000_000)
+        case (.bytes(let text), .time): .time(Timestamp.parse(String(decoding: text, as: UTF8.self))!)
+        case (.int(let number), .double): .double(Double(number))
+        case (.int(let number), _): .int(number)
+        case (.double(let number), _): .double(number)
+        case (.bool(let flag), _): .bool(flag)
+        case (.bytes(let text), _): .string(text)
+        default: .null
+        }
+    }
+
+    /// Nulls last; NaN above every number; -0.0 as 0.0; an integer and a double by their exact values.
+    static func order(_ a: Scalar, _ b: Scalar) -> Int {
+        switch (a, b) {
+        case (.null, .null): 0
+        case (.null, _): 1
+        case (_, .null): -1
+        case (.int(let a), .int(let b)), (.time(let a), .time(let b)): a < b ? -1 : a > b ? 1 : 0
+        case (.int(let a), .double(let b)):
+            b.isNaN || b >= 0x1p63
+                ? -1 : Int64(exactly: b).map { a < $0 ? -1 : a > $0 ? 1 : 0 } ?? (Double(a) < b ? -1 : 1)
+        case (.double(let a), .double(let b)):
+            a.isNaN || b.isNaN ? (a.isNaN ? 1 : 0) - (b.isNaN ? 1 : 0) : a < b ? -1 : a > b ? 1 : 0
+        case (.bool(let a), .bool(let b)): (a ? 1 : 0) - (b ? 1 : 0)
+        case (.string(let a), .string(let b)): a.lexicographicallyPrecedes(b) ? -1 : a == b ? 0 : 1
+        default: fatalError("the test compares \(a) with \(b)")
+        }
+    }
+
+    private func aggregate(_ aggregate: Aggregate, _ rows: [[Scalar]]) -> Scalar {
+        guard let name = aggregate.column else { return .int(Int64(rows.count)) }
+        let index = schema.index(of: name)!
+        let values = rows.map { $0[index] }.filter { $0 != .null }
+        if aggregate.function == .count { return .int(Int64(values.count)) }
+        guard !values.isEmpty else { return .null }
+        switch aggregate.function {
+        case .min: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) < 0 ? $1 : $0 }
+        case .max: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) > 0 ? $1 : $0 }
+        case .count, .sum, .avg: return Self.sum(values, isAverage: aggregate.function == .avg)
+        }
+    }
+
+    /// For min and max -0.0 comes before 0.0.
+    private static func extremeOrder(_ a: Scalar, _ b: Scalar) -> Int {
+        if case .double(let a) = a, case .double(let b) = b, a == 0, b == 0 {
+            return (a.sign == .minus ? 0 : 1) - (b.sign == .minus ? 0 : 1)
+        }
+        return order(a, b)
+    }
+
+    private static func sum(_ values: [Scalar], isAverage: Bool) -> Scalar {
+        var integers: Int128 = 0
+        var doubles = 0.0
+        var isDouble = false
+        for value in values {
+            switch value {
+            case .int(let number): integers += Int128(number)
+            case .bool(let flag): integers += flag ? 1 : 0
+            case .double(let number):
+                doubles += number
+                isDouble = true
+            default: fatalError("the test sums \(value)")
+            }
+        }
+        let count = Double(values.count)
+        if isDouble { return .double(isAverage ? doubles / count : doubles) }
+        return isAverage ? .double(Double(integers) / count) : .int(Int64(integers))
+    }
+}
