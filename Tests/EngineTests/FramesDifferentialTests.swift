@@ -9,10 +9,10 @@ import Testing
         var random = Seeded(20_130_101)
         var plans = 0
         for round in 0..<150 {
-            let rowCount = round % 10 == 0 ? 0 : random.pick([1, 2, 63, 64, 65, 200, 700])
+            let rowCount = round % 10 == 0 ? 0 : random.pick([1, 2, 63, 64, 65, 200, 1100])
             let table = try RandomTable(rowCount: rowCount, nullPercent: random.pick([0, 5, 50]), using: &random)
             let parts = try table.parts(
-                1 + random.below(8), chunkRows: random.pick([1, 7, 64, 100, 65_536]), using: &random)
+                1 + random.below(8), chunkRows: random.pick([1, 7, 64, 100, 500, 65_536]), using: &random)
             let naive = NaiveEvaluator(schema: table.schema, rows: table.rows)
             for _ in 0..<30 {
                 let plan = Self.plan(using: &random)
@@ -68,8 +68,9 @@ import Testing
     private static func aggregate(_ name: String, using random: inout Seeded) -> Aggregate {
         let function = random.pick(AggregateFunction.allCases)
         switch function {
-        case .sum: return Aggregate(name, .sum, random.pick(["tiny", "medium", "wide", "ratio", "late", "nothing"]))
-        case .avg: return Aggregate(name, .avg, random.pick(["tiny", "extreme", "wide", "ratio", "late"]))
+        case .sum:
+            return Aggregate(name, .sum, random.pick(["tiny", "medium", "large", "wide", "ratio", "late", "nothing"]))
+        case .avg: return Aggregate(name, .avg, random.pick(["tiny", "extreme", "large", "wide", "ratio", "late"]))
         case .count where random.chance(50): return Aggregate(name, .count)
         default: return Aggregate(name, function, random.pick(RandomTable.columns).name)
         }

@@ -39,6 +39,30 @@ import Testing
         #expect(stored < encoded * 9 / 10)
     }
 
+    @Test("chunks of full size answer exactly: filtered, grouped by few, and by as many keys as there are rows")
+    func fullSize() throws {
+        let part = FramePart(schema: try Self.batch(0).schema, resources: FrameResources())
+        for start in stride(from: 0, to: 150_000, by: 50_000) { try part.append(try Self.batch(50_000, from: start)) }
+        #expect(part.statistics.chunks == 2 && part.statistics.tailRows == 150_000 - 131_072)
+        let even = Plan(
+            frame: "t", filters: [Filter("x", .less, .int(50))], group: ["x"],
+            aggregates: [Aggregate("c", .count), Aggregate("s", .sum, "n")])
+        let rows = try PlanExecutor.execute(even, on: part.snapshot()).partial.finish().rows
+        // The rows x, x + 100, x + 200, …: 1500 of them.
+        let expected = (0..<50).map { x -> [Scalar] in
+            let sum: Int = 1500 * x + 100 * (1499 * 1500 / 2)
+            return [.double(Double(x)), .int(1500), .int(Int64(sum))]
+        }
+        #expect(rows == expected)
+        let each = Plan(frame: "t", group: ["n", "city"], aggregates: [Aggregate("m", .max, "n")])
+        let all = try PlanExecutor.execute(each, on: part.snapshot()).partial.finish().rows
+        #expect(all.count == 150_000)
+        let isEach = all.enumerated().allSatisfy { index, row in
+            row[0] == .int(Int64(index)) && row[2] == row[0]
+        }
+        #expect(isEach)
+    }
+
     @Test("a snapshot keeps its rows while more are appended, and the next one sees them")
     func snapshots() throws {
         let part = FramePart(schema: try Self.batch(0).schema, resources: FrameResources(chunkRows: 100))
@@ -136,6 +160,10 @@ import Testing
             #expect(throws: Failure.self) { try load.commit() }
         }
         #expect(memory.usedBytes == 0 && frame.statistics.rows == 0)
+        let idle = try catalog.beginLoad("idle", into: frame)
+        #expect(catalog.abortLoads(idleSinceNanoseconds: idle.lastUseNanoseconds) == [])
+        #expect(catalog.abortLoads(idleSinceNanoseconds: idle.lastUseNanoseconds + 1) == ["idle"])
+        #expect(throws: Failure.self) { try idle.stage(try Self.batch(1)) }
         #expect(throws: Failure.self) { try catalog.load("l") }
     }
 

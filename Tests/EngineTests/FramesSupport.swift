@@ -27,7 +27,7 @@ struct RandomTable {
     /// A column of each kind that has a path of its own: narrow, wide and extreme integers, doubles with their oddities,
     /// few and many strings, truth values, times, and one without any value.
     static let columns: [FrameColumn] = [
-        FrameColumn("tiny", .int), FrameColumn("medium", .int), FrameColumn("wide", .int),
+        FrameColumn("tiny", .int), FrameColumn("medium", .int), FrameColumn("large", .int), FrameColumn("wide", .int),
         FrameColumn("extreme", .int), FrameColumn("ratio", .double), FrameColumn("odd", .double),
         FrameColumn("city", .string), FrameColumn("tail", .string), FrameColumn("late", .bool),
         FrameColumn("at", .time), FrameColumn("nothing", .int),
@@ -55,12 +55,13 @@ struct RandomTable {
         switch column {
         case "tiny": .int(Int64(random.below(5)) - 2)
         case "medium": .int(Int64(random.below(40_000)) - 20_000)
+        case "large": .int(Int64(random.below(1 << 31)))
         case "wide": .int(Int64(random.below(1 << 40)) - (1 << 39))
         case "extreme": .int(random.pick(extremes))
         case "ratio": .double(Double(random.below(2_000_000) - 1_000_000) / 128)
         case "odd": .double(random.pick(oddDoubles))
         case "city": .string(Array(random.pick(cities).utf8))
-        case "tail": .string(Array("N\(random.below(300))".utf8))
+        case "tail": .string(Array("N\(random.below(1000))".utf8))
         case "late": .bool(random.chance(30))
         case "at": .time(Int64(random.below(1000)) * 86_400_000_000 - 5)
         default: .null

@@ -73,7 +73,8 @@ struct AggregateInput {
 
     // MARK: Sum
 
-    /// Exact sums by local group, given its rows with a value. Rows without a value hold an offset of 0, so they add nothing to a sum of offsets.
+    /// Exact sums by local group, given its rows with a value. Rows without one hold an offset of 0: they add nothing to
+    /// a sum of offsets.
     func integerSums(valueCounts counts: [Int64]) -> [Int128] {
         guard case .integers(let integers)? = column?.values else { preconditionFailure("a column of integers") }
         let offsets: [Int128] =

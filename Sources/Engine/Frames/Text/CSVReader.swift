@@ -81,8 +81,9 @@ package struct CSVReader: Sendable {
             guard index < columnOfField.count else { return "more than the header's \(columnOfField.count) fields" }
             let column = columnOfField[index]
             guard end != .broken else {
-                return
-                    "column '\(schema.columns[column].name)': the quoted field \(FieldParsing.shown(cursor.field)) does not end with its closing quote"
+                let name = schema.columns[column].name
+                let text = FieldParsing.shown(cursor.field)
+                return "column '\(name)': the quoted field \(text) does not end with its closing quote"
             }
             guard append(cursor.field, isQuoted: cursor.isQuoted, to: &batch.columns[column]) else {
                 return misfit(cursor.field, column)
