@@ -165,15 +165,6 @@ static int guarded_setmetatable(lua_State *L) {
     return 1;
 }
 
-static int guarded_rawset(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    luaL_checkany(L, 3);
-    lua_settop(L, 3);
-    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) return luaL_error(L, "cannot change a protected table");
-    lua_rawset(L, 1);
-    return 1;
-}
-
 /// Calls the original in upvalue 1 with the arguments as they are.
 static int call_original(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -310,7 +301,7 @@ static void open_base(lua_State *L) {
     define(L, "pcall", guarded_pcall);
     define(L, "xpcall", guarded_xpcall);
     define(L, "setmetatable", guarded_setmetatable);
-    define(L, "rawset", guarded_rawset);
+    define(L, "rawset", clua_rawset);
     define(L, "next", clua_next);
     define(L, "rawget", clua_rawget);
     define(L, "rawlen", clua_rawlen);

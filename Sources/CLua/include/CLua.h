@@ -36,6 +36,8 @@ typedef struct clua_control {
     int32_t unfailing;             ///< above 0: allocations overrun the limit
     int32_t depth;                 ///< protected entries under way
     bool overran;                  ///< an unfailing allocation went over the limit
+    bool isJournaling;             ///< tracked views may be written
+    int64_t journalWrites;
     bool slicedOut;                ///< the last yield came from the hook
     int32_t aborted;
     int32_t cancelled;             ///< atomic
@@ -85,8 +87,16 @@ void *clua_to_object(lua_State *L, int index);
 int clua_copy(lua_State *L, int index);
 /// Pushes a read-only view of the table at `index`.
 void clua_push_view(lua_State *L, int index);
+/// Pushes a view of the table at `index` whose writes go through to it and into the journal.
+void clua_push_tracked(lua_State *L, int index);
 /// When the value at `index` is a view, pushes the table behind it and returns true.
 bool clua_push_original(lua_State *L, int index);
+/// From here to a commit or an undo tracked views can be written. No allocation.
+void clua_journal_begin(lua_State *L);
+/// Makes what was written since the begin last. Protected: returns a status, and on failure pushes the message; then undo.
+int clua_journal_commit(lua_State *L);
+/// Puts everything back as it was at the begin.
+void clua_journal_undo(lua_State *L);
 /// A full collection.
 void clua_collect(lua_State *L);
 
@@ -100,4 +110,6 @@ void clua_open_patterns(lua_State *L);
 int clua_next(lua_State *L);
 int clua_rawget(lua_State *L);
 int clua_rawlen(lua_State *L);
+int clua_rawset(lua_State *L);
+void clua_copy_top(lua_State *L);
 #endif

@@ -116,7 +116,6 @@ extension ObjectMachine {
         guard let reference = liveObject(key, type) else { throw missing(key) }
         lua_rawgeti(thread, LuaState.registry, lua_Integer(reference))
         clua_push_view(thread, -1)
-        hasPeeked = true
     }
 
     /// Objects with the same routing key live together; of any other it is not known whether it exists elsewhere.

@@ -25,8 +25,13 @@ final class ObjectMachine {
     enum Kind {
         case new(LoadedType)
         case read
-        /// Runs on a copy of the object, which takes its place on success.
-        case change(copy: Int32)
+        /// What it writes is undone when it fails.
+        case change
+
+        var hasReceiver: Bool {
+            if case .new = self { return false }
+            return true
+        }
     }
 
     let configuration: ObjectHostConfiguration
@@ -39,8 +44,6 @@ final class ObjectMachine {
     private var running: Running?
     /// The coroutine that methods run in, used again for as long as none fails.
     private var thread: LuaReference?
-    /// The method under way looked at another object, so that its own may now hold views of that one.
-    var hasPeeked = false
     /// What `now()` answers during a call, in milliseconds since 1970.
     var nowMilliseconds: UInt64 = 0
 
@@ -66,7 +69,6 @@ final class ObjectMachine {
     /// - Parameter sliceNanoseconds: pauses after that long; 0 runs to the end.
     func start(_ call: ObjectCall, sliceNanoseconds: UInt64) -> Progress {
         statistics.calls += 1
-        hasPeeked = false
         do throws(Failure) {
             let start = monotonicNanoseconds()
             guard start < call.deadline.uptimeNanoseconds else {
@@ -114,15 +116,13 @@ final class ObjectMachine {
 
     private func kind(of call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Kind {
         if call.key.method == "new" { return .new(type) }
-        guard let object = liveObject(key, type) else {
+        guard liveObject(key, type) != nil else {
             throw Failure(
                 .miss, "there is no \(key.type) '\(key.displayName)'; make it with \(key.type):new:\(key.displayName)")
         }
         if type.readonly.contains(call.key.method) { return .read }
-        lua_rawgeti(state.main, LuaState.registry, lua_Integer(object))
-        defer { clua_pop(state.main, 1) }
-        guard clua_copy(state.main, -1) == LUA_OK else { throw state.popFailure(state.main) }
-        return .change(copy: luaL_ref(state.main, LuaState.registry))
+        clua_journal_begin(state.main)
+        return .change
     }
 
     private func setLimits(deadline: UInt64, _ callDeadline: Deadline, instructions: Int) {
@@ -143,14 +143,9 @@ final class ObjectMachine {
         }
         method.push(on: thread)
         var count = Int32(arguments.count)
-        switch kind {
-        case .new: break
-        case .change(let copy):
-            lua_rawgeti(thread, LuaState.registry, lua_Integer(copy))
-            count += 1
-        case .read:
-            lua_rawgeti(thread, LuaState.registry, lua_Integer(live[key]?.reference ?? 0))
-            clua_push_view(thread, -1)
+        if let object = live[key], kind.hasReceiver {
+            lua_rawgeti(thread, LuaState.registry, lua_Integer(object.reference))
+            if case .read = kind { clua_push_view(thread, -1) } else { clua_push_tracked(thread, -1) }
             lua_rotate(thread, -2, -1)
             clua_pop(thread, 1)
             count += 1
@@ -215,9 +210,8 @@ final class ObjectMachine {
         if results == 0 { lua_pushnil(thread) }
         guard case .new(let type) = running.kind else {
             let value = try state.readValue(thread, 1, bytesMax: configuration.answerBytesMax)
-            if case .change(let copy) = running.kind {
-                if hasPeeked { try separate(copy) }
-                replace(running.key, with: copy)
+            if case .change = running.kind {
+                guard clua_journal_commit(state.main) == LUA_OK else { throw state.popFailure(state.main) }
             }
             self.running = nil
             return value
@@ -235,19 +229,10 @@ final class ObjectMachine {
         return .string("CREATED")
     }
 
-    /// Puts a copy without views in the place of a changed object.
-    private func separate(_ reference: Int32) throws(Failure) {
-        let main = state.main
-        lua_rawgeti(main, LuaState.registry, lua_Integer(reference))
-        defer { clua_pop(main, 1) }
-        guard clua_copy(main, -1) == LUA_OK else { throw state.popFailure(main) }
-        lua_rawseti(main, LuaState.registry, lua_Integer(reference))
-    }
-
     private func finish(_ result: Result<Value, Failure>) -> Progress {
         if case .failure(let failure) = result {
             if failure.reason != .miss { statistics.failures += 1 }
-            if case .change(let copy)? = running?.kind { luaL_unref(state.main, LuaState.registry, copy) }
+            if case .change? = running?.kind { clua_journal_undo(state.main) }
         }
         running = nil
         return .finished(result)

@@ -56,6 +56,43 @@ import Testing
         function T:same() return self.list == self.list, now() end
         function T:forget() self.list = {} return "ok" end
         function T:hold() self.f = function() end return "held" end
+        local outside = {}
+        function T:put(how)
+            if how == "inner" then self.own = { { function() end } } end
+            if how == "key" then self[self.list] = 1 end
+            if how == "cycle" then local t = {} t.t = t self.own = t end
+            if how == "paths" then local t = {} for i = 1, 50 do t = { t, t } end self.own = t end
+            if how == "nan" then self[0 / 0] = 1 end
+            if how == "shared" then outside.n = 1 self.own = outside end
+            if how == "again" then outside.n = 2 end
+            return "put"
+        end
+        function T:churn(fail)
+            local before, seen = { list = self.list, n = 1 }, 0
+            self.new = { list = { 1, 2, { deep = "x" } } }
+            self.new.n = 2
+            self.count = nil
+            self.count = 9
+            table.remove(self.list, 1)
+            table.insert(self.list, 1, { deep = "z" })
+            self.list[2], self.list[3] = "d", "c"
+            self.list[4] = { deep = "y" }
+            table.sort(self.list, function(a, b)
+                return (type(a) == "table" and "a" .. (a.deep == "y" and 1 or 2) or a) < (type(b) == "table" and "a" .. (b.deep == "y" and 1 or 2) or b)
+            end)
+            self.moved = self.list
+            for k, v in pairs(self) do if k == "new" then v.n = v.n end seen = seen + 1 end
+            rawset(self, "gone", 1)
+            self.gone = nil
+            if fail then error("undo it all") end
+            return seen + #rawget(self, "list") - #before.list + 2
+        end
+        local kept
+        function T:stale()
+            if not kept then kept = self return "kept" end
+            local ok = pcall(function() local x = kept.count end)
+            return kept.count
+        end
         T.readonly { "show", "touch", "same" }
         """, file: "thing.lua")
     private static let fresh = #"{"count":0,"list":[1,2,{"deep":"x"}]}"#
@@ -247,13 +284,33 @@ import Testing
         #expect(host.statistics.shelved == 0)
     }
 
-    @Test("an object that came to hold a function says so and can be made anew")
-    func holdsFunction() async throws {
+    @Test("an object takes plain data only, and shares none of it with the script")
+    func plainOnly() async throws {
         let host = try makeHost([Self.thing])
         _ = await host.answer("thing:new:a")
-        _ = await host.answer("thing:hold:a")
-        #expect(await host.failure("thing:bump:a")?.message.contains("plain data, no function") == true)
-        #expect(await host.answer("thing:new:a") == "CREATED")
-        #expect(await host.answer("thing:bump:a") == "1")
+        #expect(await host.failure("thing:hold:a")?.message.contains("plain data, no function") == true)
+        for how in ["inner", "key", "cycle", "paths", "nan"] {
+            let reason = await host.failure("thing:put:a:\(how)")?.reason
+            #expect(reason == (how == "paths" ? .budgetExceeded : .scriptError), "\(how)")
+            #expect(await host.answer("thing:show:a") == Self.fresh, "after \(how)")
+        }
+        #expect(await host.answer("thing:put:a:shared") == "put")
+        #expect(await host.answer("thing:put:a:again") == "put")
+        #expect(await host.answer("thing:show:a:own") == #"{"count":0,"list":[1,2,{"deep":"x"}],"own":{"n":1}}"#)
+    }
+
+    @Test("whatever a method does to its tables is done, or all of it undone")
+    func tracked() async throws {
+        let host = try makeHost([Self.thing])
+        let done =
+            #"{"count":9,"list":[{"deep":"y"},{"deep":"z"},"c","d"],"moved":[{"deep":"y"},{"deep":"z"},"c","d"],"new":{"list":[1,2,{"deep":"x"}],"n":2}}"#
+        for name in ["a", "b"] { _ = await host.answer("thing:new:\(name)") }
+        #expect(await host.answer("thing:churn:a:fail") == "<script_error>")
+        #expect(await host.answer("thing:show:a") == Self.fresh)
+        #expect(await host.answer("thing:churn:a") == "6")
+        #expect(await host.answer("thing:show:a") == done)
+        #expect(await host.answer("thing:stale:a") == "kept")
+        #expect(await host.answer("thing:stale:b") == "9")
+        #expect(await host.answer("thing:show:b") == Self.fresh)
     }
 }

@@ -1,0 +1,271 @@
+// Views of an object's tables, through which methods see them: read-only ones, which raise when written, and tracked ones,
+// which write into a journal what was there before, so that a method that fails can be undone. Nothing is copied but new
+// data. A view costs about 100 ns, an access through it about 50 ns more than a direct one.
+#include "CLua.h"
+
+/// In a view, the address of originalKey holds the table behind it. In the registry, the others hold the two metatables
+/// and the journal: an array with table, key, old value and whether the new value is a table of the script, per write.
+static char originalKey, readonlyKey, trackedKey, journalKey;
+
+enum { JOURNAL_FIELDS = 4, JOURNAL_WRITES_MAX = 1 << 22 };
+
+// MARK: Making and recognising views
+
+static void push_view(lua_State *L, int index, const char *kind) {
+    index = lua_absindex(L, index);
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, -2, &originalKey);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
+    lua_setmetatable(L, -2);
+}
+
+void clua_push_view(lua_State *L, int index) { push_view(L, index, &readonlyKey); }
+void clua_push_tracked(lua_State *L, int index) { push_view(L, index, &trackedKey); }
+
+/// Which kind of view is at an absolute index: the address of its key, or NULL.
+static const char *kind_of(lua_State *L, int index) {
+    if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return NULL;
+    const char *kind = NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &trackedKey);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &readonlyKey);
+    if (lua_rawequal(L, -3, -2)) kind = &trackedKey;
+    else if (lua_rawequal(L, -3, -1)) kind = &readonlyKey;
+    lua_pop(L, 3);
+    return kind;
+}
+
+static const char *push_original(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    const char *kind = kind_of(L, index);
+    if (kind != NULL) lua_rawgetp(L, index, &originalKey);
+    return kind;
+}
+
+bool clua_push_original(lua_State *L, int index) { return push_original(L, index) != NULL; }
+
+/// Puts a view of the same kind in the place of a table on top.
+static void view_top(lua_State *L, const char *kind) {
+    if (kind == NULL || !lua_istable(L, -1)) return;
+    push_view(L, -1, kind);
+    lua_remove(L, -2);
+}
+
+// MARK: Reading through a view
+
+static int read_through(lua_State *L, const char *kind) {
+    lua_settop(L, 2);
+    lua_rawgetp(L, 1, &originalKey);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, 3) == LUA_TNIL && luaL_getmetafield(L, 3, "__index") == LUA_TTABLE) {
+        lua_pushvalue(L, 2);
+        lua_rawget(L, -2);  // a method
+        return 1;
+    }
+    lua_settop(L, 4);
+    view_top(L, kind);
+    return 1;
+}
+
+static int readonly_index(lua_State *L) { return read_through(L, &readonlyKey); }
+static int tracked_index(lua_State *L) { return read_through(L, &trackedKey); }
+
+static int view_len(lua_State *L) {
+    lua_rawgetp(L, 1, &originalKey);
+    lua_pushinteger(L, (lua_Integer)lua_rawlen(L, -1));
+    return 1;
+}
+
+static int view_eq(lua_State *L) {
+    for (int index = 1; index <= 2; index += 1)
+        if (!clua_push_original(L, index)) lua_pushvalue(L, index);
+    lua_pushboolean(L, lua_rawequal(L, -1, -2));
+    return 1;
+}
+
+int clua_next(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 2);
+    const char *kind = push_original(L, 1);
+    if (kind != NULL) lua_replace(L, 1);
+    if (!lua_next(L, 1)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    view_top(L, kind);
+    return 2;
+}
+
+static int view_pairs(lua_State *L) {
+    lua_pushcfunction(L, clua_next);
+    lua_pushvalue(L, 1);
+    lua_pushnil(L);
+    return 3;
+}
+
+int clua_rawget(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkany(L, 2);
+    lua_settop(L, 2);
+    const char *kind = push_original(L, 1);
+    if (kind != NULL) lua_replace(L, 1);
+    lua_rawget(L, 1);
+    view_top(L, kind);
+    return 1;
+}
+
+int clua_rawlen(lua_State *L) {
+    luaL_argexpected(L, lua_istable(L, 1) || lua_type(L, 1) == LUA_TSTRING, 1, "table or string");
+    if (clua_push_original(L, 1)) lua_replace(L, 1);
+    lua_pushinteger(L, (lua_Integer)lua_rawlen(L, 1));
+    return 1;
+}
+
+// MARK: Writing through a view
+
+static int readonly_newindex(lua_State *L) {
+    return luaL_error(L, "this data is read-only here (a readonly method, or another object)");
+}
+
+static void check_plain(lua_State *L, int index, bool isKey) {
+    switch (lua_type(L, index)) {
+        case LUA_TNUMBER:
+            if (isKey && lua_tonumber(L, index) != lua_tonumber(L, index)) luaL_error(L, "a key may not be NaN");
+            return;
+        case LUA_TSTRING: case LUA_TBOOLEAN: return;
+        case LUA_TNIL: case LUA_TTABLE:
+            if (!isKey) return;
+            // fallthrough
+        default: luaL_error(L, "an object holds plain data, no %s%s", luaL_typename(L, index), isKey ? " as key" : "");
+    }
+}
+
+static void set_field(lua_State *L, int journal, lua_Integer entry, int field) {
+    lua_rawseti(L, journal, entry * JOURNAL_FIELDS + field);
+}
+
+/// `view[key] = value`: the old value goes into the journal first, so that memory may end at any point.
+static int tracked_newindex(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    lua_settop(L, 3);
+    if (!control->isJournaling) return luaL_error(L, "this data belongs to an earlier call");
+    if (control->journalWrites >= JOURNAL_WRITES_MAX) clua_abort(L, CLUA_ABORTED_MEMORY);
+    check_plain(L, 2, true);
+    check_plain(L, 3, false);
+    // Data of the object itself moves; anything else is the script's and is copied when the method has succeeded.
+    bool isForeign = lua_istable(L, 3);
+    if (kind_of(L, 3) == &trackedKey) {
+        lua_rawgetp(L, 3, &originalKey);
+        lua_replace(L, 3);
+        isForeign = false;
+    }
+    lua_rawgetp(L, 1, &originalKey);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &journalKey);
+    lua_Integer entry = control->journalWrites;
+    lua_pushvalue(L, 4);
+    set_field(L, 5, entry, 1);
+    lua_pushvalue(L, 2);
+    set_field(L, 5, entry, 2);
+    lua_pushvalue(L, 2);
+    lua_rawget(L, 4);
+    set_field(L, 5, entry, 3);
+    lua_pushboolean(L, isForeign);
+    set_field(L, 5, entry, 4);
+    control->journalWrites = entry + 1;
+    lua_settop(L, 4);
+    lua_insert(L, 1);  // original, view, key, value
+    lua_rawset(L, 1);
+    return 0;
+}
+
+int clua_rawset(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkany(L, 3);
+    lua_settop(L, 3);
+    if (kind_of(L, 1) == &trackedKey) {
+        tracked_newindex(L);
+        return 0;
+    }
+    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) return luaL_error(L, "cannot change a protected table");
+    lua_rawset(L, 1);
+    return 1;
+}
+
+// MARK: The journal
+
+void clua_journal_begin(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    control->journalWrites = 0;
+    control->isJournaling = true;
+}
+
+static void end_journal(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    control->isJournaling = false;
+    if (control->journalWrites == 0) return;
+    control->journalWrites = 0;
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &journalKey);
+}
+
+void clua_journal_undo(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &journalKey);
+    for (lua_Integer entry = clua_control_of(L)->journalWrites - 1; entry >= 0; entry -= 1) {
+        // Each push moves the journal one further down; in the end the stack holds journal, table, key, old value.
+        for (int field = 1; field <= 3; field += 1) lua_rawgeti(L, -field, entry * JOURNAL_FIELDS + field);
+        lua_rawset(L, -3);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    end_journal(L);
+}
+
+/// Copies what the script put into the object, so that nothing is shared with it; raises for what is no plain data.
+static int separate_protected(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &journalKey);
+    lua_Integer count = clua_control_of(L)->journalWrites;
+    for (lua_Integer entry = 0; entry < count; entry += 1) {
+        lua_rawgeti(L, 1, entry * JOURNAL_FIELDS + 4);
+        bool isForeign = lua_toboolean(L, -1);
+        lua_settop(L, 1);
+        if (!isForeign) continue;
+        lua_rawgeti(L, 1, entry * JOURNAL_FIELDS + 1);
+        lua_rawgeti(L, 1, entry * JOURNAL_FIELDS + 2);
+        lua_pushvalue(L, 3);
+        if (lua_rawget(L, 2) == LUA_TTABLE) {
+            clua_copy_top(L);
+            lua_rawset(L, 2);
+        }
+        lua_settop(L, 1);
+    }
+    return 0;
+}
+
+int clua_journal_commit(lua_State *L) {
+    if (clua_control_of(L)->journalWrites > 0) {
+        lua_pushcfunction(L, separate_protected);
+        int status = clua_pcall(L, 0, 0);
+        if (status != LUA_OK) return status;
+    }
+    end_journal(L);
+    return LUA_OK;
+}
+
+static void open_kind(lua_State *L, const char *kind, lua_CFunction index, lua_CFunction newindex) {
+    static const luaL_Reg common[] = {{"__len", view_len}, {"__pairs", view_pairs}, {"__eq", view_eq}, {NULL, NULL}};
+    luaL_newlib(L, common);
+    lua_pushcfunction(L, index);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, newindex);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, kind);
+}
+
+void clua_open_views(lua_State *L) {
+    open_kind(L, &readonlyKey, readonly_index, readonly_newindex);
+    open_kind(L, &trackedKey, tracked_index, tracked_newindex);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &journalKey);
+}
