@@ -1,20 +1,50 @@
 // Making room: compacting segments that are mostly dead, and evicting the oldest while keeping what was used.
 
+/// A segment being emptied, from its start to `offset` so far.
+struct Reclaim {
+    let segment: UInt32
+    var offset = 0
+    /// Items used less often are dropped.
+    let useMin: UInt64
+    /// Bytes that may still be copied.
+    var quotaBytes: Int
+    /// Compaction: whatever lives is kept, and its use counter too.
+    let keepsAll: Bool
+}
+
 extension ItemLog {
-    /// Frees some memory, or moves nearer to it. False when nothing can be freed. Bounded: one segment's items are
-    /// looked at, and at most half a segment is copied. Every call makes progress: it empties a segment, or takes the
-    /// second chance from a large item.
+    /// Frees some memory, or moves nearer to it. False when nothing can be freed. Bounded: at most one segment's items
+    /// are looked at, and at most half a segment is copied. Every call makes progress: it empties a segment, or takes
+    /// the second chance from a large item.
     func makeRoom(now: UInt32) -> Bool {
         reclaimEpoch += 1
-        if compactSparseSegment(now: now) { return true }
-        guard evicts else { return makeRoomWithoutEvicting(now: now) || unmapSpare() }
-        if queue.oldest == 0 {
-            guard open != 0 else { return unmapSpare() }
-            sealOpenSegment()
-            if queue.oldest == 0 { return true }
+        if reclaim == nil, !beginCompaction() {
+            guard evicts else { return makeRoomWithoutEvicting(now: now) || unmapSpare() }
+            if queue.oldest == 0 {
+                guard open != 0 else { return unmapSpare() }
+                sealOpenSegment()
+                if queue.oldest == 0 { return true }
+            }
+            if pool[queue.oldest].isDedicated {
+                evictDedicated(queue.oldest, now: now)
+                return true
+            }
+            beginEviction(now: now)
         }
-        evictOldest(now: now)
+        continueReclaim(bytes: .max, now: now)
         return true
+    }
+
+    /// Spreads the work over the items that are stored: while the store is full, each pays for twice its own bytes of
+    /// the next segment to empty. Twice, as up to half of those may be copied.
+    @inline(never)
+    func reclaimAhead(ofItem stride: Int, now: UInt32) {
+        if reclaim == nil, !beginCompaction() {
+            guard queue.oldest != 0, !pool[queue.oldest].isDedicated else { return }
+            beginEviction(now: now)
+        }
+        reclaimEpoch += 1
+        continueReclaim(bytes: 2 * stride + 64, now: now)
     }
 
     private func unmapSpare() -> Bool {
@@ -25,18 +55,9 @@ extension ItemLog {
 
     // MARK: Evicting
 
-    private func evictOldest(now: UInt32) {
-        let victim = queue.oldest
-        pool.unlink(victim, from: &queue)
-        if pool[victim].isDedicated {
-            evictDedicated(victim, now: now)
-        } else {
-            evictRegular(victim, now: now)
-        }
-    }
-
     /// A large item that was used goes back to the young end, without a copy and with its counter at zero.
     private func evictDedicated(_ victim: UInt32, now: UInt32) {
+        pool.unlink(victim, from: &queue)
         let place = ItemPlace(segment: victim, offset: 0)
         let item = item(at: place)
         if item.use > 0, !item.isExpired(at: now) {
@@ -48,20 +69,13 @@ extension ItemLog {
         }
     }
 
-    /// Copies what was used most to the open segment, up to half a segment's bytes, and drops the rest.
-    private func evictRegular(_ victim: UInt32, now: UInt32) {
+    /// What was used most will be copied to the open segment, up to half a segment's bytes, the rest dropped.
+    private func beginEviction(now: UInt32) {
         counts.segmentsReclaimed += 1
-        var quota = pool.segmentBytes / 2
-        let threshold = useThreshold(victim, quota: quota, now: now)
-        forEachLive(in: victim) { place, item in
-            let stride = item.strideBytes
-            if item.use >= threshold, !item.isExpired(at: now), stride <= quota, relocate(place, item) {
-                quota -= stride
-            } else {
-                drop(place, now: now)
-            }
-        }
-        pool.release(victim)
+        let victim = queue.oldest
+        let quota = pool.segmentBytes / 2
+        let useMin = useThreshold(victim, quota: quota, now: now)
+        begin(Reclaim(segment: victim, useMin: useMin, quotaBytes: quota, keepsAll: false))
     }
 
     /// The lowest use count, at least 1, whose holders fit into the quota together; the maximum when none does.
@@ -79,6 +93,40 @@ extension ItemLog {
         return threshold
     }
 
+    private func begin(_ next: Reclaim) {
+        pool.unlink(next.segment, from: &queue)
+        pool[next.segment].state = .reclaiming
+        pool[next.segment].isListedSparse = false
+        reclaim = next
+    }
+
+    /// Copies or drops the items of the next `bytes` of the segment; releases it at its end.
+    private func continueReclaim(bytes: Int, now: UInt32) {
+        guard var current = reclaim else { return }
+        let used = pool[current.segment].usedBytes
+        let base = pool[current.segment].base!
+        let stop = bytes < used - current.offset ? current.offset + bytes : used
+        while current.offset < stop {
+            let place = ItemPlace(segment: current.segment, offset: current.offset)
+            let item = ItemPointer(base + current.offset)
+            let stride = item.strideBytes
+            current.offset += stride
+            if item.isDead { continue }
+            let isKept = !item.isExpired(at: now) && item.use >= current.useMin && stride <= current.quotaBytes
+            if isKept, relocate(place, item, keepsUse: current.keepsAll) {
+                current.quotaBytes -= stride
+            } else {
+                drop(place, now: now)
+            }
+        }
+        if current.offset < used {
+            reclaim = current
+        } else {
+            reclaim = nil
+            pool.release(current.segment)
+        }
+    }
+
     private func drop(_ place: ItemPlace, now: UInt32) {
         let item = item(at: place)
         if item.isExpired(at: now) { counts.reclaimed += 1 } else { counts.evictions += 1 }
@@ -88,26 +136,22 @@ extension ItemLog {
 
     // MARK: Compacting
 
-    /// Moves the live items of one mostly dead segment together. False when there is no such segment.
-    private func compactSparseSegment(now: UInt32) -> Bool {
+    /// Chooses a mostly dead segment, whose live items are to be moved together. False when there is none.
+    private func beginCompaction() -> Bool {
         while let number = sparse.popLast() {
             // The number may have been released, and used anew, since it was listed.
             guard pool[number].isListedSparse else { continue }
             pool[number].isListedSparse = false
             guard pool[number].state == .sealed else { continue }
-            compact(number, now: now)
+            beginCompaction(of: number)
             return true
         }
         return false
     }
 
-    private func compact(_ number: UInt32, now: UInt32) {
+    private func beginCompaction(of number: UInt32) {
         counts.segmentsCompacted += 1
-        pool.unlink(number, from: &queue)
-        forEachLive(in: number) { place, item in
-            if item.isExpired(at: now) || !relocate(place, item, keepsUse: true) { drop(place, now: now) }
-        }
-        pool.release(number)
+        begin(Reclaim(segment: number, useMin: 0, quotaBytes: .max, keepsAll: true))
     }
 
     /// A store that must not evict drops what has expired, once a second at most, then compacts the segment with the
@@ -131,8 +175,8 @@ extension ItemLog {
             return true
         }
         guard best != 0 else { return false }
-        pool[best].isListedSparse = false
-        compact(best, now: now)
+        beginCompaction(of: best)
+        continueReclaim(bytes: .max, now: now)
         return true
     }
 
@@ -213,8 +257,12 @@ extension ItemLog {
             precondition(segmentItems == pool[number].liveItems, "a segment's item count is wrong")
             precondition(segmentBytes == pool[number].liveBytes, "a segment's byte count is wrong")
             precondition(pool[number].usedBytes <= pool[number].capacityBytes, "a segment is overfull")
-            precondition(pool[number].state == .sealed || number == open, "an open segment is lost")
-            precondition(pool[number].state == .open || segmentItems > 0, "an empty segment is kept")
+            switch pool[number].state {
+            case .open: precondition(number == open, "an open segment is lost")
+            case .reclaiming: precondition(number == reclaim?.segment, "a reclaimed segment is lost")
+            case .sealed: precondition(segmentItems > 0, "an empty segment is kept")
+            case .free: break
+            }
             if pool[number].state == .sealed { queued += 1 }
             items += segmentItems
             liveBytes += segmentBytes

@@ -29,6 +29,8 @@ final class ItemLog {
     @exclusivity(unchecked) var queue = SegmentQueue()
     /// The regular segment that is being filled; 0 when there is none.
     @exclusivity(unchecked) var open: UInt32 = 0
+    /// The segment whose items are being copied or dropped.
+    @exclusivity(unchecked) var reclaim: Reclaim?
     /// Sealed segments of which more than half is dead; entries may be out of date.
     var sparse: [UInt32] = []
     @exclusivity(unchecked) var counts = Counts()
@@ -120,6 +122,7 @@ final class ItemLog {
         pool.releaseSpare()
         queue = SegmentQueue()
         open = 0
+        reclaim = nil
         sparse.removeAll()
         counts.items = 0
         counts.liveBytes = 0
@@ -150,7 +153,14 @@ final class ItemLog {
             index.insert(hash: hash, place)
         }
         if pool[place.segment].isDedicated { pool.seal(place.segment, into: &queue) }
+        if evicts, !mayOpenSegment { reclaimAhead(ofItem: facts.strideBytes, now: now) }
         return item
+    }
+
+    /// Whether there is memory for one more segment to fill.
+    @inline(__always)
+    private var mayOpenSegment: Bool {
+        usedBytes + (pool.hasSpare ? 0 : pool.segmentBytes) <= memoryBytes
     }
 
     /// Room for one item of `stride` bytes, counted as live already. Dedicated segments come back still open.
@@ -180,7 +190,7 @@ final class ItemLog {
     @inline(never)
     private func openSegment(forItemOf stride: Int, now: UInt32) -> Bool {
         while open == 0 || pool[open].usedBytes + stride > pool.segmentBytes {
-            if usedBytes + (pool.hasSpare ? 0 : pool.segmentBytes) <= memoryBytes {
+            if mayOpenSegment {
                 guard replaceOpenSegment() else { return false }
             } else {
                 guard makeRoom(now: now) else { return false }

@@ -157,8 +157,8 @@ package final class ItemStore: @unchecked Sendable {
     /// Everything stored up to `second` is gone: now where that has passed, else once it has come.
     package func flushAll(at second: UInt32, now: UInt32) {
         lock.withLock { _ in
-            flushIfDue(now)
-            if second <= now { log.removeAll() } else { flushSecond = second }
+            // The latest word counts: a flush now takes the place of one to come.
+            if second <= now { flushDue() } else { flushSecond = second }
         }
     }
 

@@ -6,7 +6,8 @@
 // its size. Both wait in the same queue, oldest first; the segment that is being filled is not in it yet.
 
 struct Segment {
-    enum State: UInt8 { case free, open, sealed }
+    /// Reclaiming: out of the queue, its items being copied or dropped step by step.
+    enum State: UInt8 { case free, open, sealed, reclaiming }
 
     var base: UnsafeMutableRawPointer?
     var capacityBytes = 0

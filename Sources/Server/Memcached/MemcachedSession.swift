@@ -41,7 +41,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var slots = CircularBuffer<PendingSlot>()
     /// The number of the first slot in `slots`.
     var firstSlot: UInt64 = 0
-    /// Bytes in `out` and in the slots that wait for a pending answer, but for `out` itself.
+    /// Bytes that wait in the slots; those in `out` come on top.
     var queuedBytes = 0
     var awaitsVisit = false
 

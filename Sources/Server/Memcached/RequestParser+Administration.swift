@@ -5,13 +5,13 @@ extension RequestParser {
     func parseAdministration(
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
-        if is_(verb, "flush_all") { return parseFlush(words, line) }
-        if is_(verb, "stats") { return .request(.stats(argument: words.count > 1 ? words[1] : 0..<0)) }
-        if is_(verb, "version") { return .request(.version) }
-        if is_(verb, "verbosity") { return parseVerbosity(words, line) }
-        if is_(verb, "mn") { return .request(.metaNoop) }
-        if is_(verb, "shutdown") { return .request(.shutdown) }
-        if is_(verb, "quit") { return .request(.quit) }
+        if isWord(verb, "flush_all") { return parseFlush(words, line) }
+        if isWord(verb, "stats") { return .request(.stats(argument: words.count > 1 ? words[1] : 0..<0)) }
+        if isWord(verb, "version") { return .request(.version) }
+        if isWord(verb, "verbosity") { return parseVerbosity(words, line) }
+        if isWord(verb, "mn") { return .request(.metaNoop) }
+        if isWord(verb, "shutdown") { return .request(.shutdown) }
+        if isWord(verb, "quit") { return .request(.quit) }
         return nil
     }
 

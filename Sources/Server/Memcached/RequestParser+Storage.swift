@@ -29,12 +29,12 @@ extension RequestParser {
     }
 
     private static func storageVerb(_ verb: UnsafeRawBufferPointer) -> StoreVerb? {
-        if is_(verb, "set") { return .set }
-        if is_(verb, "add") { return .add }
-        if is_(verb, "cas") { return .cas }
-        if is_(verb, "replace") { return .replace }
-        if is_(verb, "append") { return .append }
-        if is_(verb, "prepend") { return .prepend }
+        if isWord(verb, "set") { return .set }
+        if isWord(verb, "add") { return .add }
+        if isWord(verb, "cas") { return .cas }
+        if isWord(verb, "replace") { return .replace }
+        if isWord(verb, "append") { return .append }
+        if isWord(verb, "prepend") { return .prepend }
         return nil
     }
 }

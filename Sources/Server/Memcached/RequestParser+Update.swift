@@ -7,10 +7,10 @@ extension RequestParser {
     func parseUpdate(
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
-        if is_(verb, "delete") { return parseDelete(words, line) }
-        if is_(verb, "incr") { return parseArithmetic(.increment, words, line) }
-        if is_(verb, "decr") { return parseArithmetic(.decrement, words, line) }
-        if is_(verb, "touch") { return parseTouch(words, line) }
+        if isWord(verb, "delete") { return parseDelete(words, line) }
+        if isWord(verb, "incr") { return parseArithmetic(.increment, words, line) }
+        if isWord(verb, "decr") { return parseArithmetic(.decrement, words, line) }
+        if isWord(verb, "touch") { return parseTouch(words, line) }
         return nil
     }
 
@@ -19,7 +19,7 @@ extension RequestParser {
         guard (2...4).contains(words.count) else { return .refused(.error) }
         let isSilent = words.isSilent(line)
         if words.count > 2 {
-            let hasZero = is_(UnsafeRawBufferPointer(rebasing: line[words[2]]), "0")
+            let hasZero = isWord(UnsafeRawBufferPointer(rebasing: line[words[2]]), "0")
             guard words.count == 3 ? hasZero || isSilent : hasZero && isSilent else {
                 return .refused(.badDeleteFormat)
             }

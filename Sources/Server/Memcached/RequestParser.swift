@@ -80,11 +80,11 @@ struct RequestParser {
     private func parseRetrieval(
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
-        if is_(verb, "get") || is_(verb, "gets") {
+        if isWord(verb, "get") || isWord(verb, "gets") {
             guard words.count > 1 else { return .refused(.error) }
             return .retrieval(verb.count == 3 ? .get : .gets, exptime: 0, from: words[1].lowerBound)
         }
-        if is_(verb, "gat") || is_(verb, "gats") {
+        if isWord(verb, "gat") || isWord(verb, "gats") {
             guard words.count > 1 else { return .refused(.error) }
             guard let exptime = signedNumber(line, words[1]) else { return .refused(.badExptime) }
             return .retrieval(verb.count == 3 ? .gat : .gats, exptime: exptime, from: words[1].upperBound)
@@ -137,12 +137,12 @@ struct Words {
 
     /// Whether the last word is `noreply`.
     func isSilent(_ line: UnsafeRawBufferPointer) -> Bool {
-        count > 1 && is_(UnsafeRawBufferPointer(rebasing: line[self[count - 1]]), "noreply")
+        count > 1 && isWord(UnsafeRawBufferPointer(rebasing: line[self[count - 1]]), "noreply")
     }
 }
 
 @inline(__always)
-func is_(_ bytes: UnsafeRawBufferPointer, _ word: StaticString) -> Bool {
+func isWord(_ bytes: UnsafeRawBufferPointer, _ word: StaticString) -> Bool {
     bytes.count == word.utf8CodeUnitCount && memcmp(bytes.baseAddress!, word.utf8Start, bytes.count) == 0
 }
 

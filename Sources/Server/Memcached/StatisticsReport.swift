@@ -21,26 +21,26 @@ struct StatisticsReport {
     func write(argument: UnsafeRawBufferPointer, to out: inout ByteBuffer) {
         if argument.isEmpty {
             writeGeneral(to: &out)
-        } else if is_(argument, "settings") {
+        } else if isWord(argument, "settings") {
             writeSettings(to: &out)
-        } else if is_(argument, "items") {
+        } else if isWord(argument, "items") {
             writeItems(to: &out)
-        } else if is_(argument, "slabs") {
+        } else if isWord(argument, "slabs") {
             writeSlabs(to: &out)
-        } else if is_(argument, "sizes") {
+        } else if isWord(argument, "sizes") {
             out.writeStat("sizes_status", "disabled")
-        } else if is_(argument, "conns") {
+        } else if isWord(argument, "conns") {
             writeConnections(to: &out)
-        } else if is_(argument, "cacheismo") {
+        } else if isWord(argument, "cacheismo") {
             writeOwn(to: &out)
-        } else if is_(argument, "reset") {
+        } else if isWord(argument, "reset") {
             statistics.reset()
             out.writeLine("RESET\r\n")
             return
-        } else if is_(argument, "detail") {
+        } else if isWord(argument, "detail") {
             out.writeLine("CLIENT_ERROR usage: stats detail on|off|dump\r\n")
             return
-        } else if is_(argument, "cachedump") {
+        } else if isWord(argument, "cachedump") {
             out.writeLine("CLIENT_ERROR bad command line\r\n")
             return
         } else {

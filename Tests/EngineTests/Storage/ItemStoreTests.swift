@@ -52,6 +52,10 @@ import Testing
         #expect(store.value("b", now: 110) == nil)
         #expect(store.set("c", [3], now: 110) == .stored)
         #expect(store.value("c", now: 120) == [3])
+        store.flushAll(at: 130, now: 120)
+        store.flushAll(at: 120, now: 120)
+        #expect(store.set("d", [4], now: 121) == .stored)
+        #expect(store.value("d", now: 140) == [4])
         store.checkInvariants()
     }
 

@@ -35,6 +35,35 @@ import Testing
         }
     }
 
+    @Test("random streams of words, right and wrong, answer the same in pieces of any size")
+    func randomStreams() {
+        let words = [
+            "get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas", "incr", "decr", "delete",
+            "touch", "flush_all", "version", "verbosity", "mn", "stats", "a", "b", "c", "0", "1", "2", "3", "-1", "x",
+            "noreply", Wire.key251, "peer", "\u{0}", "\r", "4294967295",
+        ]
+        let endings = ["\r\n", "\n", "\r\n1\r\n", "\r\n12\r\n", "\r\n123\r\n", " ", "\r\n\r\n"]
+        var random = SeededStream(state: 11)
+        for round in 0..<300 {
+            var stream = "mn\r\n"
+            for _ in 0..<40 {
+                for _ in 0..<random.below(7) { stream += words[random.below(words.count)] + " " }
+                stream += words[random.below(words.count)] + endings[random.below(endings.count)]
+                if random.below(3) == 0 { stream += "set a 0 0 2\r\n10\r\n" }
+            }
+            var answers: Set<String> = []
+            for pieceBytes in [Int.max, 1, 2, 5, 64, 1 + random.below(100)] {
+                let harness = Self.harness()
+                harness.send(stream, pieceBytes: pieceBytes)
+                // What `stats` says of bytes and times depends on when it is asked.
+                answers.insert(
+                    harness.text.split(separator: "\r\n", omittingEmptySubsequences: false)
+                        .filter { !$0.hasPrefix("STAT ") }.joined(separator: "\r\n"))
+            }
+            #expect(answers.count == 1, "round \(round)")
+        }
+    }
+
     @Test("all exchanges on one connection, one after the other, do not disturb each other")
     func pipelined() {
         let harness = Self.harness()
@@ -128,5 +157,17 @@ import Testing
         #expect(harness.answer().contains("STAT cmd_get 0\r\n"))
         harness.send("stats cacheismo\r\n")
         #expect(harness.answer().contains("STAT shards 2\r\n"))
+    }
+}
+
+/// A small, seeded generator (xorshift).
+private struct SeededStream {
+    var state: UInt64
+
+    mutating func below(_ bound: Int) -> Int {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return Int((state >> 11) % UInt64(bound))
     }
 }
