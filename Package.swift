@@ -53,7 +53,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(name: "GatherTests", dependencies: ["Gather", "Engine"], swiftSettings: strict),
-        .testTarget(name: "ServerTests", dependencies: ["Server", "Gather", "Engine"], swiftSettings: strict),
+        .testTarget(
+            name: "ServerTests",
+            dependencies: ["Server", "Gather", "Engine", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         .testTarget(name: "EndToEndTests", dependencies: ["Server"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

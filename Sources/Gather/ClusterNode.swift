@@ -85,8 +85,8 @@ package final class ClusterNode: PeerService {
             case .commitLoad: return .success(try await loads.commit(argument))
             case .abortLoad: return .success(try loads.abort(argument))
             case .flush:
-                guard case .int(let at)? = argument["at"] else { throw Self.malformed }
-                router.flushLocally(at: UInt32(clamping: at))
+                guard case .int(let delay)? = argument["delay"] else { throw Self.malformed }
+                router.flushLocally(delaySeconds: UInt32(clamping: delay), now: unixSeconds())
                 return .success(.null)
             case .store: return await store(argument)
             case .dropFrame: return .success(try await FrameService.drop(argument, cluster))

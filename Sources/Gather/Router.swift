@@ -101,13 +101,13 @@ package final class Router: Sendable {
 
     // MARK: Flush
 
-    /// Everything stored up to the unix second `at` is gone, on all nodes; objects too. Completes when every node has
+    /// Everything stored up to `delaySeconds` from now is gone, on all nodes; objects too. Completes when every node has
     /// answered, with the failure of one that did not.
-    package func flushAll(at second: UInt32, completion: @escaping CallCompletion) {
-        flushLocally(at: second)
+    package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
+        flushLocally(delaySeconds: delaySeconds, now: now)
         let nodes = cluster.otherNodes
         guard !nodes.isEmpty, let links = cluster.anyLinks else { return completion(.success(.null)) }
-        let request = PeerRequest.control(verb: .flush, argument: .object(["at": .int(Int64(second))]))
+        let request = PeerRequest.control(verb: .flush, argument: .object(["delay": .int(Int64(delaySeconds))]))
         let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds)
         let waiting = FlushAnswers(count: nodes.count)
         for node in nodes {
@@ -117,15 +117,14 @@ package final class Router: Sendable {
         }
     }
 
-    package func flushLocally(at second: UInt32) {
-        let now = unixSeconds()
+    package func flushLocally(delaySeconds: UInt32, now: UInt32) {
         for shard in engine.shards {
-            shard.items.flushAll(at: second, now: now)
-            guard second > now else {
+            shard.items.flushAll(at: now &+ delaySeconds, now: now)
+            guard delaySeconds > 0 else {
                 shard.objects.removeAll()
                 continue
             }
-            DispatchQueue.global().asyncAfter(deadline: .now() + Double(second - now)) { shard.objects.removeAll() }
+            DispatchQueue.global().asyncAfter(deadline: .now() + Double(delaySeconds)) { shard.objects.removeAll() }
         }
     }
 

@@ -10,7 +10,9 @@ import Testing
         let lines = run.errors.split(separator: "\n")
         #expect(lines.count == 1, "\(run.errors)", sourceLocation: sourceLocation)
         #expect(run.errors.hasPrefix("cacheismo: "), "\(run.errors)", sourceLocation: sourceLocation)
-        for word in words { #expect(run.errors.contains(word), "\(word): \(run.errors)", sourceLocation: sourceLocation) }
+        for word in words {
+            #expect(run.errors.contains(word), "\(word): \(run.errors)", sourceLocation: sourceLocation)
+        }
         #expect(run.output == "", sourceLocation: sourceLocation)
     }
 
@@ -94,7 +96,9 @@ import Testing
         #expect((none.json?["result"] as? [[String: Int]])?.first?["count"] == 0, "\(none.output)\(none.errors)")
         let skipped = try cluster.run(["load", "people", file.path, "--on-error", "skip"])
         #expect(skipped.code == 0)
-        #expect(skipped.output.contains("loaded 30,001 rows") && skipped.output.contains("1 row did not fit"), "\(skipped.output)")
+        #expect(
+            skipped.output.contains("loaded 30,001 rows") && skipped.output.contains("1 row did not fit"),
+            "\(skipped.output)")
         #expect(skipped.errors.contains("line 30002"), "\(skipped.errors)")
         let all = try cluster.run(["job", "run", count.path, "--json"], on: 1)
         #expect((all.json?["result"] as? [[String: Int]])?.first?["count"] == 30_001)

@@ -18,7 +18,9 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     private static let connectTimeoutMilliseconds: Int64 = 500
-    private static let retryPauseMilliseconds = 200
+    /// A refusal comes at once and is cheap to ask for again; silence is not.
+    private static let pauseAfterRefusalMilliseconds = 10
+    private static let pauseAfterSilenceMilliseconds = 200
     private static let inFlightMax = 16_384
     private static let queuedBytesMax = 256 << 20
 
@@ -118,7 +120,10 @@ package final class PeerLink: @unchecked Sendable {
                 switch result {
                 case .success(let channel): self.connected(channel)
                 case .failure(let error):
-                    self.failAll(Failure(.unreachable, "\(self.address) can't be reached: \(plainText(of: error))"))
+                    self.failAll(
+                        Failure(.unreachable, "\(self.address) can't be reached: \(plainText(of: error))"),
+                        pauseMilliseconds: error is ChannelError
+                            ? Self.pauseAfterSilenceMilliseconds : Self.pauseAfterRefusalMilliseconds)
                 }
             }
     }
@@ -148,11 +153,13 @@ package final class PeerLink: @unchecked Sendable {
 
     fileprivate func disconnected(_ reason: String) {
         guard case .connected = state else { return }
-        failAll(Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened"))
+        failAll(
+            Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened"),
+            pauseMilliseconds: Self.pauseAfterRefusalMilliseconds)
     }
 
-    private func failAll(_ failure: Failure) {
-        state = .down(until: .after(milliseconds: Self.retryPauseMilliseconds), failure)
+    private func failAll(_ failure: Failure, pauseMilliseconds: Int) {
+        state = .down(until: .after(milliseconds: pauseMilliseconds), failure)
         outgoing.clear()
         for completion in pending.takeAll() { completion(.failure(failure)) }
     }

@@ -38,7 +38,7 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case dropFrame
     /// {key, value}: stores a plain key, or calls a method with the value as its last argument.
     case store
-    /// {at}: all items and objects stored up to that unix second are gone; 0 now.
+    /// {delay}: all items and objects stored up to that many seconds from now are gone.
     case flush
 }
 

@@ -96,6 +96,7 @@ package struct Registry: Sendable, Equatable {
     /// Takes in what another node knows. Commutative, associative, idempotent.
     package mutating func merge(_ other: Registry) {
         noteDropped(other.dropped)
+        frames = frames.filter { dropped[$0.value.id] == nil }
         for (name, entry) in other.frames where dropped[entry.id] == nil {
             guard let mine = frames[name] else {
                 frames[name] = entry
@@ -107,7 +108,6 @@ package struct Registry: Sendable, Equatable {
                 frames[name] = entry  // created twice at once: the older one stands
             }
         }
-        frames = frames.filter { dropped[$0.value.id] == nil }
         for (name, job) in other.jobs {
             guard let mine = jobs[name] else {
                 jobs[name] = job

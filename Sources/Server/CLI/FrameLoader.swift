@@ -46,21 +46,22 @@ struct FrameLoader: Sendable {
     func run() async throws(Failure) -> LoadReport {
         var progress = ProgressBar("loading \(frame)")
         defer { progress.finish() }
-        var source = try RowSource(path: file, schemaText: schemaText)
-        let schema = try source.schema()
-        let created = try await client.control(
-            .createFrame, .object(["name": .string(frame), "schema": schema.value]))
         var report = LoadReport(frame: frame)
-        if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
+        let load = UInt64.random(in: .min ... .max)
         let targets = try await reachableNodes()
         defer { for target in targets { target.close() } }
         report.nodes = targets.count
-        let load = UInt64.random(in: .min ... .max)
         do {
+            var source = try RowSource(path: file, schemaText: schemaText)
+            let schema = try source.schema()
+            let created = try await client.control(
+                .createFrame, .object(["name": .string(frame), "schema": schema.value]))
+            if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
             try await stage(&source, load, targets, &report, &progress)
         } catch {
             for target in targets { _ = try? await target.control(.abortLoad, Self.argument(load)) }
-            throw Failure(error.reason, "\(file): \(error.message); nothing was loaded")
+            let place = error.message.contains(file) ? "" : "\(file): "
+            throw Failure(error.reason, "\(place)\(error.message); nothing was loaded")
         }
         try await commit(load, targets, &report)
         report.seconds = progress.elapsedSeconds

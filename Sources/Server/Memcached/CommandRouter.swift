@@ -11,16 +11,16 @@ package protocol CommandRouter: Sendable {
     func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion)
     func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion)
-    /// All that was stored up to the unix second `at` is gone, wherever it is; completes like `call`.
-    func flushAll(at second: UInt32, completion: @escaping CallCompletion)
+    /// All that was stored up to `delaySeconds` from `now` is gone, wherever it is; completes like `call`.
+    func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion)
     /// All stores of this node, for `stats`.
     var itemStores: [ItemStore] { get }
 }
 
 extension CommandRouter {
     /// For a router that knows nothing but its stores.
-    package func flushAll(at second: UInt32, completion: @escaping CallCompletion) {
-        for store in itemStores { store.flushAll(at: second, now: unixSeconds()) }
+    package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
+        for store in itemStores { store.flushAll(at: now &+ delaySeconds, now: now) }
         completion(.success(.null))
     }
 }

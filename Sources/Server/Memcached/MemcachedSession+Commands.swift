@@ -144,7 +144,7 @@ extension MemcachedSession {
             return
         }
         let instant = delaySeconds <= 0 ? now : expiryInstant(delaySeconds, now: now)
-        flushAll(at: instant, isSilent ? .silent(.flush) : .acknowledgement)
+        flushAll(delaySeconds: instant &- now, isSilent ? .silent(.flush) : .acknowledgement)
     }
 
     // MARK: Counting

@@ -21,10 +21,10 @@ extension MemcachedSession {
         router.call(key, data: data, links: links) { inbox.post(.call($0), slot: slot) }
     }
 
-    func flushAll(at second: UInt32, _ reply: PendingReply) {
+    func flushAll(delaySeconds: UInt32, _ reply: PendingReply) {
         let slot = openSlot(reply)
         let inbox = inbox
-        router.flushAll(at: second) { inbox.post(.call($0), slot: slot) }
+        router.flushAll(delaySeconds: delaySeconds, now: now) { inbox.post(.call($0), slot: slot) }
     }
 
     /// Reserves the place of a reply; what is written from here on waits behind it.
