@@ -10,6 +10,7 @@ struct Cacheismo: AsyncParsableCommand {
         version: CacheismoVersion.product,
         subcommands: [
             Serve.self, Load.self, Job.self, Query.self, GetCommand.self, SetCommand.self, ClusterCommand.self,
+            Bench.self,
             Demo.self,
         ],
         defaultSubcommand: Serve.self)

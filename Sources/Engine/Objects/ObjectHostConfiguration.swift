@@ -1,13 +1,5 @@
 // Limits of one shard's objects, and the figures it keeps about them.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
-
 package struct ObjectHostConfiguration: Sendable {
     /// What the shard's Lua state may use at all; a method that needs more fails.
     package var memoryBytesMax = 64 << 20
@@ -24,7 +16,7 @@ package struct ObjectHostConfiguration: Sendable {
     package var instructionsMax = 10_000_000
     package var answerBytesMax = 8 << 20
     /// Milliseconds since 1970.
-    package var clock: @Sendable () -> UInt64 = unixMilliseconds
+    package var clock: @Sendable () -> UInt64 = { UInt64(unixMilliseconds()) }
 
     package init() {}
 }
@@ -43,10 +35,4 @@ package struct ObjectStatistics: Sendable, Equatable {
     package var moved = 0
     package var shelved = 0
     package var unshelved = 0
-}
-
-@Sendable private func unixMilliseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return UInt64(time.tv_sec) &* 1000 &+ UInt64(time.tv_nsec) / 1_000_000
 }

@@ -1,4 +1,4 @@
-// This program, started again with other arguments; it ends when the pipe that is its standard input closes.
+// A program as a child process; this one, started again, ends when the pipe that is its standard input closes.
 
 import Engine
 import Synchronization
@@ -8,13 +8,13 @@ import Synchronization
 #endif
 
 final class ChildProcess: Sendable {
-    private let identifier: pid_t
+    let identifier: pid_t
     private let inputEnd: Int32
     private let isReaped = Mutex(false)
     private static let stopMilliseconds = 5_000
 
-    /// Its standard error is ours; its standard output goes nowhere.
-    init(arguments: [String]) throws(Failure) {
+    /// Runs this program, or another. Its standard error is ours; its standard output goes nowhere.
+    init(program: String = "/proc/self/exe", arguments: [String]) throws(Failure) {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw Self.failure(errno) }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -28,10 +28,10 @@ final class ChildProcess: Sendable {
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-        var words: [UnsafeMutablePointer<CChar>?] = (["cacheismo"] + arguments).map { strdup($0) } + [nil]
+        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var identifier: pid_t = 0
-        let code = posix_spawn(&identifier, "/proc/self/exe", &actions, &attributes, &words, environ)
+        let code = posix_spawn(&identifier, program, &actions, &attributes, &words, environ)
         close(ends[0])
         guard code == 0 else {
             close(ends[1])

@@ -1,0 +1,94 @@
+// One connection of the load generator: keeps `depth` requests under way and times each batch.
+
+import Engine
+import Histogram
+import NIOCore
+
+/// What a connection has seen; read after the run, on its event loop.
+final class BenchTally {
+    var replies = 0
+    var latencies = Histogram<UInt32>(numberOfSignificantValueDigits: .two)
+    var errors = 0
+    var misses = 0
+    var firstError = ""
+}
+
+/// Closed loop: a batch goes out when the one before it has been answered.
+final class BenchHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    enum Phase {
+        case setup(next: Int, step: Int)
+        case measuring, over
+    }
+
+    let tally = BenchTally()
+    private var requests: BenchRequests
+    private var counter: ReplyCounter
+    private var phase: Phase
+    private var awaited = 0
+    private var sentAt: UInt64 = 0
+    private let onSetupDone: () -> Void
+
+    init(_ requests: BenchRequests, setupFrom first: Int, step: Int, onSetupDone: @escaping () -> Void) {
+        self.requests = requests
+        counter = ReplyCounter(requests.wire)
+        phase = .setup(next: first, step: step)
+        self.onSetupDone = onSetupDone
+    }
+
+    func channelActive(context: ChannelHandlerContext) { sendSetup(context) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let replies = unwrapInboundIn(data).withUnsafeReadableBytes { counter.feed($0) }
+        awaited -= replies
+        if case .measuring = phase { tally.replies += replies }
+        guard awaited <= 0 else { return }
+        switch phase {
+        case .setup: sendSetup(context)
+        case .measuring:
+            tally.latencies.record((monotonicNanoseconds() - sentAt) / 1000)
+            sendBatch(context)
+        case .over: break
+        }
+    }
+
+    /// Begins to measure; called on the event loop, once all connections have set up their keys.
+    func start(_ context: ChannelHandlerContext) {
+        counter = ReplyCounter(requests.wire)
+        phase = .measuring
+        sendBatch(context)
+    }
+
+    func stop() {
+        phase = .over
+        tally.errors = counter.errors
+        tally.misses = counter.misses
+        tally.firstError = counter.firstError
+    }
+
+    private func sendSetup(_ context: ChannelHandlerContext) {
+        guard case .setup(var next, let step) = phase, next < requests.workload.keys else {
+            return onSetupDone()
+        }
+        var out = context.channel.allocator.buffer(capacity: 16 << 10)
+        var count = 0
+        while next < requests.workload.keys, count < 64, out.readableBytes < 256 << 10 {
+            requests.appendSetup(of: next, to: &out)
+            next += step
+            count += 1
+        }
+        phase = .setup(next: next, step: step)
+        awaited = count
+        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
+    }
+
+    private func sendBatch(_ context: ChannelHandlerContext) {
+        var out = context.channel.allocator.buffer(capacity: 4 << 10)
+        for _ in 0..<requests.workload.depth { requests.append(to: &out) }
+        awaited = requests.workload.depth
+        sentAt = monotonicNanoseconds()
+        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
+    }
+}

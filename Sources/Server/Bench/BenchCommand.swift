@@ -1,0 +1,81 @@
+// `cacheismo bench`: our server, memcached and redis under the same loads, in turn, several rounds, medians and ratios.
+
+import ArgumentParser
+import Engine
+
+struct Bench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract:
+            "Measure this program beside memcached and redis: each workload in turn on each, medians of the rounds.")
+
+    @Option(help: "Rounds; the servers take turns within each.")
+    var rounds = 3
+
+    @Option(help: "Seconds of each measurement.")
+    var seconds = 2.0
+
+    @Option(help: "Only workloads whose name contains this.")
+    var only: String?
+
+    @Option(help: "Servers, separated by commas.")
+    var servers = "cacheismo,memcached,redis"
+
+    @Option(help: "Memory of each server, in megabytes.")
+    var memory = 1024
+
+    @Option(help: "The first of three ports.")
+    var port = 31311
+
+    @Option(help: "A workload of your own instead: get, set, a share of sets (0.1), or a multiget of N keys (m100).")
+    var operation: String?
+
+    @Option(help: "Connections of your own workload.")
+    var connections = 50
+
+    @Option(help: "Requests sent before the first reply is awaited, of your own workload.")
+    var depth = 1
+
+    @Option(help: "Keys of your own workload.")
+    var keys = 100_000
+
+    @Option(name: .customLong("value-bytes"), help: "Bytes of a value of your own workload.")
+    var valueBytes = 100
+
+    @Option(help: "Zipf exponent of your own workload, from 0 to below 1; uniform without.")
+    var zipf: Double?
+
+    func run() async throws {
+        var workloads = BenchSuite.workloads
+        if let operation { workloads = [try ownWorkload(operation)] }
+        if let only { workloads = workloads.filter { $0.name.contains(only) } }
+        guard !workloads.isEmpty else { throw Failure(.miss, "no workload's name contains '\(only ?? "")'") }
+        for index in workloads.indices { workloads[index].seconds = seconds }
+        var kinds: [BenchServer.Kind] = []
+        for name in servers.split(separator: ",") {
+            guard let kind = BenchServer.Kind(rawValue: String(name)) else {
+                throw Failure(.miss, "there is no server '\(name)': cacheismo, memcached, redis")
+            }
+            kinds.append(kind)
+        }
+        try await BenchSuite(workloads: workloads, kinds: kinds, rounds: rounds, memory: memory, firstPort: port).run()
+    }
+
+    private func ownWorkload(_ text: String) throws(Failure) -> BenchWorkload {
+        let operation: BenchWorkload.Operation
+        switch text {
+        case "get": operation = .get
+        case "set": operation = .set
+        default:
+            if let share = Double(text), (0...1).contains(share) {
+                operation = .mixed(setShare: share)
+            } else if text.hasPrefix("m"), let count = Int(text.dropFirst()), (1...1_000).contains(count) {
+                operation = .multiget(keys: count)
+            } else {
+                throw Failure(.scriptError, "--operation \(text): get, set, a share of sets as in 0.1, or m100")
+            }
+        }
+        return BenchWorkload(
+            name: "\(text) depth \(depth), \(connections) connections", operation: operation, connections: connections,
+            depth: depth, keys: keys, valueBytes: valueBytes, zipf: zipf)
+    }
+}

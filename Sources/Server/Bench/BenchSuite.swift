@@ -1,0 +1,79 @@
+// The standard workloads, run on every server in turn, and the table of what they cost.
+
+import Engine
+
+struct BenchSuite {
+    let workloads: [BenchWorkload]
+    let kinds: [BenchServer.Kind]
+    let rounds: Int
+    let memory: Int
+    let firstPort: Int
+
+    static let workloads: [BenchWorkload] = [
+        BenchWorkload(name: "get, depth 1, 50 connections", operation: .get),
+        BenchWorkload(name: "get, depth 32, 8 connections", operation: .get, connections: 8, depth: 32),
+        BenchWorkload(name: "set, depth 32, 8 connections", operation: .set, connections: 8, depth: 32),
+        BenchWorkload(name: "multiget of 100 keys", operation: .multiget(keys: 100), connections: 8),
+        BenchWorkload(name: "get of 64 KiB values", operation: .get, connections: 8, keys: 2_000, valueBytes: 64 << 10),
+        BenchWorkload(name: "90 % get, Zipf 0.99, depth 1", operation: .mixed(setShare: 0.1), zipf: 0.99),
+    ]
+
+    func run() async throws {
+        print("server CPU an operation in µs, medians of \(rounds) rounds; ratio: cacheismo to the other")
+        var rows: [Value] = []
+        for workload in workloads {
+            let row = try await measure(workload)
+            rows.append(row)
+            print(Table(.array([row]))?.text ?? "")
+            print("")
+        }
+        print(Table(.array(rows))?.text ?? "")
+    }
+
+    private func measure(_ workload: BenchWorkload) async throws -> Value {
+        var servers: [BenchServer] = []
+        defer { for server in servers { server.process.stop() } }
+        for (index, kind) in kinds.enumerated() {
+            if let server = try await BenchServer.start(kind, port: firstPort + index, memoryMegabytes: memory) {
+                servers.append(server)
+            }
+        }
+        var results: [[BenchResult]] = Array(repeating: [], count: servers.count)
+        for _ in 0..<rounds {
+            for (index, server) in servers.enumerated() {
+                var run = BenchRun(
+                    workload: workload, wire: server.wire, address: server.address, pid: server.process.identifier)
+                if case .method(_, _, let script) = workload.operation, server.kind == .redis {
+                    run.scriptHash = try await server.loadScript(script)
+                }
+                results[index].append(try await run.measure())
+            }
+        }
+        return row(workload, servers, results)
+    }
+
+    private func row(_ workload: BenchWorkload, _ servers: [BenchServer], _ results: [[BenchResult]]) -> Value {
+        var pairs = [Value.Pair(.string("workload"), .string(workload.name))]
+        func add(_ name: String, _ number: Double) { pairs.append(Value.Pair(.string(name), .double(number))) }
+        let costs = results.map { Self.median($0.map(\.serverCPUPerOperation)) }
+        for (server, (cost, rounds)) in zip(servers, zip(costs, results)) {
+            add("\(server.kind.rawValue) µs", cost)
+            pairs.append(
+                Value.Pair(
+                    .string("\(server.kind.rawValue) p99"), .int(Int64(Self.median(rounds.map { Double($0.p99) })))))
+        }
+        if let own = servers.firstIndex(where: { $0.kind == .cacheismo }) {
+            for (index, server) in servers.enumerated() where index != own {
+                add("to \(server.kind.rawValue)", costs[own] / costs[index])
+            }
+        }
+        return .map(pairs)
+    }
+
+    static func median(_ numbers: [Double]) -> Double {
+        let sorted = numbers.sorted()
+        guard !sorted.isEmpty else { return 0 }
+        let middle = sorted.count / 2
+        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+    }
+}
