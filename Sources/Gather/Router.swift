@@ -176,7 +176,8 @@ package final class Router: Sendable {
     // MARK: Either, as a script asks for it
 
     /// What `get key` would answer here: a plain key's value, a method's or a service's answer; `miss` when there is none.
-    package func fetch(_ key: [UInt8], deadline: Deadline, completion: @escaping CallCompletion) {
+    /// `byJob`: a job asks. It may not start another one, which could start the next: on all nodes, without end.
+    package func fetch(_ key: [UInt8], deadline: Deadline, byJob: Bool = false, completion: @escaping CallCompletion) {
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
         case .local:
             let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: unixSeconds()) }
@@ -187,6 +188,9 @@ package final class Router: Sendable {
             }
             links.send(.item(.get, key: key), to: node, deadline: deadline) { completion(Self.value(of: $0)) }
         case .virtual(let virtualKey):
+            if byJob, virtualKey.type == "job", virtualKey.method == "run" {
+                return completion(.failure(Failure(.scriptError, "a job can't run another job: put both into one")))
+            }
             call(virtualKey, data: nil, links: nil, deadline: deadline, completion: completion)
         }
     }
