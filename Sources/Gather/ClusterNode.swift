@@ -1,8 +1,8 @@
 // One node of the cluster, put together: what it answers to its peers, and what it keeps doing in the background.
 
-package import Engine
+import Engine
 import Logging
-package import NIOCore
+import NIOCore
 
 package final class ClusterNode: PeerService {
     package let cluster: Cluster

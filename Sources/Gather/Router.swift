@@ -195,8 +195,18 @@ package final class Router: Sendable {
         }
     }
 
+    private static let keyBytesMax = 250
+    package static let noSuchKey = "no such key"
+
     /// What `set key` would do here: store a plain key, or call a method with the value as its last argument.
     package func store(_ key: [UInt8], value: [UInt8], completion: @escaping CallCompletion) {
+        guard (1...Self.keyBytesMax).contains(key.count), key.allSatisfy({ $0 > 32 && $0 != 127 }) else {
+            return completion(
+                .failure(
+                    Failure(
+                        .scriptError,
+                        "a key has 1 to \(Self.keyBytesMax) bytes, and no spaces or control characters")))
+        }
         let command = ItemCommand.store(.set, flags: 0, expiry: 0, cas: 0, value: value)
         @Sendable func finish(_ outcome: ItemOutcome) {
             switch outcome {
@@ -217,7 +227,7 @@ package final class Router: Sendable {
         switch outcome {
         case .value(_, _, let bytes): .success(.bytes(bytes))
         case .failed(let failure): .failure(failure)
-        default: .failure(Failure(.miss, "no such key"))
+        default: .failure(Failure(.miss, noSuchKey))
         }
     }
 

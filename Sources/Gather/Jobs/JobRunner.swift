@@ -1,6 +1,6 @@
 // The coordinator of a job: scatters the map, checks what the answers cover, reduces, finishes, and says all of it.
 
-package import Engine
+import Engine
 
 package struct JobRunner: Sendable {
     let cluster: Cluster

@@ -51,7 +51,10 @@ package final class PeerLink: @unchecked Sendable {
         self.hello = hello.line
     }
 
-    private var address: String { name == "" ? "\(host):\(port)" : "\(name) (\(host):\(port))" }
+    private var address: String {
+        let place = Node(name: name, host: host, port: port).address
+        return name.isEmpty ? place : "\(name) (\(place))"
+    }
 
     /// Sends one request. The completion runs once, on the link's event loop: with the reply, or with `unreachable`,
     /// `timeout` or `overloaded`.
@@ -230,7 +233,7 @@ private final class PeerReplyHandler: ChannelInboundHandler {
         do {
             while let frame = try decoder.next() { link.received(frame) }
         } catch {
-            reason = "sent what is no peer frame"
+            reason = "speaks another protocol: it is no cacheismo node"
             context.close(promise: nil)
         }
     }

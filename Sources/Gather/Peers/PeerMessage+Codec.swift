@@ -1,6 +1,6 @@
 // Peer messages to and from bytes: little-endian numbers, lengths before bytes, MessagePack for values.
 
-package import Engine
+import Engine
 package import NIOCore
 
 extension PeerRequest {

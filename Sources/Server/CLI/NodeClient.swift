@@ -16,11 +16,11 @@ struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// `host:port`, `[v6]:port`, `host`, `[v6]`, `v6` or `:port`; nil when it is none of them.
-    init?(_ text: String) {
+    init?(_ text: String, portDefault: Int = 11211) {
         let isBareIPv6 = !text.hasPrefix("[") && text.count { $0 == ":" } > 1
         guard let colon = text.lastIndex(of: ":"), !text.hasSuffix("]"), !isBareIPv6 else {
             guard !text.isEmpty, text.hasPrefix("[") == text.hasSuffix("]") else { return nil }
-            self.init(host: text.hasPrefix("[") ? String(text.dropFirst().dropLast()) : text, port: 11211)
+            self.init(host: text.hasPrefix("[") ? String(text.dropFirst().dropLast()) : text, port: portDefault)
             return
         }
         guard let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port) else { return nil }

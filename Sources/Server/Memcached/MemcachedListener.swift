@@ -15,9 +15,9 @@ import Synchronization
 #endif
 
 package struct MemcachedListenerConfiguration: Sendable {
-    /// Where to listen; none when only a unix socket is wanted.
+    /// Where to listen, `host` or `host:port`; none when only a unix socket is wanted.
     package var addresses = ["127.0.0.1"]
-    /// 0 lets the system choose: see `MemcachedListener.ports`.
+    /// Where an address names no port of its own. 0 lets the system choose: see `MemcachedListener.ports`.
     package var port = 11211
     package var unixSocketPath: String?
     /// Permissions of the unix socket (memcached's -a).
@@ -67,9 +67,12 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
 
     /// Binds everything or, on the first failure, nothing.
     package func start() async throws(ListenFailure) {
-        do {
+        do throws(ListenFailure) {
             for address in configuration.addresses {
-                let channel = try await bind(host: address, port: configuration.port)
+                guard let place = ServerAddress(address, portDefault: configuration.port) else {
+                    throw ListenFailure(description: "can't listen on '\(address)': write an address, or address:port")
+                }
+                let channel = try await bind(host: place.host, port: place.port)
                 channels.withLock { $0.append(channel) }
             }
             if let path = configuration.unixSocketPath {
@@ -114,7 +117,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     }
 
     private static func explanation(_ error: any Error, _ place: String) -> String {
-        guard let error = error as? IOError else { return "can't listen on \(place): \(error)" }
+        guard let error = error as? IOError else { return "can't listen on \(place): there is no such address" }
         switch error.errnoCode {
         case EADDRINUSE:
             return "can't listen on \(place): it is in use; stop what listens there or choose another port"
