@@ -22,8 +22,8 @@ package final class PeerLink: @unchecked Sendable {
     private static let pauseAfterRefusalMilliseconds = 10
     private static let pauseAfterSilenceMilliseconds = 200
     private static let inFlightMax = 16_384
-    /// What waits here for a peer that does not read.
-    private static let queuedBytesMax = 64 << 20
+    /// What may wait here for a peer that does not read.
+    package static let queuedBytesMaxDefault = 64 << 20
     private static let writeBufferBytesHigh = 1 << 20
     /// A peer that read nothing for so long gets another connection: what is queued for this one is not kept.
     private static let stallMilliseconds = 3_000
@@ -33,6 +33,7 @@ package final class PeerLink: @unchecked Sendable {
     private let host: String
     private let port: Int
     private let hello: String
+    private let queuedBytesMax: Int
     private var state = State.idle
     private var pending = PendingRequests<PeerCompletion>(countMax: PeerLink.inFlightMax)
     private var outgoing = ByteBuffer()
@@ -43,12 +44,16 @@ package final class PeerLink: @unchecked Sendable {
     private var stalledUntil: Deadline?
 
     /// `hello`: the line that opens the connection, see `PeerHello`.
-    package init(loop: any EventLoop, name: String, host: String, port: Int, hello: PeerHello) {
+    package init(
+        loop: any EventLoop, name: String, host: String, port: Int, hello: PeerHello,
+        queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault
+    ) {
         self.loop = loop
         self.name = name
         self.host = host
         self.port = port
         self.hello = hello.line
+        self.queuedBytesMax = queuedBytesMax
     }
 
     private var address: String {
@@ -86,7 +91,7 @@ package final class PeerLink: @unchecked Sendable {
             guard until.hasPassed else { return completion(.failure(failure)) }
             state = .idle
         }
-        guard outgoing.readableBytes < Self.queuedBytesMax, let id = pending.add(deadline: deadline, completion) else {
+        guard outgoing.readableBytes < queuedBytesMax, let id = pending.add(deadline: deadline, completion) else {
             return completion(.failure(Failure(.overloaded, "\(address) has too many requests under way; try again")))
         }
         guard PeerFrame.write(id: id, into: &outgoing, { request.encode(into: &$0) }) else {

@@ -17,11 +17,12 @@ enum StandardOutput {
 
     /// Throws when what was printed could not be written: an answer that nobody got is no success.
     static func finish() throws(Failure) {
-        let hasFailed = fflush(stdout) != 0
-        let code = errno
-        guard hasFailed || ferror(stdout) != 0 else { return }
-        if code == EPIPE { exit(CommandFailure.generalExitCode) }  // a reader that has seen enough wants to hear no more
-        let why = hasFailed ? String(cString: strerror(code)).lowercased() : "not all of it could be written"
-        throw Failure(.incompleteData, "can't write to standard output: \(why)")
+        let isFlushed = fflush(stdout) == 0
+        guard !isFlushed || ferror(stdout) != 0 else { return }
+        var information = stat()
+        if fstat(STDOUT_FILENO, &information) == 0, information.st_mode & S_IFMT == S_IFIFO {
+            exit(CommandFailure.generalExitCode)  // a reader that has seen enough wants to hear no more
+        }
+        throw Failure(.incompleteData, "can't write all of the answer to standard output: is the disk full?")
     }
 }

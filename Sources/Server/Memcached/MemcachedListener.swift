@@ -65,6 +65,17 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     /// The ports that are listened on, one for each address.
     package var ports: [Int] { channels.withLock { $0.compactMap { $0.localAddress?.port } } }
 
+    /// The addresses, with ports, and the unix socket that are listened on, for people.
+    package var places: [String] {
+        channels.withLock { channels in
+            channels.compactMap { channel in
+                guard let address = channel.localAddress else { return nil }
+                guard let port = address.port else { return address.pathname }
+                return ServerAddress(host: address.ipAddress ?? "?", port: port).description
+            }
+        }
+    }
+
     /// Binds everything or, on the first failure, nothing.
     package func start() async throws(ListenFailure) {
         do throws(ListenFailure) {
