@@ -197,9 +197,10 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     private func failAll(_ failure: Failure, until: Deadline) {
-        if case .connected(let channel) = state { channel.close(promise: nil) }
-        state = .down(until: until, failure)
+        let before = state
+        state = .down(until: until, failure)  // before the close, which calls back at once
         outgoing = ByteBuffer()
+        if case .connected(let channel) = before { channel.close(promise: nil) }
         for completion in pending.takeAll() { completion(.failure(failure)) }
     }
 
