@@ -54,10 +54,22 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
-        .testTarget(name: "GatherTests", dependencies: ["Gather", "Engine"], swiftSettings: strict),
+        .testTarget(
+            name: "GatherTests",
+            dependencies: [
+                "Gather", "Engine",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "ServerTests",
-            dependencies: ["Server", "Gather", "Engine", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Server", "Gather", "Engine",
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(name: "EndToEndTests", dependencies: ["Server"], swiftSettings: strict),
     ],

@@ -100,7 +100,8 @@ extension Cluster {
     package func currentRegistry() -> Registry {
         state.withLock { state in
             for name in state.registry.frames.keys {
-                guard let rows = engine.frames.find(name)?.statistics.rows else { continue }
+                // A node that never held a row of it has nothing to answer for, however often it was restarted.
+                guard let rows = engine.frames.find(name)?.statistics.rows, rows > 0 else { continue }
                 state.registry.acknowledge(rows, frame: name, node: selfName, incarnation: incarnation)
             }
             return state.registry

@@ -1,8 +1,8 @@
 // One node of the cluster, put together: what it answers to its peers, and what it keeps doing in the background.
 
-package import Engine
+import Engine
 import Logging
-package import NIOCore
+import NIOCore
 
 package final class ClusterNode: PeerService {
     package let cluster: Cluster
@@ -47,16 +47,16 @@ package final class ClusterNode: PeerService {
     // MARK: What peers ask
 
     package func handle(
-        _ request: PeerRequest, from connection: PeerConnectionID, reply: @escaping @Sendable (PeerReply) -> Void
+        _ request: PeerRequest, from connection: PeerConnection, reply: @escaping @Sendable (PeerReply) -> Void
     ) {
         switch request {
         case .item(let command, let key): reply(.item(router.executeForPeer(command, key: key)))
         case .call(let key, let data, let milliseconds):
             let deadline = Deadline.after(milliseconds: Int(milliseconds))
             router.callForPeer(key, data: data, deadline: deadline) { reply(PeerReply($0)) }
-        case .fetch(let key, let milliseconds):
+        case .fetch(let key, let milliseconds, let byJob):
             let deadline = Deadline.after(milliseconds: Int(milliseconds))
-            router.fetch(key, deadline: deadline) { reply(PeerReply($0)) }
+            router.fetch(key, deadline: deadline, byJob: byJob) { reply(PeerReply($0)) }
         case .map(let map):
             Task {
                 switch await JobMap(cluster: cluster).run(map) {
@@ -71,10 +71,10 @@ package final class ClusterNode: PeerService {
         }
     }
 
-    package func closed(_ connection: PeerConnectionID) { loads.abandon(connection) }
+    package func closed(_ connection: PeerConnection) { loads.abandon(connection) }
 
     private func control(
-        _ verb: ControlVerb, _ argument: Value, _ connection: PeerConnectionID
+        _ verb: ControlVerb, _ argument: Value, _ connection: PeerConnection
     ) async -> Result<Value, Failure> {
         do throws(Failure) {
             switch verb {

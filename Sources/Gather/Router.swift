@@ -176,7 +176,8 @@ package final class Router: Sendable {
     // MARK: Either, as a script asks for it
 
     /// What `get key` would answer here: a plain key's value, a method's or a service's answer; `miss` when there is none.
-    package func fetch(_ key: [UInt8], deadline: Deadline, completion: @escaping CallCompletion) {
+    /// `byJob`: a job asks. It may not start another one, which could start the next: on all nodes, without end.
+    package func fetch(_ key: [UInt8], deadline: Deadline, byJob: Bool = false, completion: @escaping CallCompletion) {
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
         case .local:
             let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: unixSeconds()) }
@@ -187,12 +188,25 @@ package final class Router: Sendable {
             }
             links.send(.item(.get, key: key), to: node, deadline: deadline) { completion(Self.value(of: $0)) }
         case .virtual(let virtualKey):
+            if byJob, virtualKey.type == "job", virtualKey.method == "run" {
+                return completion(.failure(Failure(.scriptError, "a job can't run another job: put both into one")))
+            }
             call(virtualKey, data: nil, links: nil, deadline: deadline, completion: completion)
         }
     }
 
+    private static let keyBytesMax = 250
+    package static let noSuchKey = "no such key"
+
     /// What `set key` would do here: store a plain key, or call a method with the value as its last argument.
     package func store(_ key: [UInt8], value: [UInt8], completion: @escaping CallCompletion) {
+        guard (1...Self.keyBytesMax).contains(key.count), key.allSatisfy({ $0 > 32 && $0 != 127 }) else {
+            return completion(
+                .failure(
+                    Failure(
+                        .scriptError,
+                        "a key has 1 to \(Self.keyBytesMax) bytes, and no spaces or control characters")))
+        }
         let command = ItemCommand.store(.set, flags: 0, expiry: 0, cas: 0, value: value)
         @Sendable func finish(_ outcome: ItemOutcome) {
             switch outcome {
@@ -213,7 +227,7 @@ package final class Router: Sendable {
         switch outcome {
         case .value(_, _, let bytes): .success(.bytes(bytes))
         case .failed(let failure): .failure(failure)
-        default: .failure(Failure(.miss, "no such key"))
+        default: .failure(Failure(.miss, noSuchKey))
         }
     }
 

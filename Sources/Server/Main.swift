@@ -16,6 +16,7 @@ struct Cacheismo: AsyncParsableCommand {
         defaultSubcommand: Serve.self)
 
     static func main() async {
+        StandardOutput.prepare()
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
@@ -23,6 +24,7 @@ struct Cacheismo: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            try StandardOutput.finish()
         } catch {
             CommandFailure.exit(with: error)
         }

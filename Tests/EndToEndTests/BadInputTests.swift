@@ -132,4 +132,33 @@ import Testing
         let fine = try run("function map(s) return s:frame('f'):count() end")
         #expect(fine.code == 0, "\(fine.errors)")
     }
+
+    @Test("an answer that could not be written is no success")
+    func fullDisk() throws {
+        let cluster = try TestCluster(nodes: 1)
+        let command = "'\(Place.binary)' query node:name: --server 127.0.0.1:\(cluster[0].port)"
+        let full = try Finished.run("/bin/sh", ["-c", command + " >/dev/full"])
+        expectOneLine(full, "standard output")
+        #expect(try Finished.run("/bin/sh", ["-c", command + " >&-"]).code == 0)
+        #expect(try Finished.run("/bin/sh", ["-c", command]).output == "node\n")
+    }
+
+    @Test("a node without --port listens where its peers look for it; addresses may have ports of their own")
+    func ports() throws {
+        let ports = try TestCluster.freePorts(4)
+        let peers = "n1=127.0.0.1:\(ports[0]),n2=127.0.0.1:\(ports[1])"
+        let node = TestNode(
+            name: "n1", port: ports[0], givesPort: false, arguments: ["--name", "n1", "--peers", peers])
+        try node.start()
+        node.stop()
+        let other = TestNode(
+            name: "node", port: ports[2], arguments: ["-l", "127.0.0.1,127.0.0.1:\(ports[3])", "-m", "1", "-t1"])
+        try other.start()
+        #expect(try Wire(port: ports[3]).set("k", "v") == "STORED\r\n")
+        #expect(try Wire(port: ports[2]).get("k") == "v")
+        other.stop()
+        expectOneLine(try cacheismo("-l", ""), "--listen")
+        expectOneLine(try cacheismo("-l", "127.0.0.1:x"), "127.0.0.1:x")
+        expectOneLine(try cacheismo("-l", "no.such.invalid"), "no.such.invalid", "no such address")
+    }
 }

@@ -24,12 +24,14 @@ final class TestNode {
     let name: String
     let port: Int
     private let arguments: [String]
+    private let givesPort: Bool
     private var process: Process?
     private let log: URL
 
-    init(name: String, port: Int, arguments: [String]) {
+    init(name: String, port: Int, givesPort: Bool = true, arguments: [String]) {
         self.name = name
         self.port = port
+        self.givesPort = givesPort
         self.arguments = arguments
         log = FileManager.default.temporaryDirectory.appendingPathComponent("cacheismo-test-\(UUID().uuidString).log")
     }
@@ -39,7 +41,8 @@ final class TestNode {
     func start() throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Place.binary)
-        process.arguments = ["serve", "--port", "\(port)", "--exit-on-stdin-close"] + arguments
+        process.arguments =
+            ["serve", "--exit-on-stdin-close"] + (givesPort ? ["--port", "\(port)"] : []) + arguments
         process.standardInput = Pipe()
         process.standardOutput = FileHandle.nullDevice
         FileManager.default.createFile(atPath: log.path, contents: nil)

@@ -21,7 +21,8 @@ import Testing
                 deadlineMilliseconds: 9),
             .call(VirtualKey(type: "t", method: "m"), data: [], deadlineMilliseconds: .max),
             .call(VirtualKey(type: "t", method: "m"), data: [1], deadlineMilliseconds: 0),
-            .fetch(key: Array("node:name".utf8), deadlineMilliseconds: 5),
+            .fetch(key: Array("node:name".utf8), deadlineMilliseconds: 5, byJob: false),
+            .fetch(key: Array("k".utf8), deadlineMilliseconds: 0, byJob: true),
             .map(
                 MapRequest(
                     query: 1, name: "j", source: [10], parameters: .object(["a": .int(-1)]), deadlineMilliseconds: 2,
@@ -87,7 +88,8 @@ import Testing
     func framing() throws {
         var stream = ByteBuffer()
         for (id, request) in Self.requests.enumerated() {
-            PeerFrame.write(id: UInt64(id), into: &stream) { request.encode(into: &$0) }
+            let isWritten = PeerFrame.write(id: UInt64(id), into: &stream) { request.encode(into: &$0) }
+            #expect(isWritten)
         }
         for pieceBytes in [1, 2, 3, 7, 64, stream.readableBytes] {
             var decoder = PeerFrameDecoder()

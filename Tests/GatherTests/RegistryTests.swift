@@ -135,4 +135,39 @@ import Testing
         let back = try #require(JobRequest(value: request.value))
         #expect(back.parameters == request.parameters && back.requirement == request.requirement)
     }
+
+    @Test("a node that has just started knows of lost rows by what the others say")
+    func unknownFrame() {
+        let others = [
+            FrameAcknowledgements(frame: "f", id: 1, rows: ["n1": [7: 100]]),
+            FrameAcknowledgements(frame: "f", id: 1, rows: ["n1": [7: 90], "n2": [8: 50]]),
+        ]
+        var fresh = Registry()
+        let known = fresh.acknowledgements(with: others)
+        #expect(known == [FrameAcknowledgements(frame: "f", id: 1, rows: ["n1": [7: 100], "n2": [8: 50]])])
+        var informed = registry {
+            $0.createFrame("f", id: 1, schema: Self.schema, now: 10)
+            $0.acknowledge(20, frame: "f", node: "n3", incarnation: 9)
+        }
+        let all = informed.acknowledgements(with: others)
+        #expect(all.first?.expectedRows == 170)
+        #expect(informed.frames["f"]?.acknowledged.expectedRows == 170)
+        informed.dropFrame("f", now: 11)
+        let none = informed.acknowledgements(with: others)
+        #expect(none.isEmpty)
+    }
+
+    @Test("a dropped job stays dropped when a node that missed it comes back, until it is defined anew")
+    func droppedJob() {
+        let away = registry { $0.defineJob("j", source: [1], now: 5) }
+        var here = merged([away])
+        let drops = [here.dropJob("j", now: 6), here.dropJob("j", now: 7)]
+        #expect(drops == [true, false])
+        #expect(merged([away, here]).definedJobs.isEmpty)
+        #expect(merged([here, away]).jobSource("j") == nil)
+        here.defineJob("j", source: [2], now: 8)
+        #expect(merged([away, here]).jobSource("j") == [2])
+        #expect(here.jobTotals(without: "other") == (1, 1))
+        #expect(here.jobTotals(without: "j") == (0, 0))
+    }
 }

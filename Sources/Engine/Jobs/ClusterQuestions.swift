@@ -36,7 +36,11 @@ enum ClusterQuestions {
             }
             return [JobQuestion(server: server, key: key)]
         }
-        guard case .map(let pairs)? = arguments.first else {
+        let pairs: [Value.Pair]
+        switch arguments.first {
+        case .map(let asked)?: pairs = asked
+        case .array(let asked)? where asked.isEmpty: pairs = []  // an empty table may be either
+        default:
             throw Failure(.scriptError, "getInParallel takes a table { [server] = key } or { [server] = {key, …} }")
         }
         var questions: [JobQuestion] = []

@@ -77,11 +77,11 @@ struct FreeFormRun {
         }
         guard node != cluster.topology.selfIndex else {
             return await withCheckedContinuation { continuation in
-                router.fetch(question.key, deadline: deadline) { continuation.resume(returning: $0) }
+                router.fetch(question.key, deadline: deadline, byJob: true) { continuation.resume(returning: $0) }
             }
         }
         let request = PeerRequest.fetch(
-            key: question.key, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds))
+            key: question.key, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds), byJob: true)
         return Router.value(of: await cluster.send(request, to: node, deadline: deadline))
     }
 

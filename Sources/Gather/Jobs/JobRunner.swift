@@ -1,6 +1,6 @@
 // The coordinator of a job: scatters the map, checks what the answers cover, reduces, finishes, and says all of it.
 
-package import Engine
+import Engine
 
 package struct JobRunner: Sendable {
     let cluster: Cluster
@@ -118,11 +118,8 @@ package struct JobRunner: Sendable {
     /// Holds the answers against every node's knowledge of the rows that were acknowledged. Sets the expected rows; returns
     /// the nodes whose answers are incomplete, which also count as failed in the envelope.
     private func checkCoverage(of outcome: Scatter<MapAnswer>.Outcome, in envelope: inout Envelope) -> [Loss] {
-        cluster.changeRegistry { registry in
-            for (_, answer) in outcome.answers { registry.merge(answer.frames) }
-        }
-        let frames = Set(outcome.answers.flatMap { $0.answer.frames.map(\.frame) })
-        let known = cluster.readRegistry { registry in frames.sorted().compactMap { registry.frames[$0]?.acknowledged }
+        let known = cluster.changeRegistry { registry in
+            registry.acknowledgements(with: outcome.answers.flatMap(\.answer.frames))
         }
         envelope.rowsExpected = known.reduce(0) { $0 + $1.expectedRows }
         var losses: [Loss] = []
@@ -158,7 +155,8 @@ package struct JobRunner: Sendable {
         failures.sort { Self.rank($0.failure) < Self.rank($1.failure) }
         guard let first = failures.first else { return }
         let name = cluster.topology.nodes[first.node].name
-        let others = failures.count > 1 ? " (and \(failures.count - 1) more)" : ""
+        let more = failures.dropFirst().count { $0.failure.reason != .cancelled }
+        let others = more > 0 ? " (and \(more) more)" : ""
         let message = first.failure.message
         throw Failure(first.failure.reason, (message.contains(name) ? message : "\(name): \(message)") + others)
     }

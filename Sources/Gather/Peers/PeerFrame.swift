@@ -11,12 +11,22 @@ package struct PeerFrame: Sendable {
     package let id: UInt64
     package var message: ByteBuffer
 
-    package static func write(id: UInt64, into buffer: inout ByteBuffer, _ encode: (inout ByteBuffer) -> Void) {
+    /// Appends a frame with what `encode` writes. False, and nothing is appended, when it is larger than `bytesMax`.
+    package static func write(
+        id: UInt64, into buffer: inout ByteBuffer, bytesMax: Int = PeerFrame.bytesMax,
+        _ encode: (inout ByteBuffer) -> Void
+    ) -> Bool {
         let start = buffer.writerIndex
         buffer.writeInteger(UInt32(0))
         buffer.writeWire(id)
         encode(&buffer)
-        buffer.setInteger(UInt32(buffer.writerIndex - start - 4), at: start, endianness: .little)
+        let bytes = buffer.writerIndex - start - 4
+        guard bytes <= bytesMax else {
+            buffer.moveWriterIndex(to: start)
+            return false
+        }
+        buffer.setInteger(UInt32(bytes), at: start, endianness: .little)
+        return true
     }
 }
 

@@ -13,7 +13,7 @@ package final class PeerLink: @unchecked Sendable {
         case idle
         case connecting
         case connected(any Channel)
-        /// Not tried again before this instant: meanwhile requests fail at once with this.
+        /// Not tried again before this instant (never, once closed): meanwhile requests fail at once with this.
         case down(until: Deadline, Failure)
     }
 
@@ -22,30 +22,44 @@ package final class PeerLink: @unchecked Sendable {
     private static let pauseAfterRefusalMilliseconds = 10
     private static let pauseAfterSilenceMilliseconds = 200
     private static let inFlightMax = 16_384
-    private static let queuedBytesMax = 256 << 20
+    /// What may wait here for a peer that does not read.
+    package static let queuedBytesMaxDefault = 64 << 20
+    private static let writeBufferBytesHigh = 1 << 20
+    /// A peer that read nothing for so long gets another connection: what is queued for this one is not kept.
+    private static let stallMilliseconds = 3_000
 
     private let loop: any EventLoop
     private let name: String
     private let host: String
     private let port: Int
     private let hello: String
+    private let queuedBytesMax: Int
     private var state = State.idle
     private var pending = PendingRequests<PeerCompletion>(countMax: PeerLink.inFlightMax)
     private var outgoing = ByteBuffer()
     private var flushIsScheduled = false
     private var expiry: Scheduled<Void>?
     private var expiryDeadline = Deadline.never
+    /// The connection takes no more bytes, and is given up when that lasts until then.
+    private var stalledUntil: Deadline?
 
     /// `hello`: the line that opens the connection, see `PeerHello`.
-    package init(loop: any EventLoop, name: String, host: String, port: Int, hello: PeerHello) {
+    package init(
+        loop: any EventLoop, name: String, host: String, port: Int, hello: PeerHello,
+        queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault
+    ) {
         self.loop = loop
         self.name = name
         self.host = host
         self.port = port
         self.hello = hello.line
+        self.queuedBytesMax = queuedBytesMax
     }
 
-    private var address: String { name == "" ? "\(host):\(port)" : "\(name) (\(host):\(port))" }
+    private var address: String {
+        let place = Node(name: name, host: host, port: port).address
+        return name.isEmpty ? place : "\(name) (\(place))"
+    }
 
     /// Sends one request. The completion runs once, on the link's event loop: with the reply, or with `unreachable`,
     /// `timeout` or `overloaded`.
@@ -64,11 +78,11 @@ package final class PeerLink: @unchecked Sendable {
         return try result.get()
     }
 
+    /// For good: whoever waits is told at once, and so is whoever asks from now on.
     package func close() {
         loop.execute {
-            if case .connected(let channel) = self.state { channel.close(promise: nil) }
-            self.state = .idle
             self.expiry?.cancel()
+            self.failAll(Failure(.cancelled, "the connection to \(self.address) was closed"), until: .never)
         }
     }
 
@@ -77,10 +91,15 @@ package final class PeerLink: @unchecked Sendable {
             guard until.hasPassed else { return completion(.failure(failure)) }
             state = .idle
         }
-        guard outgoing.readableBytes < Self.queuedBytesMax, let id = pending.add(deadline: deadline, completion) else {
+        guard outgoing.readableBytes < queuedBytesMax, let id = pending.add(deadline: deadline, completion) else {
             return completion(.failure(Failure(.overloaded, "\(address) has too many requests under way; try again")))
         }
-        PeerFrame.write(id: id, into: &outgoing) { request.encode(into: &$0) }
+        guard PeerFrame.write(id: id, into: &outgoing, { request.encode(into: &$0) }) else {
+            _ = pending.take(id)
+            return completion(
+                .failure(
+                    Failure(.budgetExceeded, "the request has more than \(PeerFrame.bytesMax >> 20) MiB: split it")))
+        }
         scheduleExpiry(deadline)
         switch state {
         case .idle: connect()
@@ -100,15 +119,27 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     private func flush() {
-        guard case .connected(let channel) = state, outgoing.readableBytes > 0 else { return }
-        channel.writeAndFlush(outgoing, promise: nil)
+        guard case .connected(let channel) = state, outgoing.readableBytes > 0, channel.isWritable else { return }
+        let bytes = outgoing
         outgoing = channel.allocator.buffer(capacity: 4096)
+        channel.writeAndFlush(bytes, promise: nil)
+    }
+
+    fileprivate func writabilityChanged(_ channel: any Channel) {
+        guard case .connected(let current) = state, current === channel else { return }
+        let isWritable = channel.isWritable
+        stalledUntil = isWritable ? nil : .after(milliseconds: Self.stallMilliseconds)
+        if isWritable { flush() }
     }
 
     private func connect() {
         state = .connecting
         ClientBootstrap(group: loop)
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(
+                .writeBufferWaterMark,
+                value: .init(low: Self.writeBufferBytesHigh / 4, high: Self.writeBufferBytesHigh)
+            )
             .connectTimeout(.milliseconds(Self.connectTimeoutMilliseconds))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -129,7 +160,9 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     private func connected(_ channel: any Channel) {
+        guard case .connecting = state else { return channel.close(promise: nil) }  // closed meanwhile
         state = .connected(channel)
+        stalledUntil = nil
         var first = channel.allocator.buffer(capacity: hello.utf8.count + outgoing.readableBytes)
         first.writeString(hello)
         first.writeBuffer(&outgoing)
@@ -151,16 +184,23 @@ package final class PeerLink: @unchecked Sendable {
         }
     }
 
-    fileprivate func disconnected(_ reason: String) {
-        guard case .connected = state else { return }
+    fileprivate func disconnected(_ channel: any Channel, _ reason: String) {
+        guard case .connected(let current) = state, current === channel else { return }
         failAll(
             Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened"),
             pauseMilliseconds: Self.pauseAfterRefusalMilliseconds)
     }
 
     private func failAll(_ failure: Failure, pauseMilliseconds: Int) {
-        state = .down(until: .after(milliseconds: pauseMilliseconds), failure)
-        outgoing.clear()
+        if case .down(until: .never, _) = state { return }  // closed
+        failAll(failure, until: .after(milliseconds: pauseMilliseconds))
+    }
+
+    private func failAll(_ failure: Failure, until: Deadline) {
+        let before = state
+        state = .down(until: until, failure)  // before the close, which calls back at once
+        outgoing = ByteBuffer()
+        if case .connected(let channel) = before { channel.close(promise: nil) }
         for completion in pending.takeAll() { completion(.failure(failure)) }
     }
 
@@ -175,6 +215,12 @@ package final class PeerLink: @unchecked Sendable {
         expiryDeadline = .never
         let failure = Failure(.timeout, "\(address) did not answer in time")
         for completion in pending.takeExpired(now: .after(milliseconds: 0)) { completion(.failure(failure)) }
+        if let stalledUntil, stalledUntil.hasPassed {
+            self.stalledUntil = nil
+            failAll(
+                Failure(.timeout, "\(address) reads nothing; what was asked of it may have happened"),
+                pauseMilliseconds: Self.pauseAfterSilenceMilliseconds)
+        }
         if let next = pending.earliestDeadline { scheduleExpiry(next) }
     }
 }
@@ -193,7 +239,7 @@ private final class PeerReplyHandler: ChannelInboundHandler {
         do {
             while let frame = try decoder.next() { link.received(frame) }
         } catch {
-            reason = "sent what is no peer frame"
+            reason = "speaks another protocol: it is no cacheismo node"
             context.close(promise: nil)
         }
     }
@@ -203,7 +249,11 @@ private final class PeerReplyHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    func channelInactive(context: ChannelHandlerContext) { link.disconnected(reason) }
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        link.writabilityChanged(context.channel)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { link.disconnected(context.channel, reason) }
 }
 
 /// An error in a few words, without type names or nested descriptions.

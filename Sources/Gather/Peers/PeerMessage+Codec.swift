@@ -1,6 +1,6 @@
 // Peer messages to and from bytes: little-endian numbers, lengths before bytes, MessagePack for values.
 
-package import Engine
+import Engine
 package import NIOCore
 
 extension PeerRequest {
@@ -20,10 +20,11 @@ extension PeerRequest {
             buffer.writeWire(UInt8(data == nil ? 0 : 1))
             if let data { buffer.writeWire(bytes: data) }
             buffer.writeWire(deadline)
-        case .fetch(let key, let deadline):
+        case .fetch(let key, let deadline, let byJob):
             buffer.writeWire(UInt8(3))
             buffer.writeWire(bytes: key)
             buffer.writeWire(deadline)
+            buffer.writeWire(UInt8(byJob ? 1 : 0))
         case .map(let request):
             buffer.writeWire(UInt8(4))
             request.encode(into: &buffer)
@@ -58,8 +59,10 @@ extension PeerRequest {
             return .item(command, key: key)
         case 2: return decodeCall(&buffer)
         case 3:
-            guard let key = buffer.readWireBytes(), let deadline = buffer.readWire(UInt32.self) else { return nil }
-            return .fetch(key: key, deadlineMilliseconds: deadline)
+            guard let key = buffer.readWireBytes(), let deadline = buffer.readWire(UInt32.self),
+                let byJob = buffer.readWire(UInt8.self)
+            else { return nil }
+            return .fetch(key: key, deadlineMilliseconds: deadline, byJob: byJob == 1)
         case 4: return MapRequest(decoding: &buffer).map { .map($0) }
         case 5: return decodeStage(&buffer)
         case 6:

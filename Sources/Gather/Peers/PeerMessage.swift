@@ -9,8 +9,9 @@ package enum PeerRequest: Sendable, Equatable {
     case item(ItemCommand, key: [UInt8])
     /// A method of an object that the receiver owns.
     case call(VirtualKey, data: [UInt8]?, deadlineMilliseconds: UInt32)
-    /// `get key` as the receiver itself would answer it (getFromServer, getInParallel).
-    case fetch(key: [UInt8], deadlineMilliseconds: UInt32)
+    /// `get key` as the receiver itself would answer it (getFromServer, getInParallel). `byJob`: a job asks, which may not
+    /// start another one.
+    case fetch(key: [UInt8], deadlineMilliseconds: UInt32, byJob: Bool)
     /// The map of a job over all of the receiver's shards.
     case map(MapRequest)
     /// A block of rows for a load that is under way.

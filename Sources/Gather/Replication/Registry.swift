@@ -60,6 +60,7 @@ package struct Registry: Sendable, Equatable {
     package struct JobEntry: Sendable, Equatable {
         /// Unix milliseconds: the later definition wins, on a tie the greater source.
         package var definedAt: Int64
+        /// Empty for a job that was dropped: a definition like any other, so that no node brings the job back.
         package var source: [UInt8]
     }
 
@@ -93,6 +94,26 @@ package struct Registry: Sendable, Equatable {
         jobs[name] = JobEntry(definedAt: max(now, (jobs[name]?.definedAt ?? 0) + 1), source: source)
     }
 
+    /// False when there is none.
+    package mutating func dropJob(_ name: String, now: Int64) -> Bool {
+        guard jobSource(name) != nil else { return false }
+        defineJob(name, source: [], now: now)
+        return true
+    }
+
+    package func jobSource(_ name: String) -> [UInt8]? {
+        guard let job = jobs[name], !job.source.isEmpty else { return nil }
+        return job.source
+    }
+
+    /// The names of the jobs that can be run, sorted.
+    package var definedJobs: [String] { jobs.filter { !$0.value.source.isEmpty }.keys.sorted() }
+
+    /// How many jobs there are, dropped ones too, and their bytes of source, leaving one out.
+    package func jobTotals(without name: String) -> (count: Int, bytes: Int) {
+        jobs.reduce((0, 0)) { $1.key == name ? $0 : ($0.0 + 1, $0.1 + $1.value.source.count) }
+    }
+
     /// Takes in what another node knows. Commutative, associative, idempotent.
     package mutating func merge(_ other: Registry) {
         noteDropped(other.dropped)
@@ -120,11 +141,19 @@ package struct Registry: Sendable, Equatable {
         }
     }
 
-    /// Takes in another node's counts for frames that are known by the same id.
-    package mutating func merge(_ acknowledgements: [FrameAcknowledgements]) {
-        for other in acknowledgements where frames[other.frame]?.id == other.id {
-            frames[other.frame]!.acknowledged.merge(other)
+    /// Takes in other nodes' counts, and answers all that is known now of the frames they are about. A frame that this
+    /// node has not heard of, having just started, is known by what the others say.
+    package mutating func acknowledgements(with others: [FrameAcknowledgements]) -> [FrameAcknowledgements] {
+        var known: [UInt64: FrameAcknowledgements] = [:]
+        for other in others where dropped[other.id] == nil {
+            if frames[other.frame]?.id == other.id { frames[other.frame]!.acknowledged.merge(other) }
+            known[
+                other.id,
+                default: frames[other.frame].map(\.acknowledged).flatMap { $0.id == other.id ? $0 : nil } ?? other
+            ]
+            .merge(other)
         }
+        return known.values.sorted { ($0.frame, $0.id) < ($1.frame, $1.id) }
     }
 
     /// Only the newest are kept: a node that was away for longer than a thousand drops is not waited for.

@@ -6,6 +6,7 @@ package struct FrameService: VirtualService {
     package let type = "frame"
     package let methods: Set<String> = ["append", "info", "list", "drop"]
     private static let gatherMilliseconds = 2_000
+    private static let ownerMilliseconds = 2_000
 
     package init() {}
 
@@ -63,10 +64,28 @@ package struct FrameService: VirtualService {
 
     private static func create(_ name: String, schema: FrameSchema, _ cluster: Cluster) async throws(Failure) {
         try FrameCatalog.checkName(name)
+        if cluster.engine.frames.find(name) == nil { try await createOnOwner(name, schema, cluster) }
+        _ = try cluster.engine.frames.create(name, schema: schema)  // refuses another schema than the frame has
         let id = UInt64.random(in: .min ... .max)
         cluster.changeRegistry { $0.createFrame(name, id: id, schema: schema.value, now: unixMilliseconds()) }
-        _ = try cluster.engine.frames.create(name, schema: schema)  // refuses another schema than the frame has
         await cluster.publish()
+    }
+
+    /// The node that owns the name decides: of two clients that make the frame at once on two nodes, with two schemas, one
+    /// is refused. When the owner can't be asked the frame is made all the same.
+    private static func createOnOwner(_ name: String, _ schema: FrameSchema, _ cluster: Cluster) async throws(Failure) {
+        let owner = Array(name.utf8).withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
+        guard owner != cluster.topology.selfIndex else { return }
+        let request = PeerRequest.control(
+            verb: .createFrame, argument: .object(["name": .string(name), "schema": schema.value]))
+        switch await cluster.send(request, to: owner, deadline: .after(milliseconds: ownerMilliseconds)) {
+        case .success: await cluster.publish()  // and so learns of it, by its id
+        case .failure(let failure):
+            switch failure.reason {
+            case .unreachable, .timeout, .overloaded, .cancelled: return
+            default: throw failure
+            }
+        }
     }
 
     /// `{name}` → `{rows}`: the rows that are gone, on all nodes. A node that can't be reached drops it when it comes back.
@@ -90,7 +109,10 @@ package struct FrameService: VirtualService {
         }
         if cluster.engine.frames.find(name) == nil {
             let schema = try SchemaInference.ndjson(block: TextBlock(bytes: rows, firstLine: 1))
-            try await create(name, schema: schema, cluster)
+            do { try await create(name, schema: schema, cluster) } catch {
+                guard error.reason == .wrongType else { throw error }
+                await cluster.publish()  // somebody else was first, with another schema: these rows may fit it
+            }
         }
         guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
         let result = await cluster.engine.compute.run { () -> Result<Int, Failure> in

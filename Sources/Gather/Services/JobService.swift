@@ -4,8 +4,11 @@ package import Engine
 
 package struct JobService: VirtualService {
     package let type = "job"
-    package let methods: Set<String> = ["define", "run", "list"]
+    package let methods: Set<String> = ["define", "run", "list", "drop"]
     private static let sourceBytesMax = 256 << 10
+    /// Of all jobs together: every node holds them all, and tells them to the others.
+    private static let allSourceBytesMax = 8 << 20
+    private static let jobsMax = 10_000
 
     package init() {}
 
@@ -15,6 +18,7 @@ package struct JobService: VirtualService {
         switch key.method {
         case "list": completion(.success(Self.list(router.cluster)))
         case "define": Task { completion(await Self.define(key, data, router.cluster)) }
+        case "drop": Task { completion(await Self.drop(key, router.cluster)) }
         default: Task { completion(await Self.run(key, deadline, router)) }
         }
     }
@@ -26,7 +30,7 @@ package struct JobService: VirtualService {
     }
 
     private static func list(_ cluster: Cluster) -> Value {
-        .array(cluster.readRegistry { $0.jobs.keys.sorted() }.map { .string($0) })
+        .array(cluster.readRegistry { $0.definedJobs }.map { .string($0) })
     }
 
     /// `set job:define:NAME` with the Lua source as data block. Checked before it is kept; known to every node that can
@@ -52,9 +56,34 @@ package struct JobService: VirtualService {
                 }
             }
             if let check { throw check }
-            cluster.changeRegistry { $0.defineJob(name, source: source, now: unixMilliseconds()) }
+            let isFull = cluster.changeRegistry { registry in
+                let (count, bytes) = registry.jobTotals(without: name)
+                guard count < jobsMax, bytes + source.count <= allSourceBytesMax else { return true }
+                registry.defineJob(name, source: source, now: unixMilliseconds())
+                return false
+            }
+            guard !isFull else {
+                throw Failure(
+                    .budgetExceeded,
+                    "job \(name) is one too many: at most \(jobsMax) jobs and \(allSourceBytesMax >> 20) MiB of Lua; "
+                        + "drop one (get job:drop:NAME, get job:list:)")
+            }
             await cluster.publish()
             return .success(.string("DEFINED"))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// `get job:drop:NAME`.
+    private static func drop(_ key: VirtualKey, _ cluster: Cluster) async -> Result<Value, Failure> {
+        do throws(Failure) {
+            let name = try name(key)
+            guard cluster.changeRegistry({ $0.dropJob(name, now: unixMilliseconds()) }) else {
+                throw Failure(.scriptError, "there is no job '\(name)'")
+            }
+            await cluster.publish()
+            return .success(.string("DROPPED"))
         } catch {
             return .failure(error)
         }
@@ -65,10 +94,10 @@ package struct JobService: VirtualService {
     private static func run(_ key: VirtualKey, _ deadline: Deadline, _ router: Router) async -> Result<Value, Failure> {
         do throws(Failure) {
             let name = try name(key)
-            guard let job = router.cluster.readRegistry({ $0.jobs[name] }) else {
+            guard let source = router.cluster.readRegistry({ $0.jobSource(name) }) else {
                 throw Failure(.scriptError, "there is no job '\(name)': define it with set job:define:\(name)")
             }
-            var request = JobRequest(name: name, source: job.source)
+            var request = JobRequest(name: name, source: source)
             try request.take(assignments: key.arguments.map { String(decoding: $0, as: UTF8.self) })
             if deadline != .never {
                 request.timeoutMilliseconds = min(request.timeoutMilliseconds, deadline.remainingMilliseconds)

@@ -7,12 +7,12 @@ import Synchronization
 /// aborted or its connection closes first.
 final class LoadTable: Sendable {
     private let cluster: Cluster
-    private let senders = Mutex([String: PeerConnectionID]())
+    private let senders = Mutex([String: PeerConnection]())
 
     init(cluster: Cluster) { self.cluster = cluster }
 
     /// Parses one block. Answers `{rows, skipped, messages}`; a row that does not fit fails the block, naming line and column.
-    func stage(_ request: StageRequest, from connection: PeerConnectionID) -> Result<Value, Failure> {
+    func stage(_ request: StageRequest, from connection: PeerConnection) -> Result<Value, Failure> {
         do throws(Failure) {
             let load = try find(request, connection)
             let block = try RowBlock(parsing: request, schema: load.frame.schema)
@@ -31,7 +31,11 @@ final class LoadTable: Sendable {
     func commit(_ argument: Value) async throws(Failure) -> Value {
         let id = try Self.id(argument)
         guard senders.withLock({ $0.removeValue(forKey: id) }) != nil else { return .object(["rows": .int(0)]) }
-        let rows = try cluster.engine.frames.commitLoad(id)
+        let rows: Int
+        do throws(Failure) { rows = try cluster.engine.frames.commitLoad(id) } catch {
+            cluster.engine.frames.abortLoad(id)  // nobody could end it any more
+            throw error
+        }
         await cluster.publish()
         return .object(["rows": .int(Int64(rows))])
     }
@@ -43,21 +47,31 @@ final class LoadTable: Sendable {
         return .null
     }
 
-    func abandon(_ connection: PeerConnectionID) {
+    func abandon(_ connection: PeerConnection) {
         let abandoned = senders.withLock { senders in
-            let mine = senders.filter { $0.value == connection }.map(\.key)
+            let mine = senders.filter { $0.value === connection }.map(\.key)
             for id in mine { senders.removeValue(forKey: id) }
             return mine
         }
         for id in abandoned { cluster.engine.frames.abortLoad(id) }
     }
 
-    private func find(_ request: StageRequest, _ connection: PeerConnectionID) throws(Failure) -> FrameLoad {
+    private func find(_ request: StageRequest, _ connection: PeerConnection) throws(Failure) -> FrameLoad {
         let id = String(request.load, radix: 16)
         let frame = try cluster.engine.frames.require(request.frame)
-        let isNew = senders.withLock { $0.updateValue(connection, forKey: id) == nil }
-        return isNew
-            ? try cluster.engine.frames.beginLoad(id, into: frame) : try cluster.engine.frames.load(id)
+        let result = senders.withLock { senders -> Result<FrameLoad, Failure> in
+            do throws(Failure) {
+                guard senders[id] == nil else { return .success(try cluster.engine.frames.load(id)) }
+                // A block that was queued when its sender went away: nobody would ever end this load.
+                guard !connection.isClosed else { throw Failure(.cancelled, "the sender of load \(id) is gone") }
+                let load = try cluster.engine.frames.beginLoad(id, into: frame)
+                senders[id] = connection
+                return .success(load)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
     }
 
     private static func id(_ argument: Value) throws(Failure) -> String {

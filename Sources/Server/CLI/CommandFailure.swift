@@ -21,6 +21,7 @@ enum CommandFailure {
         let code = Cacheismo.exitCode(for: error)
         if code == .success {
             print(Cacheismo.fullMessage(for: error))
+            do { try StandardOutput.finish() } catch { exit(with: error) }
             Glibc.exit(0)
         }
         let message = Cacheismo.message(for: error).split(separator: "\n").joined(separator: " ")

@@ -15,11 +15,12 @@ struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
         self.port = port
     }
 
-    /// `host:port`, `[v6]:port`, `host` or `:port`; nil when it is none of them.
-    init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), !text.hasSuffix("]") else {
-            guard !text.isEmpty else { return nil }
-            self.init(host: text, port: 11211)
+    /// `host:port`, `[v6]:port`, `host`, `[v6]`, `v6` or `:port`; nil when it is none of them.
+    init?(_ text: String, portDefault: Int = 11211) {
+        let isBareIPv6 = !text.hasPrefix("[") && text.count { $0 == ":" } > 1
+        guard let colon = text.lastIndex(of: ":"), !text.hasSuffix("]"), !isBareIPv6 else {
+            guard !text.isEmpty, text.hasPrefix("[") == text.hasSuffix("]") else { return nil }
+            self.init(host: text.hasPrefix("[") ? String(text.dropFirst().dropLast()) : text, port: portDefault)
             return
         }
         guard let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port) else { return nil }
@@ -57,7 +58,7 @@ struct NodeClient: Sendable {
     /// What `get key` answers on this node.
     func fetch(_ key: String, timeoutMilliseconds: Int = 60_000) async throws(Failure) -> Value {
         try await send(
-            .fetch(key: Array(key.utf8), deadlineMilliseconds: UInt32(timeoutMilliseconds)),
+            .fetch(key: Array(key.utf8), deadlineMilliseconds: UInt32(timeoutMilliseconds), byJob: false),
             timeoutMilliseconds: timeoutMilliseconds + 500)
     }
 

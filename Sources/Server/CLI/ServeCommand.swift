@@ -12,12 +12,14 @@ import UnixSignals
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run a node (the default).")
 
-    @Option(name: [.customShort("p", allowingJoined: true), .long], help: "TCP port.")
-    var port = 11211
+    @Option(
+        name: [.customShort("p", allowingJoined: true), .long],
+        help: "TCP port. (default: this node's in --peers, or 11211)")
+    var port: Int?
 
     @Option(
         name: [.customShort("l", allowingJoined: true), .long],
-        help: "Addresses to listen on, separated by commas.")
+        help: "Addresses to listen on, separated by commas; each may have a port of its own.")
     var listen = "127.0.0.1"
 
     @Option(
@@ -33,8 +35,8 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         name: [.customShort("I", allowingJoined: true), .customLong("max-item-size")],
-        help: "Largest item, as in 1m, 512k or bytes.")
-    var itemSize: ByteCount = ByteCount(bytes: 1 << 20)
+        help: "Largest item, as in 1m, 512k or bytes. (default: 1m, or half of --memory where that is less)")
+    var itemSize: ByteCount?
 
     @Option(
         name: [.customShort("U", allowingJoined: true), .customLong("udp-port")], help: "Only 0: UDP is not served.")
@@ -42,6 +44,11 @@ struct Serve: AsyncParsableCommand {
 
     @Option(name: [.customShort("s"), .customLong("unix-socket")], help: "Listen on this unix socket instead of TCP.")
     var unixSocket: String?
+
+    @Option(
+        name: [.customShort("a", allowingJoined: true), .customLong("unix-mask")],
+        help: "Permissions of the unix socket, octal.")
+    var unixMask = "700"
 
     @Option(name: [.customShort("b"), .customLong("listen-backlog")], help: "Connections that wait to be accepted.")
     var backlog = 1024
@@ -85,13 +92,21 @@ struct Serve: AsyncParsableCommand {
                 throw ValidationError("\(option) \(value): from \(range.lowerBound) to \(range.upperBound)")
             }
         }
-        try check(port, 0...65_535, "--port")
+        if let port { try check(port, 0...65_535, "--port") }
         try check(memory, 1...1 << 24, "--memory")
         try check(frameMemory, 1...1 << 24, "--frame-memory")
         try check(connections, 1...1_000_000, "--conn-limit")
         try check(threads, 1...256, "--threads")
         try check(shards, 1...256, "--shards")
-        try check(itemSize.bytes, 1_024...min(1 << 30, memory << 19), "--max-item-size")
+        if let itemSize {
+            try check(itemSize.bytes, 1_024...min(1 << 30, memory << 19), "with --memory \(memory), --max-item-size")
+        }
+        guard let mask = UInt32(unixMask, radix: 8), mask <= 0o777 else {
+            throw ValidationError("--unix-mask \(unixMask): an octal number from 0 to 777")
+        }
+        guard unixSocket != nil || !listen.split(separator: ",").isEmpty else {
+            throw ValidationError("--listen needs an address, as in 127.0.0.1 or 0.0.0.0")
+        }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
         guard (name == nil) == (peers == nil) else {
             throw ValidationError("--name and --peers go together: --name n1 --peers n1=127.0.0.1:11211,n2=…")
@@ -101,13 +116,18 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let logger = makeLogger()
         let topology = try makeTopology()
+        let port = port ?? topology.selfIndex.map { topology.nodes[$0].port } ?? Self.portDefault
+        if peers != nil, let index = topology.selfIndex, topology.nodes[index].port != port {
+            logger.warning(
+                "the port is \(port), but the peers will look for this node at \(topology.nodes[index].address)")
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         let loops = Array(group.makeIterator())
         let engine = try makeEngine()
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
         let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
         let service = ServingNode(
-            node: node, group: group, configuration: makeListenerConfiguration(), logger: logger,
+            node: node, group: group, configuration: makeListenerConfiguration(port: port), logger: logger,
             endsWithStandardInput: exitOnStdinClose)
         try await service.start()
         try await ServiceGroup(
@@ -116,6 +136,10 @@ struct Serve: AsyncParsableCommand {
                 gracefulShutdownSignals: [.sigint, .sigterm], logger: logger)
         ).run()
     }
+
+    private static let portDefault = 11_211
+
+    private var itemBytesMax: Int { itemSize?.bytes ?? min(1 << 20, memory << 19) }
 
     private func makeLogger() -> Logger {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
@@ -127,7 +151,8 @@ struct Serve: AsyncParsableCommand {
 
     private func makeTopology() throws(Failure) -> Topology {
         guard let peers, let name else {
-            return Topology.alone(name: "node", host: "127.0.0.1", port: port == 0 ? 11211 : port)
+            let port = port ?? Self.portDefault
+            return Topology.alone(name: "node", host: "127.0.0.1", port: port == 0 ? Self.portDefault : port)
         }
         return try Topology(peers: peers, selfName: name)
     }
@@ -138,18 +163,19 @@ struct Serve: AsyncParsableCommand {
         return Engine(
             EngineConfiguration(
                 shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
-                itemBytesMax: itemSize.bytes, evicts: !disableEvictions, frameMemoryBytes: frameMemory << 20,
+                itemBytesMax: itemBytesMax, evicts: !disableEvictions, frameMemoryBytes: frameMemory << 20,
                 objectTypes: types))
     }
 
-    private func makeListenerConfiguration() -> MemcachedListenerConfiguration {
+    private func makeListenerConfiguration(port: Int) -> MemcachedListenerConfiguration {
         var configuration = MemcachedListenerConfiguration()
         configuration.addresses = unixSocket == nil ? listen.split(separator: ",").map(String.init) : []
         configuration.port = port
         configuration.unixSocketPath = unixSocket
+        configuration.unixSocketMode = UInt32(unixMask, radix: 8) ?? 0o700
         configuration.connectionsMax = connections
         configuration.backlog = backlog
-        configuration.session.itemBytesMax = itemSize.bytes
+        configuration.session.itemBytesMax = itemBytesMax
         configuration.session.allowsVirtualKeys = !noVirtualKeys
         configuration.session.allowsFlush = !disableFlush
         configuration.session.allowsShutdown = enableShutdown

@@ -12,7 +12,7 @@ import ServiceLifecycle
     import Glibc
 #endif
 
-struct ServingNode: Service {
+struct ServingNode: Service, CustomStringConvertible {
     let node: ClusterNode
     let group: MultiThreadedEventLoopGroup
     let listener: MemcachedListener<Router>
@@ -42,6 +42,8 @@ struct ServingNode: Service {
             shutdown: { continuation.yield() })
     }
 
+    var description: String { "node \(node.cluster.selfName)" }
+
     /// The peer handler takes the memcached handler's place, and what the client has sent after its hello.
     private static func upgrade(
         _ channel: any Channel, _ line: [UInt8], _ remaining: ByteBuffer, _ node: ClusterNode
@@ -60,8 +62,7 @@ struct ServingNode: Service {
         do throws(ListenFailure) { try await listener.start() } catch {
             throw Failure(.unreachable, error.description)
         }
-        logger.info(
-            "\(node.cluster.selfName) listens on port \(listener.ports.map(String.init).joined(separator: ", "))")
+        logger.info("\(node.cluster.selfName) listens on \(listener.places.joined(separator: ", "))")
     }
 
     func run() async throws {

@@ -109,6 +109,9 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
     /// Sends what there is and lets a stalled session go on, as long as the client keeps up.
     private func pump(_ context: ChannelHandlerContext) {
         while !hasEnded {
+            // What a client does not take stays in the session, which then stops asking for more. Answers from elsewhere
+            // lead here too, so that without this they would all pile up in the channel.
+            guard context.channel.isWritable else { return setReading(false, context) }
             send(context)
             switch session.verdict {
             case .open:

@@ -15,9 +15,9 @@ import Synchronization
 #endif
 
 package struct MemcachedListenerConfiguration: Sendable {
-    /// Where to listen; none when only a unix socket is wanted.
+    /// Where to listen, `host` or `host:port`; none when only a unix socket is wanted.
     package var addresses = ["127.0.0.1"]
-    /// 0 lets the system choose: see `MemcachedListener.ports`.
+    /// Where an address names no port of its own. 0 lets the system choose: see `MemcachedListener.ports`.
     package var port = 11211
     package var unixSocketPath: String?
     /// Permissions of the unix socket (memcached's -a).
@@ -65,11 +65,25 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     /// The ports that are listened on, one for each address.
     package var ports: [Int] { channels.withLock { $0.compactMap { $0.localAddress?.port } } }
 
+    /// The addresses, with ports, and the unix socket that are listened on, for people.
+    package var places: [String] {
+        channels.withLock { channels in
+            channels.compactMap { channel in
+                guard let address = channel.localAddress else { return nil }
+                guard let port = address.port else { return address.pathname }
+                return ServerAddress(host: address.ipAddress ?? "?", port: port).description
+            }
+        }
+    }
+
     /// Binds everything or, on the first failure, nothing.
     package func start() async throws(ListenFailure) {
-        do {
+        do throws(ListenFailure) {
             for address in configuration.addresses {
-                let channel = try await bind(host: address, port: configuration.port)
+                guard let place = ServerAddress(address, portDefault: configuration.port) else {
+                    throw ListenFailure(description: "can't listen on '\(address)': write an address, or address:port")
+                }
+                let channel = try await bind(host: place.host, port: place.port)
                 channels.withLock { $0.append(channel) }
             }
             if let path = configuration.unixSocketPath {
@@ -114,7 +128,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     }
 
     private static func explanation(_ error: any Error, _ place: String) -> String {
-        guard let error = error as? IOError else { return "can't listen on \(place): \(error)" }
+        guard let error = error as? IOError else { return "can't listen on \(place): there is no such address" }
         switch error.errnoCode {
         case EADDRINUSE:
             return "can't listen on \(place): it is in use; stop what listens there or choose another port"

@@ -18,7 +18,10 @@ extension MemcachedSession {
         counters.add(.virtualCalls)
         let slot = openSlot(reply)
         let inbox = inbox
-        router.call(key, data: data, links: links) { inbox.post(.call($0), slot: slot) }
+        // Text is made of the answer where it comes from: JSON of a large one takes long, and this is an event loop.
+        router.call(key, data: data, links: links) { result in
+            inbox.post(.call(result.map { .bytes($0.answer) }), slot: slot)
+        }
     }
 
     func flushAll(delaySeconds: UInt32, _ reply: PendingReply) {
@@ -57,7 +60,9 @@ extension MemcachedSession {
         while let answer = slots.first?.answer {
             var slot = slots.removeFirst()
             firstSlot += 1
+            let written = ready.readableBytes
             write(answer, slot.reply)
+            answerBytesExpected = max(ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
             queuedBytes -= slot.following.readableBytes
             ready.writeBuffer(&slot.following)
         }

@@ -43,6 +43,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var firstSlot: UInt64 = 0
     /// Bytes that wait in the slots; those in `out` come on top.
     var queuedBytes = 0
+    /// How large the next answer from elsewhere may be, by those that came lately: bounds how many are asked for at once.
+    var answerBytesExpected = 64 << 10
     var awaitsVisit = false
 
     /// Received and not yet consumed.
@@ -161,7 +163,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     private var mayConsume: Bool {
         guard slots.isEmpty else {
-            return slots.count < configuration.pendingMax
+            return slots.count < min(configuration.pendingMax, 1 + configuration.answerBytesMax / answerBytesExpected)
                 && queuedBytes + out.readableBytes < configuration.queuedBytesMax
                 && ready.readableBytes < configuration.outputBytesHigh
         }

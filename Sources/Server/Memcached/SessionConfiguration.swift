@@ -16,6 +16,8 @@ package struct SessionConfiguration: Sendable {
     package var verbosity = 0
     /// Answers that wait for another node or a method, at most, before the session stops consuming.
     package var pendingMax = 1024
+    /// What all those answers may have in bytes, as far as can be told before they come.
+    package var answerBytesMax = 16 << 20
     /// Bytes that wait behind such an answer, at most.
     package var queuedBytesMax = 8 << 20
     /// Output is handed over, and the peer's appetite looked at, whenever this much has gathered.

@@ -2,6 +2,8 @@
 
 import Engine
 import Gather
+import NIOCore
+import NIOEmbedded
 import Server
 import Testing
 
@@ -173,5 +175,68 @@ import Testing
         #expect(harness.text == "END\r\n")
         #expect(harness.session.isSettled)
         #expect(router.pending.count == 1)
+    }
+
+    @Test("the larger the answers from elsewhere, the fewer are asked for at a time")
+    func answerBytes() {
+        var configuration = SessionConfiguration()
+        configuration.answerBytesMax = 1 << 20
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router, configuration)
+        harness.send(String(repeating: "get r:x\r\n", count: 200))
+        let first = router.pending.count
+        #expect(first < 20)
+        var answered = 0
+        let large = [UInt8](repeating: 1, count: 1 << 20)
+        while answered < 50 {
+            router.answer(answered, .value(flags: 0, cas: 0, bytes: large))
+            answered += 1
+            harness.collect()
+            _ = harness.answer()
+            #expect(router.pending.count - answered <= max(1, first - answered))
+        }
+        var most = 0
+        while answered < 200 {
+            router.answer(answered, .miss)
+            answered += 1
+            harness.collect()
+            most = max(most, router.pending.count - answered)
+        }
+        #expect(most > 20)  // small answers let more through again
+    }
+
+    @Test("a client that reads nothing stops its own requests: answers from elsewhere do not pile up in the channel")
+    func clientThatReadsNothing() throws {
+        let router = ScriptedRouter()
+        let channel = EmbeddedChannel()
+        let statistics = MemcachedStatistics()
+        try channel.pipeline.syncOperations.addHandler(
+            MemcachedHandler(
+                router: router, links: nil, configuration: SessionConfiguration(), statistics: statistics,
+                counters: statistics.makeCounters(), eventLoop: channel.eventLoop, upgrade: nil))
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let count = 3_000
+        channel.isWritable = false
+        try channel.writeInbound(ByteBuffer(string: String(repeating: "get r:x\r\n", count: count)))
+        let value = [UInt8](repeating: 120, count: 100_000)
+        var answered = 0
+        func answerAll() {
+            while answered < router.pending.count {
+                router.answer(answered, .value(flags: 0, cas: 0, bytes: value))
+                answered += 1
+                channel.embeddedEventLoop.run()
+            }
+        }
+        answerAll()
+        #expect(answered < 500)
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == nil)
+        channel.isWritable = true
+        channel.pipeline.fireChannelWritabilityChanged()
+        answerAll()
+        #expect(answered == count)
+        var bytes = 0
+        while let output = try channel.readOutbound(as: ByteBuffer.self) { bytes += output.readableBytes }
+        #expect(bytes == count * ("VALUE r:x 0 100000\r\n".utf8.count + 100_000 + "\r\nEND\r\n".utf8.count))
+        _ = try channel.finish(acceptAlreadyClosed: true)
     }
 }

@@ -1,0 +1,167 @@
+// What a node answers to its peers and clients, without a network: loads and their senders, jobs in jobs, keys, jobs by name.
+
+import Engine
+import Gather
+import Logging
+import Synchronization
+import Testing
+
+@Suite struct ClusterNodeTests {
+    private static func node() -> ClusterNode {
+        let topology = Topology.alone(name: "n", host: "127.0.0.1", port: 11211)
+        return ClusterNode(
+            cluster: Cluster(
+                engine: Engine(EngineConfiguration(memoryBytes: 8 << 20)), topology: topology, loops: [],
+                logger: Logger(label: "test")))
+    }
+
+    private static func ask(
+        _ node: ClusterNode, _ request: PeerRequest, _ connection: PeerConnection = PeerConnection()
+    ) async -> PeerReply {
+        await withCheckedContinuation { continuation in
+            node.handle(request, from: connection) { continuation.resume(returning: $0) }
+        }
+    }
+
+    private static func control(_ node: ClusterNode, _ verb: ControlVerb, _ argument: Value) async -> PeerReply {
+        await ask(node, .control(verb: verb, argument: argument))
+    }
+
+    private static func reason(_ reply: PeerReply) -> Reason? {
+        if case .failure(let failure) = reply { failure.reason } else { nil }
+    }
+
+    private static func createFrame(_ node: ClusterNode) async throws {
+        let schema = try FrameSchema(parsing: "a:int").value
+        let reply = await control(node, .createFrame, .object(["name": .string("f"), "schema": schema]))
+        try #require(reason(reply) == nil)
+    }
+
+    private static func block(_ load: UInt64) -> PeerRequest {
+        .stage(
+            StageRequest(
+                load: load, frame: "f", format: .csv, header: ["a"], firstLine: 2, skipsBadRows: false,
+                bytes: Array("1\n2\n".utf8)))
+    }
+
+    private static func loadArgument(_ load: UInt64) -> Value { .object(["load": .int(Int64(bitPattern: load))]) }
+
+    @Test("the first two blocks of a load may arrive at the same time")
+    func firstBlocks() async throws {
+        let node = Self.node()
+        try await Self.createFrame(node)
+        for load in 1...200 as ClosedRange<UInt64> {
+            let connection = PeerConnection()
+            async let first = Self.ask(node, Self.block(load), connection)
+            async let second = Self.ask(node, Self.block(load), connection)
+            let replies = await [first, second]
+            #expect(replies.map(Self.reason) == [nil, nil])
+            let commit = await Self.control(node, .commitLoad, Self.loadArgument(load))
+            #expect(commit == .value(.object(["rows": .int(4)])))
+        }
+    }
+
+    @Test("a block that is worked on after its sender went away begins no load that nobody would end")
+    func lateBlock() async throws {
+        let node = Self.node()
+        try await Self.createFrame(node)
+        let connection = PeerConnection()
+        #expect(Self.reason(await Self.ask(node, Self.block(1), connection)) == nil)
+        connection.markClosed()
+        node.closed(connection)
+        for load in [1, 2] as [UInt64] {
+            #expect(Self.reason(await Self.ask(node, Self.block(load), connection)) == .cancelled)
+            let commit = await Self.control(node, .commitLoad, Self.loadArgument(load))
+            #expect(commit == .value(.object(["rows": .int(0)])))
+        }
+        #expect(node.cluster.engine.frames.find("f")?.statistics.rows == 0)
+    }
+
+    @Test("a job can't run another job: one that runs itself on every server would never end")
+    func jobInJob() async throws {
+        let node = Self.node()
+        let source = """
+            function run(p)
+              local values, reasons = getInParallel{ n = "job:run:self" }
+              return { ran = values.n ~= nil, reason = reasons.n["job:run:self"].reason }
+            end
+            """
+        let define = Value.object(["key": .string("job:define:self"), "value": .string(source)])
+        #expect(await Self.control(node, .store, define) == .value(.string("DEFINED")))
+        let run = PeerRequest.fetch(key: Array("job:run:self".utf8), deadlineMilliseconds: 10_000, byJob: false)
+        guard case .value(let envelope) = await Self.ask(node, run) else {
+            Issue.record("no envelope")
+            return
+        }
+        #expect(envelope["status"]?.text == "error")
+        #expect(envelope["error"]?["reason"]?.text == "script_error")
+        let nested = PeerRequest.fetch(key: Array("job:run:self".utf8), deadlineMilliseconds: 10_000, byJob: true)
+        #expect(Self.reason(await Self.ask(node, nested)) == .scriptError)
+    }
+
+    @Test("nothing may be asked of a server: an empty table, or an empty list of keys")
+    func noKeys() async throws {
+        let node = Self.node()
+        let request = JobRequest(
+            name: "none",
+            source: Array("function run(p) getInParallel{} getInParallel{ n = {} } return { ok = true } end".utf8))
+        guard case .value(let envelope) = await Self.control(node, .runJob, request.value) else {
+            Issue.record("no envelope")
+            return
+        }
+        #expect(envelope["status"]?.text == "complete", "\(envelope)")
+    }
+
+    @Test("a job that was dropped is gone, may be dropped once, and may be defined again")
+    func dropJob() async throws {
+        let node = Self.node()
+        func fetch(_ key: String) async -> PeerReply {
+            await Self.ask(node, .fetch(key: Array(key.utf8), deadlineMilliseconds: 10_000, byJob: false))
+        }
+        let define = Value.object([
+            "key": .string("job:define:j"), "value": .string("function run() return 1 end"),
+        ])
+        for _ in 1...2 {
+            #expect(await Self.control(node, .store, define) == .value(.string("DEFINED")))
+            #expect(await fetch("job:list:") == .value(.array([.string("j")])))
+            #expect(await fetch("job:drop:j") == .value(.string("DROPPED")))
+            #expect(await fetch("job:list:") == .value(.array([])))
+            #expect(Self.reason(await fetch("job:drop:j")) == .scriptError)
+            #expect(Self.reason(await fetch("job:run:j")) == .scriptError)
+        }
+    }
+
+    @Test("all jobs together have a limit, so that what nodes tell each other stays small")
+    func jobBytes() async throws {
+        let node = Self.node()
+        let source = "function run() return 1 end --" + String(repeating: "x", count: 250 << 10)
+        var refused = 0
+        for index in 1...40 {
+            let define = Value.object(["key": .string("job:define:j\(index)"), "value": .string(source)])
+            switch await Self.control(node, .store, define) {
+            case .value: break
+            case .failure(let failure):
+                #expect(failure.reason == .budgetExceeded)
+                refused += 1
+            default: Issue.record("neither")
+            }
+        }
+        #expect(refused == 8)
+    }
+
+    @Test("a key that no memcached client could name is not stored", arguments: ["", "a b", "a\n", "\u{7F}"])
+    func keys(_ key: String) async {
+        let store = Value.object(["key": .string(key), "value": .string("v")])
+        #expect(Self.reason(await Self.control(Self.node(), .store, store)) == .scriptError)
+    }
+
+    @Test("a key of 250 bytes is stored, one of 251 is not")
+    func keyLength() async {
+        let node = Self.node()
+        for (count, reason) in [(250, nil), (251, Reason.scriptError)] {
+            let key = String(repeating: "k", count: count)
+            let store = Value.object(["key": .string(key), "value": .string("v")])
+            #expect(Self.reason(await Self.control(node, .store, store)) == reason)
+        }
+    }
+}
