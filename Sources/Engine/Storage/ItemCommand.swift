@@ -12,6 +12,8 @@ package enum ItemCommand: Sendable, Equatable {
     case delete
     case arithmetic(ArithmeticVerb, delta: UInt64)
     case touch(expiry: UInt32)
+    /// A meta command; `value` is the data block of a set.
+    case meta(MetaCommand, value: [UInt8])
 }
 
 package enum ItemOutcome: Sendable, Equatable {
@@ -34,5 +36,6 @@ package enum ItemOutcome: Sendable, Equatable {
     case tooLarge
     /// Nothing could be evicted to make room.
     case outOfMemory
+    case meta(MetaAnswer)
     case failed(Failure)
 }

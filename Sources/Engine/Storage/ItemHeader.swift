@@ -1,16 +1,28 @@
-// What precedes each item in a segment: lengths, flags, expiry and the unique of the last store, in 12 to 20 bytes.
+// What precedes each item in a segment: lengths, flags, expiry and the unique of the last store, in 12 to 28 bytes.
 //
 // Unsafe: an `ItemPointer` is a raw pointer into a segment; it is good until the store's lock is given back.
 //
-//   byte 0                                                              8          12
-//   +--------+----------------------------+-+-+-+-+---+------------------+-----------+- - - - -+- - - - - -+-----+-------+
-//   | key  8 | value 28                   |F|E|D|C|use| unique, high 22  | unique 32 | flags 4 | expiry 4  | key | value |
-//   +--------+----------------------------+-+-+-+-+---+------------------+-----------+- - - - -+- - - - - -+-----+-------+
-//     bits 0   8                           36 37 38 39 40-41  42-63
+//   byte 0                                                                  8          12
+//   +--------+----------------------------+-+-+-+-+---+-+-+------------------+-----------+- - - - -+- - - - - -+- - - - -+-----+-------+
+//   | key  8 | value 28                   |F|E|D|C|use|R|X| unique, high 20  | unique 32 | flags 4 | expiry 4  | extra 8 | key | value |
+//   +--------+----------------------------+-+-+-+-+---+-+-+------------------+-----------+- - - - -+- - - - - -+- - - - -+-----+-------+
+//     bits 0   8                           36 37 38 39 40-41 42 43 44-63
 //
 //   F, E: the flags / expiry word is present (absent means 0). D: dead, superseded or deleted.
-//   C: the value is compressed (reserved). use: hits since it was written, saturating at 3.
+//   C: the value is compressed (reserved). use: hits since it was written, saturating at 3. R: read since it was stored.
+//   X: the extra words are present: the second of the last access; then unique, top 12 bits | stale 1 | won 1.
+//   Only items that the meta commands gave a state, or a unique of the client's own, have them.
 // An item takes its bytes rounded up to 4. Loads are unaligned throughout.
+
+/// What the meta commands keep of an item beyond the rest: rare, so items without it pay nothing.
+struct ItemExtra: Equatable {
+    /// Unix seconds.
+    var lastAccess: UInt32
+    /// It was invalidated: readers are told so, and one of them wins the right to replace it.
+    var isStale = false
+    /// Somebody has won the right to replace it already.
+    var isWon = false
+}
 
 /// The facts of one item that its header stores.
 struct ItemFacts {
@@ -18,11 +30,14 @@ struct ItemFacts {
     var valueBytes: Int
     var flags: UInt32
     var expiry: UInt32
+    /// More than `uniqueMax` only together with `extra`.
     var unique: UInt64
+    var extra: ItemExtra?
 
     /// Header, key and value, before rounding.
     var totalBytes: Int {
-        ItemPointer.headerBytesMin &+ (flags == 0 ? 0 : 4) &+ (expiry == 0 ? 0 : 4) &+ keyBytes &+ valueBytes
+        ItemPointer.headerBytesMin &+ (flags == 0 ? 0 : 4) &+ (expiry == 0 ? 0 : 4)
+            &+ (extra == nil ? 0 : ItemPointer.extraBytes) &+ keyBytes &+ valueBytes
     }
 
     /// What the item takes up in a segment.
@@ -33,7 +48,8 @@ struct ItemPointer {
     static let headerBytesMin = 12
     static let keyBytesMax = 255
     static let valueBytesMax = 1 << 28 - 1
-    static let uniqueMax: UInt64 = 1 << 54 - 1
+    static let uniqueMax: UInt64 = 1 << 52 - 1
+    static let extraBytes = 8
     static let useMax: UInt64 = 3
 
     private static let hasFlagsBit: UInt64 = 1 << 36
@@ -41,8 +57,14 @@ struct ItemPointer {
     private static let deadBit: UInt64 = 1 << 38
     private static let useShift: UInt64 = 40
     private static let useMask: UInt64 = 3 << 40
-    private static let uniqueShift: UInt64 = 42
-    private static let uniqueHighMask: UInt64 = ~0 << 42
+    private static let readBit: UInt64 = 1 << 42
+    private static let hasExtraBit: UInt64 = 1 << 43
+    private static let uniqueShift: UInt64 = 44
+    private static let uniqueHighMask: UInt64 = ~0 << 44
+    // Of the second extra word.
+    private static let uniqueTopMask: UInt32 = 0xFFF
+    private static let staleBit: UInt32 = 1 << 12
+    private static let wonBit: UInt32 = 1 << 13
 
     let base: UnsafeMutableRawPointer
 
@@ -63,10 +85,14 @@ struct ItemPointer {
     var hasFlags: Bool { word & Self.hasFlagsBit != 0 }
     var hasExpiry: Bool { word & Self.hasExpiryBit != 0 }
     var isDead: Bool { word & Self.deadBit != 0 }
+    var hasExtra: Bool { word & Self.hasExtraBit != 0 }
+    /// Whether somebody has read it since it was stored.
+    var isRead: Bool { word & Self.readBit != 0 }
 
     var headerBytes: Int {
         let word = word
         return Self.headerBytesMin &+ Self.bit(word, Self.hasFlagsBit) &+ Self.bit(word, Self.hasExpiryBit)
+            &+ Self.bit(word, Self.hasExtraBit) &* 2
     }
 
     var strideBytes: Int { (headerBytes &+ keyBytes &+ valueBytes &+ 3) & ~3 }
@@ -84,8 +110,22 @@ struct ItemPointer {
     private var expiryOffset: Int { 12 &+ Self.bit(word, Self.hasFlagsBit) }
 
     var unique: UInt64 {
-        (word >> Self.uniqueShift) << 32 | UInt64(base.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+        let low = (word >> Self.uniqueShift) << 32 | UInt64(base.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+        return hasExtra ? UInt64(extraState & Self.uniqueTopMask) << 52 | low : low
     }
+
+    /// Nil where the words are absent.
+    var extra: ItemExtra? {
+        guard hasExtra else { return nil }
+        let state = extraState
+        return ItemExtra(
+            lastAccess: base.loadUnaligned(fromByteOffset: extraOffset, as: UInt32.self),
+            isStale: state & Self.staleBit != 0, isWon: state & Self.wonBit != 0)
+    }
+
+    private var extraOffset: Int { expiryOffset &+ Self.bit(word, Self.hasExpiryBit) }
+
+    private var extraState: UInt32 { base.loadUnaligned(fromByteOffset: extraOffset &+ 4, as: UInt32.self) }
 
     /// Hits since the item was written, 0...3.
     var use: UInt64 { (word & Self.useMask) >> Self.useShift }
@@ -111,17 +151,44 @@ struct ItemPointer {
 
     func setUse(_ use: UInt64) { word = word & ~Self.useMask | min(use, Self.useMax) << Self.useShift }
 
-    /// Counts a hit; writes to the item only while its counter is not full, so that hot items stay clean in the cache.
+    /// Counts a read; writes to the item only while its counter is not full, so that hot items stay clean in the cache.
     @inline(__always)
     func countUse() {
         let word = word
-        if word & Self.useMask != Self.useMask { self.word = word &+ 1 << Self.useShift }
+        let full = Self.useMask | Self.readBit
+        if word & full != full {
+            self.word = (word & Self.useMask == Self.useMask ? word : word &+ 1 << Self.useShift) | Self.readBit
+        }
     }
 
-    func setUnique(_ unique: UInt64) {
-        word = word & ~Self.uniqueHighMask | (unique >> 32) << Self.uniqueShift
-        base.storeBytes(of: UInt32(truncatingIfNeeded: unique), toByteOffset: 8, as: UInt32.self)
+    /// Counts a write in place: used once more, and nobody has read what it holds now.
+    @inline(__always)
+    func countWrite() {
+        let word = word & ~Self.readBit
+        self.word = word & Self.useMask == Self.useMask ? word : word &+ 1 << Self.useShift
     }
+
+    func markRead() { word |= Self.readBit }
+
+    func setUnique(_ unique: UInt64) {
+        word = word & ~Self.uniqueHighMask | (unique >> 32) << Self.uniqueShift  // the top 12 bits fall off
+        base.storeBytes(of: UInt32(truncatingIfNeeded: unique), toByteOffset: 8, as: UInt32.self)
+        guard hasExtra else { return }
+        let state = extraState & ~Self.uniqueTopMask | UInt32(truncatingIfNeeded: unique >> 52)
+        base.storeBytes(of: state, toByteOffset: extraOffset &+ 4, as: UInt32.self)
+    }
+
+    /// Only where the words are there: see `hasExtra`.
+    func setExtra(_ extra: ItemExtra) {
+        var state = extraState & Self.uniqueTopMask
+        if extra.isStale { state |= Self.staleBit }
+        if extra.isWon { state |= Self.wonBit }
+        base.storeBytes(of: extra.lastAccess, toByteOffset: extraOffset, as: UInt32.self)
+        base.storeBytes(of: state, toByteOffset: extraOffset &+ 4, as: UInt32.self)
+    }
+
+    /// Only where the words are there: see `hasExtra`.
+    func setLastAccess(_ second: UInt32) { base.storeBytes(of: second, toByteOffset: extraOffset, as: UInt32.self) }
 
     /// Only where the word is there: see `hasFlags`.
     func setFlags(_ flags: UInt32) { base.storeBytes(of: flags, toByteOffset: 12, as: UInt32.self) }
@@ -135,11 +202,13 @@ struct ItemPointer {
     /// Writes header and key of a new item; the value is left to the caller. The lengths must be within the maxima.
     func initialize(_ facts: ItemFacts, key: UnsafeRawBufferPointer) {
         precondition(key.count == facts.keyBytes && facts.keyBytes <= Self.keyBytesMax)
-        precondition(facts.valueBytes <= Self.valueBytesMax && facts.unique <= Self.uniqueMax)
+        precondition(facts.valueBytes <= Self.valueBytesMax && (facts.unique <= Self.uniqueMax || facts.extra != nil))
         var word = UInt64(truncatingIfNeeded: facts.keyBytes) | UInt64(truncatingIfNeeded: facts.valueBytes) << 8
         if facts.flags != 0 { word |= Self.hasFlagsBit }
         if facts.expiry != 0 { word |= Self.hasExpiryBit }
+        if facts.extra != nil { word |= Self.hasExtraBit }
         self.word = word
+        if let extra = facts.extra { setExtra(extra) }
         setUnique(facts.unique)
         if facts.flags != 0 { setFlags(facts.flags) }
         if facts.expiry != 0 { setExpiry(facts.expiry) }

@@ -20,7 +20,7 @@ extension ItemStore {
             if found.item.unique != cas { return .exists }
         }
         let facts = ItemFacts(
-            keyBytes: key.count, valueBytes: value.count, flags: flags, expiry: expiry, unique: nextUnique())
+            keyBytes: key.count, valueBytes: value.count, flags: flags, expiry: expiry, unique: nextUnique(now))
         let outcome = write(facts, value, key: key, hash: hash, previous: found, now: now)
         if verb == .set, outcome != .stored, let stale = log.findAny(key, hash: hash) {
             // The client believes its value replaced the old one: it must not be read again.
@@ -29,8 +29,9 @@ extension ItemStore {
         return outcome
     }
 
-    private func nextUnique() -> UInt64 {
+    func nextUnique(_ now: UInt32) -> UInt64 {
         lastUnique = lastUnique == ItemPointer.uniqueMax ? 1 : lastUnique + 1
+        storeTimes.note(unique: lastUnique, second: now)
         return lastUnique
     }
 
@@ -57,14 +58,15 @@ extension ItemStore {
     /// Writes over an item whose bytes take up the same room and which has the same optional words.
     private func overwrite(_ item: ItemPointer, _ facts: ItemFacts, _ value: UnsafeRawBufferPointer) -> Bool {
         guard item.strideBytes == facts.strideBytes, item.hasFlags == (facts.flags != 0),
-            item.hasExpiry == (facts.expiry != 0)
+            item.hasExpiry == (facts.expiry != 0), item.hasExtra == (facts.extra != nil)
         else { return false }
         item.setValueBytes(facts.valueBytes)
+        if let extra = facts.extra { item.setExtra(extra) }
         item.setUnique(facts.unique)
         if facts.flags != 0 { item.setFlags(facts.flags) }
         if facts.expiry != 0 { item.setExpiry(facts.expiry) }
         if value.count > 0 { item.value.copyMemory(from: value) }
-        item.countUse()
+        item.countWrite()
         return true
     }
 
@@ -82,7 +84,7 @@ extension ItemStore {
         whole.append(contentsOf: addition)
         if !appending { whole.append(contentsOf: old.value) }
         let facts = ItemFacts(
-            keyBytes: key.count, valueBytes: whole.count, flags: old.flags, expiry: old.expiry, unique: nextUnique())
+            keyBytes: key.count, valueBytes: whole.count, flags: old.flags, expiry: old.expiry, unique: nextUnique(now))
         return whole.withUnsafeBytes {
             write(facts, $0, key: key, hash: hash, previous: found, now: now)
         }
@@ -99,14 +101,14 @@ extension ItemStore {
             // In place; what is shorter than the old value is padded with blanks, as memcached does.
             let written = Decimal.write(result, to: item.value)
             for at in written..<item.value.count { item.value[at] = UInt8(ascii: " ") }
-            item.setUnique(nextUnique())
-            item.countUse()
+            item.setUnique(nextUnique(now))
+            item.countWrite()
             return .number(result)
         }
         return withUnsafeTemporaryAllocation(byteCount: Decimal.digitsMax, alignment: 1) { digits in
             let count = Decimal.write(result, to: digits)
             let facts = ItemFacts(
-                keyBytes: key.count, valueBytes: count, flags: item.flags, expiry: item.expiry, unique: nextUnique())
+                keyBytes: key.count, valueBytes: count, flags: item.flags, expiry: item.expiry, unique: nextUnique(now))
             let outcome = write(
                 facts, UnsafeRawBufferPointer(rebasing: digits[..<count]), key: key, hash: hash, previous: found,
                 now: now)
@@ -114,21 +116,36 @@ extension ItemStore {
         }
     }
 
-    /// Gives the item another expiry: in place where it has one, or needs none; else it moves. Nil when there is no
-    /// room for that. The unique stays.
+    /// Gives the item another expiry, as a reader does. Nil when there is no room for that. The unique stays.
     func setExpiry(
         _ found: ItemLog.Found, _ expiry: UInt32, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32
     ) -> ItemPointer? {
+        let item = amend(found, key: key, hash: hash, now: now) { $0.expiry = expiry }
+        item?.countUse()
+        return item
+    }
+
+    /// Changes an item's facts but for its key and value: in place where it has the words for them, or needs none; else
+    /// it moves. Nil when there is no room for that.
+    func amend(
+        _ found: ItemLog.Found, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ change: (inout ItemFacts) -> Void
+    ) -> ItemPointer? {
         let item = found.item
-        item.countUse()
-        if item.hasExpiry {
-            item.setExpiry(expiry)
+        let before = ItemFacts(
+            keyBytes: key.count, valueBytes: item.value.count, flags: item.flags, expiry: item.expiry,
+            unique: item.unique, extra: item.extra)
+        var facts = before
+        change(&facts)
+        if facts.expiry == 0 || item.hasExpiry, facts.extra == nil || item.hasExtra {
+            if item.hasExpiry { item.setExpiry(facts.expiry) }
+            if let extra = facts.extra { item.setExtra(extra) }
+            item.setUnique(facts.unique)
             return item
         }
-        if expiry == 0 { return item }
         let value = Array(item.value)
-        let facts = ItemFacts(
-            keyBytes: key.count, valueBytes: value.count, flags: item.flags, expiry: expiry, unique: item.unique)
-        return log.place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
+        let isRead = item.isRead
+        let moved = log.place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
+        if isRead { moved?.markRead() }
+        return moved
     }
 }

@@ -41,6 +41,8 @@ package final class ItemStore: @unchecked Sendable {
     let log: ItemLog
     @exclusivity(unchecked) var hotKeys = HotKeys(capacity: 256)
     @exclusivity(unchecked) var lastUnique: UInt64 = 0
+    /// When uniques were given out.
+    @exclusivity(unchecked) var storeTimes = StoreTimes()
     @exclusivity(unchecked) var totalItems: UInt64 = 0
     /// A flush that is due at this second; `UInt32.max` when none is.
     @exclusivity(unchecked) var flushSecond = UInt32.max
@@ -64,6 +66,7 @@ package final class ItemStore: @unchecked Sendable {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return false }
             found.item.countUse()
+            if found.item.hasExtra { found.item.setLastAccess(now) }
             hotKeys.record(key, hash: hash)
             body(ItemView(found.item))
             return true
@@ -145,6 +148,15 @@ package final class ItemStore: @unchecked Sendable {
         case .arithmetic(let verb, let delta):
             return arithmetic(verb, delta: delta, key: key, hash: hash, now: now)
         case .touch(let expiry): return touch(key: key, hash: hash, expiry: expiry, now: now)
+        case .meta(let command, let value):
+            var answer = MetaAnswer()
+            answer.status = value.withUnsafeBytes {
+                meta(command, value: $0, key: key, hash: hash, now: now) { facts, value in
+                    answer.facts = facts
+                    if command.options.contains(.wantsValue) { answer.value = Array(value) }
+                }
+            }
+            return .meta(answer)
         }
     }
 

@@ -165,6 +165,10 @@ extension ItemCommand {
         case .touch(let expiry):
             buffer.writeWire(UInt8(6))
             buffer.writeWire(expiry)
+        case .meta(let command, let value):
+            buffer.writeWire(UInt8(7))
+            command.encode(into: &buffer)
+            buffer.writeWire(bytes: value)
         }
     }
 
@@ -190,6 +194,9 @@ extension ItemCommand {
         case 6:
             guard let expiry = buffer.readWire(UInt32.self) else { return nil }
             self = .touch(expiry: expiry)
+        case 7:
+            guard let command = MetaCommand(decoding: &buffer), let value = buffer.readWireBytes() else { return nil }
+            self = .meta(command, value: value)
         default: return nil
         }
     }
@@ -214,6 +221,9 @@ extension ItemOutcome {
         case .failed(let failure):
             buffer.writeWire(UInt8(202))
             buffer.writeWire(failure: failure)
+        case .meta(let answer):
+            buffer.writeWire(UInt8(203))
+            answer.encode(into: &buffer)
         default: buffer.writeWire(UInt8(Self.plain.firstIndex(of: self)!))
         }
     }
@@ -232,6 +242,9 @@ extension ItemOutcome {
         case 202:
             guard let failure = buffer.readWireFailure() else { return nil }
             self = .failed(failure)
+        case 203:
+            guard let answer = MetaAnswer(decoding: &buffer) else { return nil }
+            self = .meta(answer)
         default:
             guard Int(code) < Self.plain.count else { return nil }
             self = Self.plain[Int(code)]

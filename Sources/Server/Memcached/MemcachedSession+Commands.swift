@@ -119,7 +119,9 @@ extension MemcachedSession {
         case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
         case .version: out.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
         case .metaNoop: out.writeLine("MN\r\n")
-        case .retrieval, .storage, .quit, .shutdown: preconditionFailure("handled before")
+        case .acknowledged: out.writeLine("OK\r\n")
+        case .memoryLimit(let megabytes, let isSilent): if !isSilent { answerMemoryLimit(megabytes) }
+        case .retrieval, .storage, .meta, .quit, .shutdown: preconditionFailure("handled before")
         }
     }
 
@@ -145,6 +147,17 @@ extension MemcachedSession {
         }
         let instant = delaySeconds <= 0 ? now : expiryInstant(delaySeconds, now: now)
         flushAll(delaySeconds: instant &- now, isSilent ? .silent(.flush) : .acknowledgement)
+    }
+
+    /// The limit is set at the start. Asking for the limit there is succeeds.
+    private func answerMemoryLimit(_ megabytes: UInt64) {
+        if megabytes == UInt64(configuration.memoryBytes >> 20) {
+            out.writeLine("OK\r\n")
+        } else if megabytes < 8 {
+            out.writeLine("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n")
+        } else {
+            out.writeLine("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
+        }
     }
 
     // MARK: Counting

@@ -85,6 +85,7 @@ extension MemcachedSession {
                 countAnswered(command, outcome)
                 ready.writeOutcome(outcome)
             }
+        case .meta(let reply): writeMetaAnswer(answer, reply)
         case .acknowledgement:
             if case .call(.failure(let failure)) = answer {
                 counters.add(.forwardErrors)

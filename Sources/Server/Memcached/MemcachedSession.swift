@@ -202,7 +202,14 @@ package final class MemcachedSession<Routing: CommandRouter> {
             return skipped
         }
         if retrieval != nil { return continueRetrieval(bytes) }
-        if isFresh, let consumed = peerLine(bytes) { return consumed }
+        if isFresh {
+            // Memcached's binary protocol begins each request with this byte; no client of ours does.
+            if bytes[0] == 0x80 {
+                verdict = .closing
+                return bytes.count
+            }
+            if let consumed = peerLine(bytes) { return consumed }
+        }
         switch parser.parse(bytes) {
         case .needMore: return 0
         case .request(let request, let lineBytes):
@@ -212,7 +219,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
             isFresh = false
             if !isSilent { out.writeLine(refusal.line) }
             return lineBytes
-        case .lineTooLong:
+        case .notAClient:
             verdict = .closing
             return bytes.count
         }
@@ -221,7 +228,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// The first line of a peer: how much of the input it took, 0 to wait for its end; nil when it is a client's.
     private func peerLine(_ bytes: UnsafeRawBufferPointer) -> Int? {
         let word: StaticString = "peer "
-        guard configuration.allowsPeers else { return nil }
+        guard configuration.allowsPeers else {
+            isFresh = false
+            return nil
+        }
         let seen = min(bytes.count, 5)
         guard word.withUTF8Buffer({ bytes.prefix(seen).elementsEqual($0.prefix(seen)) }) else {
             isFresh = false
@@ -244,6 +254,15 @@ package final class MemcachedSession<Routing: CommandRouter> {
             return retrieve(verb, expiry, bytes, keys, lineBytes)
         case .storage(let storage):
             return store(storage, bytes, lineBytes)
+        case .meta(let verb):
+            switch performMeta(verb, bytes, lineBytes) {
+            case .done(let consumed, let swallow):
+                swallowBytes = swallow
+                return consumed
+            case .needs(let count):
+                neededBytes = count
+                return 0
+            }
         case .quit:
             verdict = .closing
         case .shutdown:

@@ -16,6 +16,8 @@ enum PendingReply {
     case retrieval(key: [UInt8], answersUnique: Bool, isAlone: Bool)
     /// A line that tells the outcome.
     case line(SessionCommand)
+    /// The answer to a meta command.
+    case meta(MetaReply)
     /// `OK`, or why not.
     case acknowledgement
     /// noreply: nothing, but it counts towards what may be under way.

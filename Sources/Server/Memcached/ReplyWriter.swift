@@ -85,7 +85,7 @@ extension ByteBuffer {
         case .tooLarge: writeLine("SERVER_ERROR object too large for cache\r\n")
         case .outOfMemory: writeLine("SERVER_ERROR out of memory storing object\r\n")
         case .failed(let failure): writeFailure(failure)
-        case .value: writeLine("SERVER_ERROR a value came where none was asked for\r\n")
+        case .value, .meta: writeLine("SERVER_ERROR a value came where none was asked for\r\n")
         }
     }
 }

@@ -1,4 +1,4 @@
-// What a command line of memcached's classic text protocol asks for, as ranges into the bytes it came in.
+// What a command line of memcached's text protocol asks for, as ranges into the bytes it came in.
 
 import Engine
 
@@ -32,7 +32,12 @@ enum Request: Equatable {
     case stats(argument: Range<Int>)
     case verbosity(isSilent: Bool)
     case version
+    /// A meta command; its line is parsed when it is performed.
+    case meta(MetaVerb)
     case metaNoop
+    /// Accepted for those who send it; nothing here depends on it.
+    case acknowledged
+    case memoryLimit(megabytes: UInt64, isSilent: Bool)
     case shutdown
     case quit
 }
@@ -40,6 +45,11 @@ enum Request: Equatable {
 /// Why a line was refused; the text is the answer on the wire.
 enum Refusal: Equatable {
     case error, badFormat, badDeleteFormat, badExptime, badDelta
+    // Of the meta commands.
+    case tooManyFlags, duplicateFlag, invalidFlag, invalidOrDuplicateFlag, badToken, badModeLength, badSetMode
+    case badArithmeticMode, badInitial, badMetaDelta, badKeyEncoding, opaqueTooLong
+    // Of commands about slabs and LRU lists, which are not here.
+    case noSlabs, badClass, noDump, noWatch
 
     var line: StaticString {
         switch self {
@@ -48,6 +58,22 @@ enum Refusal: Equatable {
         case .badDeleteFormat: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
         case .badExptime: "CLIENT_ERROR invalid exptime argument\r\n"
         case .badDelta: "CLIENT_ERROR invalid numeric delta argument\r\n"
+        case .tooManyFlags: "CLIENT_ERROR options flags are too long\r\n"
+        case .duplicateFlag: "CLIENT_ERROR duplicate flag\r\n"
+        case .invalidFlag: "CLIENT_ERROR invalid flag\r\n"
+        case .invalidOrDuplicateFlag: "CLIENT_ERROR invalid or duplicate flag\r\n"
+        case .badToken: "CLIENT_ERROR bad token in command line format\r\n"
+        case .badModeLength: "CLIENT_ERROR incorrect length for M token\r\n"
+        case .badSetMode: "CLIENT_ERROR invalid mode for ms M token\r\n"
+        case .badArithmeticMode: "CLIENT_ERROR invalid mode for ma M token\r\n"
+        case .badInitial: "CLIENT_ERROR invalid numeric initial value\r\n"
+        case .badMetaDelta: "CLIENT_ERROR invalid numeric delta value\r\n"
+        case .badKeyEncoding: "CLIENT_ERROR error decoding key\r\n"
+        case .opaqueTooLong: "CLIENT_ERROR opaque token too long\r\n"
+        case .noSlabs: "NOSPARE source class has no spare pages\r\n"
+        case .badClass: "BADCLASS invalid class id\r\n"
+        case .noDump: "ERROR metadump not allowed\r\n"
+        case .noWatch: "ERROR watch commands not allowed\r\n"
         }
     }
 }
@@ -58,8 +84,8 @@ enum ParseResult: Equatable {
     /// A whole line; the next one, or the data block, starts `lineBytes` further on.
     case request(Request, lineBytes: Int)
     case refused(Refusal, lineBytes: Int, isSilent: Bool)
-    /// The line is longer than any may be: the connection can't be trusted any more.
-    case lineTooLong
+    /// The line is longer than any may be, or an HTTP request's: this is no client of ours.
+    case notAClient
 }
 
 /// The instant an item is over, by memcached's rule: 0 never, negative at once, up to 30 days from now on, else absolute.

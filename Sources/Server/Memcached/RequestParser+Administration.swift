@@ -1,4 +1,4 @@
-// The lines of flush_all, stats, version, verbosity, mn, shutdown and quit.
+// The lines of flush_all, stats, version, verbosity, mn, shutdown and quit, and of memcached's commands for its own workings.
 
 extension RequestParser {
     /// Nil when the verb is none of these.
@@ -12,7 +12,8 @@ extension RequestParser {
         if isWord(verb, "mn") { return .request(.metaNoop) }
         if isWord(verb, "shutdown") { return .request(.shutdown) }
         if isWord(verb, "quit") { return .request(.quit) }
-        return nil
+        if let meta = Self.metaVerb(verb) { return .request(.meta(meta)) }
+        return parseTuning(verb, words, line)
     }
 
     private func parseFlush(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
@@ -28,5 +29,69 @@ extension RequestParser {
         let isSilent = words.isSilent(line)
         guard isSilent || unsignedNumber(line, words[1]) != nil else { return .refused(.badFormat) }
         return .request(.verbosity(isSilent: isSilent))
+    }
+
+    // MARK: What tunes memcached
+
+    /// There are no slabs and no LRU lists to tune: well-formed settings are accepted, so that scripts that send them go on,
+    /// and change nothing. What would have to answer with data is refused.
+    private func parseTuning(
+        _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
+    ) -> LineOutcome? {
+        if isWord(verb, "cache_memlimit") { return parseMemoryLimit(words, line) }
+        if isWord(verb, "slabs") { return parseSlabs(words, line) }
+        if isWord(verb, "lru") { return parseLRU(words, line) }
+        if isWord(verb, "lru_crawler") { return parseCrawler(words, line) }
+        if isWord(verb, "watch") { return .refused(.noWatch) }
+        return nil
+    }
+
+    private func word(_ words: Words, _ at: Int, _ line: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        at < words.count
+            ? UnsafeRawBufferPointer(rebasing: line[words[at]]) : UnsafeRawBufferPointer(rebasing: line[0..<0])
+    }
+
+    private func parseMemoryLimit(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        guard words.count == 2 || words.count == 3, let megabytes = unsignedNumber(line, words[1]) else {
+            return .refused(.error)
+        }
+        return .request(.memoryLimit(megabytes: megabytes, isSilent: words.isSilent(line)))
+    }
+
+    private func parseSlabs(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        let command = word(words, 1, line)
+        if isWord(command, "reassign"), words.count == 4 {
+            guard signedNumber(line, words[2]) != nil, signedNumber(line, words[3]) != nil else {
+                return .refused(.badFormat)
+            }
+            return .refused(.noSlabs)
+        }
+        if isWord(command, "automove"), words.count >= 3 {
+            return unsignedNumber(line, words[2]) == nil ? .refused(.badFormat) : .request(.acknowledged)
+        }
+        return .refused(.error)
+    }
+
+    private func parseLRU(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        let command = word(words, 1, line)
+        let isKnown =
+            isWord(command, "tune") && words.count >= 6 || isWord(command, "mode") && words.count >= 3
+            || isWord(command, "temp_ttl") && words.count >= 3
+        return isKnown ? .request(.acknowledged) : .refused(.error)
+    }
+
+    private func parseCrawler(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        let command = word(words, 1, line)
+        if isWord(command, "enable") || isWord(command, "disable") { return .request(.acknowledged) }
+        guard words.count >= 3 else { return .refused(.error) }
+        if isWord(command, "metadump") || isWord(command, "mgdump") { return .refused(.noDump) }
+        let argument = word(words, 2, line)
+        if isWord(command, "crawl") {
+            return isWord(argument, "all") || isWord(argument, "1") ? .request(.acknowledged) : .refused(.badClass)
+        }
+        if isWord(command, "sleep") || isWord(command, "tocrawl") {
+            return unsignedNumber(line, words[2]) == nil ? .refused(.badFormat) : .request(.acknowledged)
+        }
+        return .refused(.error)
     }
 }

@@ -1,4 +1,4 @@
-// Memcached's classic text protocol: one command line in, a request, a refusal or "need more" out.
+// Memcached's text protocol: one command line in, a request, a refusal or "need more" out.
 //
 // Unsafe: reads the input through a raw buffer, within its count. Pure: it keeps nothing, so that bytes fed one at a
 // time and all at once give the same. Refusals follow memcached 1.6.18, line by line.
@@ -34,6 +34,11 @@ struct RequestParser {
         if line.count > 4, start.loadUnaligned(as: UInt32.self) == Self.getBlank {
             return retrieval(.get, exptime: 0, line, from: 4, lineBytes)
         }
+        if line.count > 2, line[0] == UInt8(ascii: "m"), line[2] == 0x20,
+            let verb = Self.metaVerb(UnsafeRawBufferPointer(rebasing: line[..<2]))
+        {
+            return .request(.meta(verb), lineBytes: lineBytes)
+        }
         return parseLine(line, lineBytes)
     }
 
@@ -46,7 +51,7 @@ struct RequestParser {
             ["get ", "gets ", "gat ", "gats "].contains { (verb: StaticString) in
                 verb.withUTF8Buffer { bytes.prefix($0.count).elementsEqual($0) }
             }
-        return isRetrieval && bytes.count <= retrievalLineBytesMax ? .needMore : .lineTooLong
+        return isRetrieval && bytes.count <= retrievalLineBytesMax ? .needMore : .notAClient
     }
 
     private func parseLine(_ line: UnsafeRawBufferPointer, _ lineBytes: Int) -> ParseResult {
@@ -59,6 +64,7 @@ struct RequestParser {
             return .refused(refusal, lineBytes: lineBytes, isSilent: refusal != .error && words.isSilent(line))
         case .retrieval(let verb, let exptime, let from):
             return retrieval(verb, exptime: exptime, line, from: from, lineBytes)
+        case .notAClient: return .notAClient
         }
     }
 
@@ -66,13 +72,22 @@ struct RequestParser {
         case request(Request)
         case refused(Refusal)
         case retrieval(RetrievalVerb, exptime: Int64, from: Int)
+        case notAClient
     }
 
     /// One family of verbs after the other; a family answers nil for verbs that are not its own.
     private func request(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
         let verb = UnsafeRawBufferPointer(rebasing: line[words[0]])
         return parseRetrieval(verb, words, line) ?? parseStorage(verb, words, line) ?? parseUpdate(verb, words, line)
-            ?? parseAdministration(verb, words, line) ?? .refused(.error)
+            ?? parseAdministration(verb, words, line) ?? unknown(words, line)
+    }
+
+    /// A line that ends in `HTTP/…` comes from a browser, or from somebody who would have one talk to us.
+    private func unknown(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        let protocolName: StaticString = "HTTP/"
+        let last = line[words[words.count - 1]]
+        let isHTTP = protocolName.withUTF8Buffer { last.prefix($0.count).elementsEqual($0) }
+        return isHTTP ? .notAClient : .refused(.error)
     }
 
     // MARK: Retrieval

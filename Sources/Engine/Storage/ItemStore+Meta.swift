@@ -1,0 +1,298 @@
+// What the meta commands mean, under the store's lock.
+//
+// Unsafe: hands out values through pointers into the log, good only while the closure that got them runs.
+
+import Synchronization
+
+extension ItemStore {
+    /// Runs one meta command. Unless it fails, `body` gets the item's facts and its value (of increment and decrement, the
+    /// new number's digits) under the lock; it must not call back into the store. `value`: the data block of a set.
+    /// Copies nothing but what is stored.
+    package func meta(
+        _ command: MetaCommand, value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32,
+        _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        lock.withLock { _ in
+            flushIfDue(now)
+            let target = MetaTarget(command: command, key: key, hash: hash, now: now)
+            switch command.verb {
+            case .get: return metaGet(target, body)
+            case .set: return metaSet(target, value, body)
+            case .delete: return metaDelete(target, body)
+            case .increment, .decrement: return metaArithmetic(target, body)
+            case .inspect:
+                guard let found = log.find(key, hash: hash, now: now) else { return .miss }
+                body(facts(of: found.item, now), UnsafeRawBufferPointer(start: nil, count: 0))
+                return .found
+            }
+        }
+    }
+
+    // MARK: Get
+
+    private func metaGet(
+        _ target: MetaTarget, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let options = target.command.options
+        guard let found = log.find(target.key, hash: target.hash, now: target.now) else {
+            return options.contains(.vivifies) ? vivify(target, [], extra: .won, body) : .miss
+        }
+        var facts = facts(of: found.item, target.now)
+        facts.hasWon = wins(found.item, facts, target.command)
+        if options.contains(.touches) { facts.expiry = target.command.expiry }
+        var item = found.item
+        let needsExtra = facts.hasWon || (options.contains(.keepsAccess) && !options.contains(.leavesNoTrace))
+        if needsExtra || options.contains(.touches) {
+            guard let amended = amend(found, target, needsExtra: needsExtra, facts) else { return .outOfMemory }
+            item = amended
+        }
+        if !options.contains(.leavesNoTrace) {
+            item.countUse()
+            if item.hasExtra { item.setLastAccess(target.now) }
+            hotKeys.record(target.key, hash: target.hash)
+        }
+        body(facts, ItemView(item).value)
+        return .found
+    }
+
+    /// A stale item is won by the first who reads it, one near its end by the first who asks with R.
+    private func wins(_ item: ItemPointer, _ facts: MetaFacts, _ command: MetaCommand) -> Bool {
+        guard !facts.wasWonBefore else { return false }
+        if facts.isStale { return true }
+        let expiry = item.expiry
+        return command.options.contains(.recaches) && expiry != 0 && expiry < command.recacheExpiry
+    }
+
+    private func amend(
+        _ found: ItemLog.Found, _ target: MetaTarget, needsExtra: Bool, _ facts: MetaFacts
+    ) -> ItemPointer? {
+        amend(found, key: target.key, hash: target.hash, now: target.now) { stored in
+            stored.expiry = facts.expiry
+            guard needsExtra || stored.extra != nil else { return }
+            var extra = stored.extra ?? ItemExtra(lastAccess: target.now &- facts.idleSeconds)
+            if facts.hasWon { extra.isWon = true }
+            stored.extra = extra
+        }
+    }
+
+    private enum VivifiedExtra { case none, won }
+
+    /// Creates the item of a miss with the expiry of N.
+    private func vivify(
+        _ target: MetaTarget, _ value: [UInt8], extra kind: VivifiedExtra,
+        _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let command = target.command
+        var extra: ItemExtra?
+        if kind == .won || command.options.contains(.setsUnique) {
+            extra = ItemExtra(lastAccess: target.now, isWon: kind == .won)
+        }
+        let stored = ItemFacts(
+            keyBytes: target.key.count, valueBytes: value.count, flags: 0, expiry: command.vivifyExpiry,
+            unique: unique(command, target.now), extra: extra)
+        let placed = log.place(stored, key: target.key, hash: target.hash, previous: nil, now: target.now) {
+            $0.copyBytes(from: value)
+        }
+        guard let item = placed else { return .outOfMemory }
+        totalItems += 1
+        var facts = facts(of: item, target.now)
+        facts.hasWon = kind == .won
+        facts.wasWonBefore = false
+        if kind == .won, !command.options.contains(.leavesNoTrace) { item.countUse() }
+        body(facts, ItemView(item).value)
+        return .found
+    }
+
+    private func unique(_ command: MetaCommand, _ now: UInt32) -> UInt64 {
+        command.options.contains(.setsUnique) ? command.newUnique : nextUnique(now)
+    }
+
+    // MARK: Set
+
+    private func metaSet(
+        _ target: MetaTarget, _ value: UnsafeRawBufferPointer, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let command = target.command
+        let found = log.find(target.key, hash: target.hash, now: target.now)
+        var verb = command.storeVerb
+        var expiry = command.expiry
+        var unique = command.unique
+        var staleExtra: ItemExtra?
+        let joins = verb == .append || verb == .prepend
+        if joins, found == nil, command.options.contains(.vivifies) {
+            verb = .set
+            expiry = command.vivifyExpiry
+        } else if command.options.contains(.comparesUnique) {
+            if joins, let found, unique != 0, found.item.unique != unique { return .exists }
+            if verb == .set || verb == .replace { verb = .cas }
+            if verb == .cas, let item = found?.item, command.options.contains(.invalidates), unique != 0,
+                unique < item.unique
+            {
+                // A late writer with an old unique may store, but what it stores is stale.
+                staleExtra = ItemExtra(lastAccess: target.now, isStale: true, isWon: item.extra?.isWon ?? false)
+                expiry = item.expiry
+                unique = item.unique
+            }
+        }
+        let outcome = storeLocked(
+            verb, key: target.key, hash: target.hash, flags: command.flags, expiry: expiry, cas: unique, value: value,
+            now: target.now)
+        guard outcome == .stored else { return Self.status(outcome) }
+        return finishSet(target, staleExtra, body)
+    }
+
+    /// Gives what was just stored its unique of the client's own, and its state, where it has one.
+    private func finishSet(
+        _ target: MetaTarget, _ staleExtra: ItemExtra?, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let command = target.command
+        guard let found = log.findAny(target.key, hash: target.hash) else { return .outOfMemory }
+        var item = found.item
+        if staleExtra != nil || command.options.contains(.setsUnique) {
+            let amended = amend(found, key: target.key, hash: target.hash, now: target.now) { stored in
+                stored.extra = staleExtra ?? ItemExtra(lastAccess: target.now)
+                if command.options.contains(.setsUnique) { stored.unique = command.newUnique }
+            }
+            guard let amended else { return .outOfMemory }
+            item = amended
+        }
+        body(facts(of: item, target.now), UnsafeRawBufferPointer(start: nil, count: 0))
+        return .found
+    }
+
+    // MARK: Delete
+
+    private func metaDelete(
+        _ target: MetaTarget, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let command = target.command
+        guard let found = log.find(target.key, hash: target.hash, now: target.now) else { return .miss }
+        if command.options.contains(.comparesUnique), found.item.unique != command.unique { return .exists }
+        let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+        guard !command.options.isDisjoint(with: [.invalidates, .removesValue]) else {
+            let facts = facts(of: found.item, target.now)
+            log.remove(found)
+            body(facts, nothing)
+            return .found
+        }
+        guard let item = invalidate(found, target) else { return .outOfMemory }
+        body(facts(of: item, target.now), nothing)
+        return .found
+    }
+
+    /// Empties the item, marks it stale, or both. Nil when there is no room.
+    private func invalidate(_ found: ItemLog.Found, _ target: MetaTarget) -> ItemPointer? {
+        let command = target.command
+        var current = found
+        if command.options.contains(.removesValue) {
+            let old = found.item
+            let stored = ItemFacts(
+                keyBytes: target.key.count, valueBytes: 0, flags: command.flags, expiry: command.expiry,
+                unique: old.unique, extra: old.unique > ItemPointer.uniqueMax ? ItemExtra(lastAccess: target.now) : nil)
+            let placed = log.place(stored, key: target.key, hash: target.hash, previous: found, now: target.now) { _ in }
+            guard placed != nil, let emptied = log.findAny(target.key, hash: target.hash) else { return nil }
+            current = emptied
+        }
+        return amend(current, key: target.key, hash: target.hash, now: target.now) { stored in
+            if command.options.contains(.setsUnique), stored.extra == nil {
+                stored.extra = ItemExtra(lastAccess: target.now)
+            }
+            if command.options.contains(.invalidates) {
+                if command.options.contains(.touches) { stored.expiry = command.expiry }
+                var extra = stored.extra ?? ItemExtra(lastAccess: lastAccess(current.item, target.now))
+                extra.isStale = true
+                // The next reader can win.
+                extra.isWon = false
+                stored.extra = extra
+                stored.unique = unique(command, target.now)
+            } else if command.options.contains(.setsUnique) {
+                stored.unique = command.newUnique
+            }
+        }
+    }
+
+    // MARK: Arithmetic
+
+    private func metaArithmetic(
+        _ target: MetaTarget, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let command = target.command
+        guard let found = log.find(target.key, hash: target.hash, now: target.now) else {
+            guard command.options.contains(.vivifies) else { return .miss }
+            return vivify(target, Array(String(command.initial).utf8), extra: .none, body)
+        }
+        if command.options.contains(.comparesUnique), command.unique != 0, found.item.unique != command.unique {
+            return .exists
+        }
+        let expiryBefore = found.item.expiry
+        let outcome = arithmeticLocked(
+            command.verb == .increment ? .increment : .decrement, delta: command.delta, key: target.key,
+            hash: target.hash, now: target.now)
+        guard case .number(let number) = outcome else { return Self.status(outcome) }
+        guard var item = log.findAny(target.key, hash: target.hash)?.item else { return .outOfMemory }
+        if !command.options.isDisjoint(with: [.touches, .setsUnique]) {
+            guard let amended = amendNumber(target) else { return .outOfMemory }
+            item = amended
+        }
+        var facts = facts(of: item, target.now)
+        facts.expiryBefore = expiryBefore
+        withUnsafeTemporaryAllocation(byteCount: Decimal.digitsMax, alignment: 1) { digits in
+            facts.valueBytes = Decimal.write(number, to: digits)
+            body(facts, UnsafeRawBufferPointer(rebasing: digits[..<facts.valueBytes]))
+        }
+        return .found
+    }
+
+    private func amendNumber(_ target: MetaTarget) -> ItemPointer? {
+        guard let found = log.findAny(target.key, hash: target.hash) else { return nil }
+        let command = target.command
+        return amend(found, key: target.key, hash: target.hash, now: target.now) { stored in
+            if command.options.contains(.touches) { stored.expiry = command.expiry }
+            guard command.options.contains(.setsUnique) else { return }
+            stored.extra = stored.extra ?? ItemExtra(lastAccess: target.now)
+            stored.unique = command.newUnique
+        }
+    }
+
+    // MARK: Facts
+
+    private func facts(of item: ItemPointer, _ now: UInt32) -> MetaFacts {
+        var facts = MetaFacts()
+        facts.valueBytes = ItemView(item).value.count
+        facts.flags = item.flags
+        facts.expiryBefore = item.expiry
+        facts.expiry = facts.expiryBefore
+        facts.unique = item.unique
+        facts.wasRead = item.isRead
+        let access = lastAccess(item, now)
+        facts.idleSeconds = now > access ? now - access : 0
+        facts.isStale = item.extra?.isStale ?? false
+        facts.wasWonBefore = item.extra?.isWon ?? false
+        facts.totalBytes = item.strideBytes
+        return facts
+    }
+
+    private func lastAccess(_ item: ItemPointer, _ now: UInt32) -> UInt32 {
+        item.extra?.lastAccess ?? storeTimes.second(ofUnique: item.unique) ?? now
+    }
+
+    private static func status(_ outcome: ItemOutcome) -> MetaStatus {
+        switch outcome {
+        case .stored, .number: .found
+        case .exists: .exists
+        case .notFound, .miss: .miss
+        case .notStored: .notStored
+        case .notANumber: .notANumber
+        case .tooLarge: .tooLarge
+        default: .outOfMemory
+        }
+    }
+}
+
+/// A meta command and the key it is for.
+private struct MetaTarget {
+    let command: MetaCommand
+    let key: UnsafeRawBufferPointer
+    let hash: UInt64
+    let now: UInt32
+}

@@ -1,0 +1,210 @@
+// What a session does for mg, ms, md, ma and me.
+//
+// Unsafe: keys, flags and values are raw buffers into the input; what outlives the call is copied.
+
+import Engine
+import Gather
+import NIOCore
+
+extension MemcachedSession {
+    /// One meta command: how much of the input it took, 0 while its data block is not there yet.
+    func performMeta(_ verb: MetaVerb, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> MetaStep {
+        let hasReturn = lineBytes > 1 && bytes[lineBytes - 2] == 0x0D
+        let line = UnsafeRawBufferPointer(rebasing: bytes[..<(lineBytes - (hasReturn ? 2 : 1))])
+        switch parser.parseMeta(verb, line, now: now) {
+        case .refused(let refusal, let blockBytes):
+            out.writeLine(refusal.line)
+            return .done(bytes: lineBytes, swallow: blockBytes.map { $0 + 2 } ?? 0)
+        case .request(let request):
+            guard verb == .set else {
+                counters.add(.cmdMeta)
+                withKey(request, line) { performMeta(verb, request, line, key: $0, value: .init(start: nil, count: 0)) }
+                return .done(bytes: lineBytes, swallow: 0)
+            }
+            return metaSet(request, line, bytes, lineBytes)
+        }
+    }
+
+    private func metaSet(
+        _ request: MetaRequest, _ line: UnsafeRawBufferPointer, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int
+    ) -> MetaStep {
+        guard request.valueBytes <= configuration.itemBytesMax else {
+            counters.add(.cmdMeta)
+            withKey(request, line) { removeRefused($0) }
+            out.writeOutcome(.tooLarge)
+            return .done(bytes: lineBytes, swallow: request.valueBytes + 2)
+        }
+        let blockEnd = lineBytes + request.valueBytes
+        guard bytes.count >= blockEnd + 2 else { return .needs(bytes: blockEnd + 2) }
+        counters.add(.cmdMeta)
+        if bytes[blockEnd] != 0x0D || bytes[blockEnd + 1] != 0x0A {
+            out.writeLine("CLIENT_ERROR bad data chunk\r\n")
+        } else {
+            let value = UnsafeRawBufferPointer(rebasing: bytes[lineBytes..<blockEnd])
+            withKey(request, line) { performMeta(.set, request, line, key: $0, value: value) }
+        }
+        return .done(bytes: blockEnd + 2, swallow: 0)
+    }
+
+    /// Runs `body` on the key, decoded where it came as base64.
+    private func withKey(
+        _ request: MetaRequest, _ line: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void
+    ) {
+        let sent = UnsafeRawBufferPointer(rebasing: line[request.key])
+        guard request.isBinaryKey else { return body(sent) }
+        withUnsafeTemporaryAllocation(byteCount: RequestParser.keyBytesMax, alignment: 1) { buffer in
+            let count = Base64.decode(sent, into: buffer)
+            body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
+    }
+
+    /// As memcached does for every mode: what is too large to be stored must not leave an old value behind.
+    private func removeRefused(_ key: UnsafeRawBufferPointer) {
+        counters.add(.cmdSet)
+        counters.add(.storeTooLarge)
+        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
+        case .local:
+            let hash = keyHash(key)
+            _ = router.items(forHash: hash).delete(key: key, hash: hash, now: now)
+        case .remote(let node): forward(.delete, key, node, .silent(.delete))
+        case .virtual: break
+        }
+    }
+
+    private func performMeta(
+        _ verb: MetaVerb, _ request: MetaRequest, _ line: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer,
+        value: UnsafeRawBufferPointer
+    ) {
+        let echo = MetaEcho(
+            verb: verb, key: UnsafeRawBufferPointer(rebasing: line[request.key]), isBinaryKey: request.isBinaryKey,
+            flags: UnsafeRawBufferPointer(rebasing: line[request.flags]), isQuiet: request.isQuiet,
+            wantsValue: request.command.options.contains(.wantsValue))
+        let mayBeVirtual = verb == .get || (verb == .set && request.command.storeVerb == .set)
+        switch router.route(key, virtual: mayBeVirtual && configuration.allowsVirtualKeys) {
+        case .local: metaLocally(request.command, echo, key: key, value: value)
+        case .remote(let node):
+            let reply = MetaReply(echo, request.command, valueBytes: value.count)
+            forward(.meta(request.command, value: Array(value)), key, node, .meta(reply))
+        case .virtual(let virtualKey):
+            let reply = MetaReply(echo, request.command, valueBytes: value.count)
+            call(virtualKey, data: verb == .set ? Array(value) : nil, .meta(reply))
+        }
+    }
+
+    /// The value goes from the store straight into the output.
+    private func metaLocally(
+        _ command: MetaCommand, _ echo: MetaEcho, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
+    ) {
+        let hash = keyHash(key)
+        let status = router.items(forHash: hash).meta(command, value: value, key: key, hash: hash, now: now) { facts, value in
+            out.writeMeta(echo, .found, facts, value: value, now: now)
+        }
+        if status != .found {
+            var facts = MetaFacts()
+            facts.valueBytes = value.count
+            out.writeMeta(echo, status, facts, value: UnsafeRawBufferPointer(start: nil, count: 0), now: now)
+        }
+        countMeta(command, status)
+    }
+
+    // MARK: Answers from elsewhere
+
+    func writeMetaAnswer(_ answer: PendingAnswer, _ reply: MetaReply) {
+        switch answer {
+        case .item(.meta(let answer)):
+            countMeta(reply.command, answer.status)
+            var facts = answer.facts
+            if answer.status != .found { facts.valueBytes = reply.valueBytes }
+            write(reply, answer.status, facts, answer.value)
+        case .item(.failed(let failure)):
+            counters.add(.forwardErrors)
+            ready.writeFailure(failure)
+        case .item: ready.writeFailure(Failure(.scriptVersion, "an answer that is not understood"))
+        case .call(let result): writeMetaCall(result, reply)
+        }
+    }
+
+    private func writeMetaCall(_ result: Result<Value, Failure>, _ reply: MetaReply) {
+        var value: [UInt8] = []
+        switch result {
+        case .success(let answer): value = answer.answer
+        case .failure(let failure) where failure.reason == .miss:
+            if reply.verb == .set { return write(reply, .notStored, MetaFacts(), []) }
+            value = Array("ERROR_CACHE_MISS".utf8)
+        case .failure(let failure):
+            counters.add(.virtualErrors)
+            return ready.writeFailure(failure)
+        }
+        var facts = MetaFacts()
+        facts.valueBytes = reply.verb == .set ? reply.valueBytes : value.count
+        write(reply, .found, facts, value)
+    }
+
+    private func write(_ reply: MetaReply, _ status: MetaStatus, _ facts: MetaFacts, _ value: [UInt8]) {
+        reply.key.withUnsafeBytes { key in
+            reply.flags.withUnsafeBytes { flags in
+                value.withUnsafeBytes { value in
+                    let echo = MetaEcho(
+                        verb: reply.verb, key: key, isBinaryKey: reply.isBinaryKey, flags: flags,
+                        isQuiet: reply.isQuiet, wantsValue: reply.command.options.contains(.wantsValue))
+                    ready.writeMeta(echo, status, facts, value: value, now: now)
+                }
+            }
+        }
+    }
+
+    // MARK: Counting
+
+    private func countMeta(_ command: MetaCommand, _ status: MetaStatus) {
+        if status == .tooLarge { counters.add(.storeTooLarge) }
+        if status == .outOfMemory { counters.add(.storeNoMemory) }
+        let isMiss = status == .miss
+        switch command.verb {
+        case .get:
+            counters.add(.cmdGet)
+            counters.add(isMiss ? .getMisses : .getHits)
+            guard command.options.contains(.touches) else { return }
+            counters.add(.cmdTouch)
+            counters.add(isMiss ? .touchMisses : .touchHits)
+        case .set:
+            counters.add(.cmdSet)
+            guard command.options.contains(.comparesUnique) else { return }
+            if status == .found { counters.add(.casHits) }
+            if status == .exists { counters.add(.casBadval) }
+            if isMiss { counters.add(.casMisses) }
+        case .delete: counters.add(status == .found ? .deleteHits : .deleteMisses)
+        case .increment: counters.add(isMiss ? .incrMisses : .incrHits)
+        case .decrement: counters.add(isMiss ? .decrMisses : .decrHits)
+        case .inspect: break
+        }
+    }
+}
+
+/// How far a meta command got.
+enum MetaStep {
+    /// It took the line and its data block; `swallow` more bytes are to be skipped.
+    case done(bytes: Int, swallow: Int)
+    case needs(bytes: Int)
+}
+
+/// What the answer to a meta command needs once its line is gone.
+struct MetaReply {
+    let verb: MetaVerb
+    let command: MetaCommand
+    let key: [UInt8]
+    let isBinaryKey: Bool
+    let flags: [UInt8]
+    let isQuiet: Bool
+    /// Of the data block of a set.
+    let valueBytes: Int
+
+    init(_ echo: MetaEcho, _ command: MetaCommand, valueBytes: Int) {
+        verb = echo.verb
+        self.command = command
+        key = Array(echo.key)
+        isBinaryKey = echo.isBinaryKey
+        flags = Array(echo.flags)
+        isQuiet = echo.isQuiet
+        self.valueBytes = valueBytes
+    }
+}

@@ -1,0 +1,127 @@
+// The answers to meta commands: a status, then what the line's flags asked for, in their order.
+//
+// Unsafe: reads flags, key and value through raw buffers, within their counts.
+
+import Engine
+import NIOCore
+
+/// What of a meta line its answer needs.
+struct MetaEcho {
+    let verb: MetaVerb
+    /// As sent.
+    let key: UnsafeRawBufferPointer
+    let isBinaryKey: Bool
+    let flags: UnsafeRawBufferPointer
+    let isQuiet: Bool
+    let wantsValue: Bool
+}
+
+extension ByteBuffer {
+    /// Nothing in quiet mode where the answer is the expected one. `now`: what `t` counts from.
+    mutating func writeMeta(
+        _ echo: MetaEcho, _ status: MetaStatus, _ facts: MetaFacts, value: UnsafeRawBufferPointer, now: UInt32
+    ) {
+        switch status {
+        case .notANumber, .tooLarge, .outOfMemory: writeMetaError(echo.verb, status)
+        case .miss where echo.verb == .get && echo.isQuiet: break
+        case .found where echo.verb != .get && echo.isQuiet: break
+        case .found where echo.verb == .inspect: writeInspection(echo, facts, now)
+        case .miss where echo.verb == .inspect: writeLine("EN\r\n")
+        default:
+            let answersValue = status == .found && echo.wantsValue && (echo.verb == .get || echo.verb == .arithmetic)
+            if answersValue {
+                writeLine("VA ")
+                writeDecimal(UInt64(value.count))
+            } else {
+                writeLine(Self.code(echo.verb, status))
+            }
+            writeMetaFlags(echo, status, facts, now)
+            writeLine("\r\n")
+            guard answersValue else { return }
+            writeBytes(value)
+            writeLine("\r\n")
+        }
+    }
+
+    private static func code(_ verb: MetaVerb, _ status: MetaStatus) -> StaticString {
+        switch status {
+        case .found: "HD"
+        case .miss: verb == .get ? "EN" : "NF"
+        case .exists: "EX"
+        default: "NS"
+        }
+    }
+
+    private mutating func writeMetaError(_ verb: MetaVerb, _ status: MetaStatus) {
+        switch status {
+        case .notANumber: writeOutcome(.notANumber)
+        case .tooLarge: writeOutcome(.tooLarge)
+        default:
+            if verb == .set { writeOutcome(.outOfMemory) } else { writeLine("SERVER_ERROR out of memory\r\n") }
+        }
+    }
+
+    private mutating func writeMetaFlags(_ echo: MetaEcho, _ status: MetaStatus, _ facts: MetaFacts, _ now: UInt32) {
+        var words = WordCursor(line: echo.flags, at: 0)
+        var expiry = facts.expiryBefore
+        while let word = words.next() {
+            let flag = echo.flags[word.lowerBound]
+            switch flag {
+            case UInt8(ascii: "O"):
+                writeInteger(UInt8(0x20))
+                writeBytes(UnsafeRawBufferPointer(rebasing: echo.flags[word]))
+            case UInt8(ascii: "k"):
+                writeLine(" k")
+                writeBytes(echo.key)
+                if echo.isBinaryKey { writeLine(" b") }
+            case UInt8(ascii: "T"), UInt8(ascii: "N"): expiry = facts.expiry
+            default: writeFact(flag, echo.verb, status, facts, expiry, now)
+            }
+        }
+        guard echo.verb == .get, status == .found else { return }
+        if facts.wasWonBefore { writeLine(" Z") }
+        if facts.isStale { writeLine(" X") }
+        if facts.hasWon { writeLine(" W") }
+    }
+
+    /// Each command answers its own choice of flags; the others are for other commands.
+    private mutating func writeFact(
+        _ flag: UInt8, _ verb: MetaVerb, _ status: MetaStatus, _ facts: MetaFacts, _ expiry: UInt32, _ now: UInt32
+    ) {
+        if verb == .set {
+            if flag == UInt8(ascii: "c") { writeFlag(flag, facts.unique) }
+            if flag == UInt8(ascii: "s") { writeFlag(flag, UInt64(facts.valueBytes)) }
+            return
+        }
+        guard status == .found, verb == .get || verb == .arithmetic else { return }
+        switch flag {
+        case UInt8(ascii: "c"): writeFlag(flag, facts.unique)
+        case UInt8(ascii: "t"):
+            if expiry == 0 { writeLine(" t-1") } else { writeFlag(flag, UInt64(expiry > now ? expiry - now : 0)) }
+        case UInt8(ascii: "s") where verb == .get: writeFlag(flag, UInt64(facts.valueBytes))
+        case UInt8(ascii: "f") where verb == .get: writeFlag(flag, UInt64(facts.flags))
+        case UInt8(ascii: "l") where verb == .get: writeFlag(flag, UInt64(facts.idleSeconds))
+        case UInt8(ascii: "h") where verb == .get: writeFlag(flag, facts.wasRead ? 1 : 0)
+        default: break
+        }
+    }
+
+    /// `exp` counts up to the end from below zero, and is -1 where there is none, as in memcached.
+    private mutating func writeInspection(_ echo: MetaEcho, _ facts: MetaFacts, _ now: UInt32) {
+        writeLine("ME ")
+        writeBytes(echo.key)
+        let exp = facts.expiry == 0 ? -1 : Int64(now) - Int64(facts.expiry)
+        writeString(
+            " exp=\(exp) la=\(facts.idleSeconds) cas=\(facts.unique) fetch=\(facts.wasRead ? "yes" : "no") cls=1"
+                + " size=\(facts.totalBytes)\r\n")
+    }
+
+    private mutating func writeFlag(_ flag: UInt8, _ number: UInt64) {
+        writeInteger(UInt16(0x20) << 8 | UInt16(flag))
+        writeDecimal(number)
+    }
+
+    private mutating func writeDecimal(_ number: UInt64) {
+        writeWithUnsafeMutableBytes(minimumWritableBytes: Decimal.digitsMax) { Decimal.write(number, to: $0) }
+    }
+}
