@@ -3,7 +3,7 @@
 package struct EngineConfiguration: Sendable {
     package var shards: Int
     package var computeThreads: Int
-    /// For items and objects together, over all shards.
+    /// For items, over all shards; live objects may take an eighth of it on top.
     package var memoryBytes: Int
     package var itemBytesMax: Int
     package var evicts: Bool

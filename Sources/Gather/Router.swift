@@ -64,6 +64,9 @@ package final class Router: Sendable {
         return virtualKey
     }
 
+    /// Whether a service answers this key, not an object.
+    package func isService(_ key: VirtualKey) -> Bool { services[key.type] != nil }
+
     // MARK: Plain items
 
     /// Runs a command on a key of this node.

@@ -104,6 +104,22 @@ import Testing
         #expect((all.json?["result"] as? [[String: Int]])?.first?["count"] == 30_001)
     }
 
+    @Test("a frame that a failed load left empty takes the columns of the next one; a full one keeps its own")
+    func schemas() throws {
+        let cluster = try TestCluster(nodes: 3)
+        let many = (1...20_000).map { "\($0)" }
+        let broken = try TemporaryFile((["id"] + many + ["1.5"]).joined(separator: "\n") + "\n", suffix: ".csv")
+        expectOneLine(try cluster.run(["load", "f", broken.path]), "line 20002", "'1.5'", "nothing was loaded")
+        let typed = try cluster.run(["load", "f", broken.path, "--schema", "id:double"], on: 1)
+        #expect(typed.output.contains("loaded 20,001 rows"), "\(typed.output)\(typed.errors)")
+        let whole = try TemporaryFile("{\"id\":7}\n", suffix: ".ndjson")
+        #expect(
+            try cluster.run(["load", "f", whole.path], on: 2).output.contains("loaded 1 row into f, which had 20,001"))
+        let other = try TemporaryFile("{\"id\":7,\"more\":1}\n", suffix: ".ndjson")
+        expectOneLine(
+            try cluster.run(["load", "f", other.path]), "frame 'f' exists with columns id:double", "nothing was loaded")
+    }
+
     @Test("a job that is broken, raises, asks for what is not there or takes too long says so in one line")
     func jobs() throws {
         let cluster = try TestCluster(nodes: 2)
@@ -123,7 +139,7 @@ import Testing
         expectOneLine(try run("function map(s) return s:frame('f'):where('a', '!', 1):count() end"), "'!'")
         expectOneLine(try run("function map(s) return s:frame('f'):agg{ x = sum('b') } end"), "'b'")
         expectOneLine(try run("function map(s) return 1 end"), "reduce(a, b)")
-        expectOneLine(try run("function run() getFromServer('n9', 'k'); return 1 end"), "n9")
+        expectOneLine(try run("function run() getFromServer('n9', 'k'); return 1 end"), "no server 'n9'", "n1, n2")
         expectOneLine(try run("function run() while true do end end", "--timeout", "300"), "budget_exceeded")
         expectOneLine(try run("function map() while true do end end", "--timeout", "300"), "time")
         expectOneLine(try run("job.params = { a = 1 } function run() return 1 end", "--set", "b=2"), "'b'", "it has a")

@@ -70,6 +70,21 @@ import Testing
         #expect(unknown?.hasPrefix("SERVER_ERROR script_error there is no job 'nosuch'") == true, "\(unknown ?? "nil")")
     }
 
+    @Test("what is sent right behind a service's request, on the same connection, sees what it did")
+    func pipelinedServices() throws {
+        let cluster = try TestCluster(nodes: 3)
+        let job = "function map(s) return s:frame('events'):count() end"
+        let row = "{\"a\":1}"
+        let requests = """
+            set job:define:n 0 0 \(job.utf8.count)\r\n\(job)\r\nset frame:append:events 0 0 \(row.utf8.count)\r\n\(row)\r
+            get job:list\r\nget frame:list\r\nget job:run:n\r\nversion\r\n
+            """
+        let answer = try Wire(port: cluster[1].port).exchange(requests, until: "VERSION 1.6.41\r\n")
+        for words in ["STORED\r\nSTORED\r\n", "[\"n\"]", "[\"events\"]", "[{\"count\":1}]"] {
+            #expect(answer.contains(words), "\(words): \(answer)")
+        }
+    }
+
     @Test("rows appended over the memcached port are in the next answer")
     func append() throws {
         let cluster = try TestCluster(nodes: 3)

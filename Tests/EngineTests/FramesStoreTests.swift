@@ -160,10 +160,6 @@ import Testing
             #expect(throws: Failure.self) { try load.commit() }
         }
         #expect(memory.usedBytes == 0 && frame.statistics.rows == 0)
-        let idle = try catalog.beginLoad("idle", into: frame)
-        #expect(catalog.abortLoads(idleSinceNanoseconds: idle.lastUseNanoseconds) == [])
-        #expect(catalog.abortLoads(idleSinceNanoseconds: idle.lastUseNanoseconds + 1) == ["idle"])
-        #expect(throws: Failure.self) { try idle.stage(try Self.batch(1)) }
         #expect(throws: Failure.self) { try catalog.load("l") }
     }
 

@@ -189,7 +189,8 @@ extension ItemStore {
             let stored = ItemFacts(
                 keyBytes: target.key.count, valueBytes: 0, flags: command.flags, expiry: command.expiry,
                 unique: old.unique, extra: old.unique > ItemPointer.uniqueMax ? ItemExtra(lastAccess: target.now) : nil)
-            let placed = log.place(stored, key: target.key, hash: target.hash, previous: found, now: target.now) { _ in }
+            let placed = log.place(stored, key: target.key, hash: target.hash, previous: found, now: target.now) { _ in
+            }
             guard placed != nil, let emptied = log.findAny(target.key, hash: target.hash) else { return nil }
             current = emptied
         }

@@ -49,6 +49,10 @@ struct FreeFormRun {
             throw Failure(
                 .budgetExceeded, "getInParallel asks for \(questions.count) keys at once, at most \(Self.fanOutMax)")
         }
+        for question in questions where cluster.topology.index(of: question.server) == nil {
+            let known = cluster.topology.nodes.map(\.name).joined(separator: ", ")
+            throw Failure(.scriptError, "there is no server '\(question.server)'; there are \(known)")
+        }
         let started = monotonicNanoseconds()
         let limit = Deadline.after(milliseconds: JobRunner.mapMilliseconds(of: deadline))
         let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
@@ -72,8 +76,7 @@ struct FreeFormRun {
 
     private func fetch(_ question: JobQuestion, _ deadline: Deadline) async -> Result<Value, Failure> {
         guard let node = cluster.topology.index(of: question.server) else {
-            let known = cluster.topology.nodes.map(\.name).joined(separator: ", ")
-            return .failure(Failure(.unreachable, "there is no server '\(question.server)'; there are \(known)"))
+            preconditionFailure("asked only of servers that there are")
         }
         guard node != cluster.topology.selfIndex else {
             return await withCheckedContinuation { continuation in

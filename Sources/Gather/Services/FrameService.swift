@@ -51,15 +51,35 @@ package struct FrameService: VirtualService {
 
     // MARK: Create and drop
 
-    /// `{name, schema}`: registers the frame on every node that can be reached. The same frame again is fine; another
-    /// schema is refused. Answers `{rows}`: how many rows the frame holds already.
+    /// `{name, schema, inferred}`: registers the frame on every node that can be reached. The same frame again is fine;
+    /// another schema is refused, unless it was only inferred from rows that have the frame's columns, or the frame is
+    /// empty. Answers `{rows}`: how many rows the frame holds already.
     package static func create(_ argument: Value, _ cluster: Cluster) async throws(Failure) -> Value {
-        guard let name = argument["name"]?.text, let schema = argument["schema"] else {
+        guard let name = argument["name"]?.text, let described = argument["schema"] else {
             throw ClusterNode.malformed
         }
-        try await create(name, schema: FrameSchema(value: schema), cluster)
+        let schema = try FrameSchema(value: described)
+        if argument["inferred"] != .bool(true) || !hasColumns(of: schema, name, cluster) {
+            try await dropIfEmpty(name, unless: schema, cluster)
+            try await create(name, schema: schema, cluster)
+        }
         let rows = cluster.currentRegistry().frames[name]?.acknowledged.expectedRows ?? 0
         return .object(["rows": .int(Int64(rows))])
+    }
+
+    private static func hasColumns(of schema: FrameSchema, _ name: String, _ cluster: Cluster) -> Bool {
+        guard let frame = cluster.engine.frames.find(name) else { return false }
+        return schema.columns.allSatisfy { frame.schema.index(of: $0.name) != nil }
+    }
+
+    /// A frame without rows, left by a load that failed, is not in the way of one that knows the columns better.
+    private static func dropIfEmpty(
+        _ name: String, unless schema: FrameSchema, _ cluster: Cluster
+    ) async throws(Failure) {
+        guard let frame = cluster.engine.frames.find(name), frame.schema != schema,
+            cluster.currentRegistry().frames[name]?.acknowledged.expectedRows == 0
+        else { return }
+        _ = try await drop(.object(["name": .string(name)]), cluster)
     }
 
     private static func create(_ name: String, schema: FrameSchema, _ cluster: Cluster) async throws(Failure) {

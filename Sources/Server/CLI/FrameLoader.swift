@@ -55,7 +55,8 @@ struct FrameLoader: Sendable {
             var source = try RowSource(path: file, schemaText: schemaText)
             let schema = try source.schema()
             let created = try await client.control(
-                .createFrame, .object(["name": .string(frame), "schema": schema.value]))
+                .createFrame,
+                .object(["name": .string(frame), "schema": schema.value, "inferred": .bool(schemaText == nil)]))
             if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
             try await stage(&source, load, targets, &report, &progress)
         } catch {

@@ -17,6 +17,7 @@ extension MemcachedSession {
     func call(_ key: VirtualKey, data: [UInt8]?, _ reply: PendingReply) {
         counters.add(.virtualCalls)
         let slot = openSlot(reply)
+        isHeldBack = isHeldBack || router.holdsBack(key)
         let inbox = inbox
         // Text is made of the answer where it comes from: JSON of a large one takes long, and this is an event loop.
         router.call(key, data: data, links: links) { result in
@@ -67,6 +68,7 @@ extension MemcachedSession {
             ready.writeBuffer(&slot.following)
         }
         if slots.isEmpty {
+            isHeldBack = false
             // Nothing is pending any more: both parts of the output become one.
             ready.writeBuffer(&out)
             out.clear()

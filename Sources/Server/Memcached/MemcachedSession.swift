@@ -45,6 +45,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var queuedBytes = 0
     /// How large the next answer from elsewhere may be, by those that came lately: bounds how many are asked for at once.
     var answerBytesExpected = 64 << 10
+    /// A service is at work whose effect the next request may ask for: nothing is consumed until all is answered.
+    var isHeldBack = false
     var awaitsVisit = false
 
     /// Received and not yet consumed.
@@ -163,7 +165,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     private var mayConsume: Bool {
         guard slots.isEmpty else {
-            return slots.count < min(configuration.pendingMax, 1 + configuration.answerBytesMax / answerBytesExpected)
+            return !isHeldBack
+                && slots.count < min(configuration.pendingMax, 1 + configuration.answerBytesMax / answerBytesExpected)
                 && queuedBytes + out.readableBytes < configuration.queuedBytesMax
                 && ready.readableBytes < configuration.outputBytesHigh
         }

@@ -122,15 +122,4 @@ extension FrameCatalog {
     package func abortLoad(_ id: String) {
         state.withLock { $0.loads.removeValue(forKey: id) }?.abort()
     }
-
-    /// Discards the loads whose client has not been heard of since an instant of the monotonic clock; answers their ids.
-    package func abortLoads(idleSinceNanoseconds instant: UInt64) -> [String] {
-        let idle = state.withLock { state -> [(id: String, load: FrameLoad)] in
-            let idle = state.loads.filter { $0.value.lastUseNanoseconds < instant }
-            for id in idle.keys { state.loads[id] = nil }
-            return idle.map { ($0.key, $0.value) }
-        }
-        for (_, load) in idle { load.abort() }
-        return idle.map(\.id).sorted()
-    }
 }

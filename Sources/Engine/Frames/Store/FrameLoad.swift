@@ -17,19 +17,11 @@ package final class FrameLoad: Sendable {
         staging = FramePart(schema: frame.schema, resources: frame.resources)
     }
 
-    private let lastUse = Atomic<UInt64>(monotonicNanoseconds())
-
-    /// When rows were last staged, on the monotonic clock.
-    package var lastUseNanoseconds: UInt64 { lastUse.load(ordering: .relaxed) }
-
     package var stagedRows: Int { staging.statistics.rows }
 
     /// Adds rows. Throws when the frame memory is full (the load may then be aborted or committed without them).
     package func stage(_ batch: ColumnBatch) throws(Failure) {
-        try whileOpen { () throws(Failure) in
-            lastUse.store(monotonicNanoseconds(), ordering: .relaxed)
-            try staging.append(batch)
-        }
+        try whileOpen { () throws(Failure) in try staging.append(batch) }
     }
 
     /// Makes all staged rows visible and answers their number. When it throws, none is, and the load is still open.
