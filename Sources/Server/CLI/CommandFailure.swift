@@ -51,7 +51,7 @@ enum StandardError {
 extension Failure {
     /// The remedy for the commonest failure of all, a server that is not there.
     func withHint(server: ServerAddress) -> Failure {
-        guard reason == .unreachable, message.hasPrefix("\(server) ") else { return self }
+        guard reason == .unreachable, message.contains("\(server) can't be reached") else { return self }
         return Failure(
             reason, "\(message) (is a node running there? start one with: cacheismo serve -p \(server.port))")
     }

@@ -125,22 +125,41 @@ struct FrameLoader: Sendable {
 
     private func commit(_ load: UInt64, _ targets: [NodeClient], _ report: inout LoadReport) async throws(Failure) {
         var visible = 0
-        for target in targets {
-            do {
-                let answer = try await target.control(.commitLoad, Self.argument(load), timeoutMilliseconds: 60_000)
-                if case .int(let rows)? = answer["rows"] { visible += Int(rows) }
-            } catch {
-                throw Failure(
-                    error.reason,
-                    "\(error.message); \(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
-                        + "drop it (cacheismo query frame:drop:\(frame)) and load again")
+        var failures: [Failure] = []
+        for result in await Self.commit(load, targets) {
+            switch result {
+            case .success(let answer): if case .int(let rows)? = answer["rows"] { visible += Int(rows) }
+            case .failure(let failure): failures.append(failure)
             }
+        }
+        if let failure = failures.first {
+            throw Failure(
+                failure.reason,
+                "\(failure.message); \(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
+                    + "drop it (cacheismo query frame:drop:\(frame)) and load again")
         }
         guard visible == report.rows else {
             throw Failure(
                 .incompleteData,
                 "\(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
                     + "drop it (cacheismo query frame:drop:\(frame)) and load again")
+        }
+    }
+
+    /// On all nodes at the same time: the shorter the time in which some show the rows and others do not, the better.
+    private static func commit(_ load: UInt64, _ targets: [NodeClient]) async -> [Result<Value, Failure>] {
+        await withTaskGroup(of: Result<Value, Failure>.self) { group in
+            for target in targets {
+                group.addTask {
+                    do throws(Failure) {
+                        return .success(
+                            try await target.control(.commitLoad, argument(load), timeoutMilliseconds: 60_000))
+                    } catch {
+                        return .failure(error)
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
         }
     }
 
