@@ -129,7 +129,13 @@ extension ItemLog {
 
     private func drop(_ place: ItemPlace, now: UInt32) {
         let item = item(at: place)
-        if item.isExpired(at: now) { counts.reclaimed += 1 } else { counts.evictions += 1 }
+        if item.isExpired(at: now) {
+            counts.reclaimed += 1
+            if !item.isRead { counts.expiredUnread += 1 }
+        } else {
+            counts.evictions += 1
+            if !item.isRead { counts.evictedUnread += 1 }
+        }
         index.remove(slot(of: place, item))
         forget(place, item)
     }

@@ -17,6 +17,8 @@ final class ItemLog {
         var expired: UInt64 = 0
         var reclaimed: UInt64 = 0
         var copies: UInt64 = 0
+        var evictedUnread: UInt64 = 0
+        var expiredUnread: UInt64 = 0
         var segmentsReclaimed: UInt64 = 0
         var segmentsCompacted: UInt64 = 0
     }
@@ -80,6 +82,7 @@ final class ItemLog {
     @inline(never)
     private func dropExpired(_ found: Found) {
         counts.expired += 1
+        if !found.item.isRead { counts.expiredUnread += 1 }
         remove(found)
     }
 

@@ -20,6 +20,9 @@ package struct ItemStatistics: Sendable, Equatable {
     package var expired: UInt64 = 0
     /// Expired items dropped with their segment.
     package var reclaimed: UInt64 = 0
+    /// Of the evicted and of the expired, those that nobody had read since they were stored.
+    package var evictedUnread: UInt64 = 0
+    package var expiredUnread: UInt64 = 0
     /// Items moved to keep them while their segment was reclaimed.
     package var copies: UInt64 = 0
 
@@ -39,6 +42,8 @@ package struct ItemStatistics: Sendable, Equatable {
         sum.expired += b.expired
         sum.reclaimed += b.reclaimed
         sum.copies += b.copies
+        sum.evictedUnread += b.evictedUnread
+        sum.expiredUnread += b.expiredUnread
         return sum
     }
 }
@@ -59,6 +64,8 @@ extension ItemStore {
             statistics.expired = log.counts.expired
             statistics.reclaimed = log.counts.reclaimed
             statistics.copies = log.counts.copies
+            statistics.evictedUnread = log.counts.evictedUnread
+            statistics.expiredUnread = log.counts.expiredUnread
             return statistics
         }
     }

@@ -96,7 +96,7 @@ extension ItemStore {
         guard let item = placed else { return .outOfMemory }
         totalItems += 1
         var facts = facts(of: item, target.now)
-        facts.hasWon = kind == .won
+        facts.hasWon = true
         facts.wasWonBefore = false
         if kind == .won, !command.options.contains(.leavesNoTrace) { item.countUse() }
         body(facts, ItemView(item).value)

@@ -66,7 +66,7 @@ package struct MetaFacts: Sendable, Equatable {
     /// Since the last access before this command, as far as is known (see `StoreTimes`); since it was stored at most.
     package var idleSeconds: UInt32 = 0
     package var isStale = false
-    /// This command won the right to replace the item.
+    /// This command won the right to replace the item, or created it.
     package var hasWon = false
     /// Another one had won it before.
     package var wasWonBefore = false

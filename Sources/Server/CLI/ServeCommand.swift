@@ -62,6 +62,23 @@ struct Serve: AsyncParsableCommand {
     @Flag(name: [.customShort("A"), .customLong("enable-shutdown")], help: "Allow the shutdown command.")
     var enableShutdown = false
 
+    @Option(
+        name: .customLong("idle-timeout"), help: "Close connections silent for this many seconds; 0 never.")
+    var idleTimeout: Int?
+
+    @Option(name: [.customShort("D")], help: "End of a key's prefix in stats detail, which counts from the start.")
+    var prefixDelimiter: String?
+
+    @Option(name: [.customShort("P"), .customLong("pidfile")], help: "Write the process id to this file.")
+    var pidFile: String?
+
+    @Option(
+        name: [.customShort("u"), .customLong("user")], help: "Give up root for this user once the ports are open.")
+    var user: String?
+
+    @OptionGroup(title: "memcached's options that mean little here")
+    var compatibility: CompatibilityOptions
+
     @Flag(name: .shortAndLong, help: "Log more; twice for everything.")
     var verbose: Int
 
@@ -107,6 +124,10 @@ struct Serve: AsyncParsableCommand {
         guard unixSocket != nil || !listen.split(separator: ",").isEmpty else {
             throw ValidationError("--listen needs an address, as in 127.0.0.1 or 0.0.0.0")
         }
+        if let idleTimeout { try check(idleTimeout, 0...1 << 31, "--idle-timeout") }
+        guard prefixDelimiter == nil || prefixDelimiter?.utf8.count == 1 else {
+            throw ValidationError("-D takes one character")
+        }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
         guard (name == nil) == (peers == nil) else {
             throw ValidationError("--name and --peers go together: --name n1 --peers n1=127.0.0.1:11211,n2=…")
@@ -115,6 +136,7 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let logger = makeLogger()
+        for line in compatibility.passedOver { logger.warning("\(line)") }
         let topology = try makeTopology()
         let port = port ?? topology.selfIndex.map { topology.nodes[$0].port } ?? Self.portDefault
         if peers != nil, let index = topology.selfIndex, topology.nodes[index].port != port {
@@ -130,6 +152,9 @@ struct Serve: AsyncParsableCommand {
             node: node, group: group, configuration: makeListenerConfiguration(port: port), logger: logger,
             endsWithStandardInput: exitOnStdinClose)
         try await service.start()
+        if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
+        if let user { try ProcessIdentity.become(user: user) }
+        defer { if let pidFile { ProcessIdentity.removePidFile(pidFile) } }
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
@@ -176,6 +201,14 @@ struct Serve: AsyncParsableCommand {
         configuration.connectionsMax = connections
         configuration.backlog = backlog
         configuration.session.itemBytesMax = itemBytesMax
+        configuration.session.idleTimeoutSeconds = idleTimeout ?? compatibility.idleTimeoutSeconds ?? 0
+        if let delimiter = prefixDelimiter?.utf8.first {
+            configuration.session.prefixDelimiter = delimiter
+            configuration.session.countsPrefixes = true
+        }
+        configuration.session.unixSocketPath = unixSocket
+        configuration.session.unixSocketMode = configuration.unixSocketMode
+        configuration.session.backlog = backlog
         configuration.session.allowsVirtualKeys = !noVirtualKeys
         configuration.session.allowsFlush = !disableFlush
         configuration.session.allowsShutdown = enableShutdown

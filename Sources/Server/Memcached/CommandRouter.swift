@@ -17,10 +17,13 @@ package protocol CommandRouter: Sendable {
     func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion)
     /// All stores of this node, for `stats`.
     var itemStores: [ItemStore] { get }
+    /// What else there is to tell in `stats cacheismo`, by name.
+    var ownStatistics: [(name: String, value: Int)] { get }
 }
 
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
+    package var ownStatistics: [(name: String, value: Int)] { [] }
 
     /// For a router that knows nothing but its stores.
     package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
@@ -41,4 +44,21 @@ extension Router: CommandRouter {
     }
 
     package var itemStores: [ItemStore] { engine.shards.map(\.items) }
+
+    package var ownStatistics: [(name: String, value: Int)] {
+        var list = [("nodes", cluster.topology.nodes.count), ("frames", engine.frames.frames.count)]
+        list.append(("compute_queue", engine.compute.queued))
+        for (at, shard) in engine.shards.enumerated() {
+            let objects = shard.objects.statistics
+            list.append(("shard:\(at):objects_live", objects.live))
+            list.append(("shard:\(at):script_memory_bytes", objects.memoryBytes))
+            list.append(("shard:\(at):calls", objects.calls))
+            list.append(("shard:\(at):call_failures", objects.failures))
+            list.append(("shard:\(at):calls_refused", objects.refused))
+            list.append(("shard:\(at):calls_moved", objects.moved))
+            list.append(("shard:\(at):objects_shelved", objects.shelved))
+            list.append(("shard:\(at):objects_unshelved", objects.unshelved))
+        }
+        return list.map { (name: $0.0, value: $0.1) }
+    }
 }

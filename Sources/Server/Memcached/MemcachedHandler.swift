@@ -17,6 +17,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
     private let upgrade: PeerUpgrade?
     private let shutdown: (@Sendable () -> Void)?
     private let idleSeconds: Int
+    private let counters: SessionCounters
     private var isReading = true
     private var hasEnded = false
     private var inputHasEnded = false
@@ -46,6 +47,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         self.upgrade = upgrade
         self.shutdown = shutdown
         idleSeconds = configuration.idleTimeoutSeconds
+        self.counters = counters
         session = MemcachedSession(
             router: router, links: links, configuration: configuration, statistics: statistics, counters: counters,
             wake: { waker.wake() })
@@ -173,6 +175,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
             let idle = Int(unixSeconds()) - Int(lastSecond)
             if idle >= idleSeconds, session.isSettled {
                 hasEnded = true
+                counters.add(.idleKicks)
                 context.close(promise: nil)
             } else {
                 scheduleIdleCheck(context, after: max(1, idleSeconds - idle))

@@ -43,7 +43,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     private let links: LinksOfLoop
     private let upgrade: PeerUpgrade?
     private let shutdown: (@Sendable () -> Void)?
-    package let statistics = MemcachedStatistics()
+    package let statistics: MemcachedStatistics
     private let countersOfLoop = Mutex<[ObjectIdentifier: SessionCounters]>([:])
     private let channels = Mutex<[any Channel]>([])
 
@@ -55,6 +55,9 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         shutdown: (@Sendable () -> Void)? = nil
     ) {
         self.configuration = configuration
+        statistics = MemcachedStatistics(
+            prefixes: PrefixStatistics(
+                delimiter: configuration.session.prefixDelimiter, isOn: configuration.session.countsPrefixes))
         self.router = router
         self.group = group
         self.links = links

@@ -38,6 +38,7 @@ extension MemcachedSession {
         }
         counters.add(.cmdGet)
         counters.add(isHit ? .getHits : .getMisses)
+        statistics.prefixes.record(key, .get(isHit: isHit))
         return false
     }
 
@@ -52,6 +53,7 @@ extension MemcachedSession {
         counters.add(.cmdGet)
         counters.add(outcome == .touched ? .getHits : .getMisses)
         counters.add(outcome == .touched ? .touchHits : .touchMisses)
+        statistics.prefixes.record(key, .get(isHit: outcome == .touched))
         guard outcome == .outOfMemory, isAlone else { return false }
         out.writeOutcome(outcome)
         return true
@@ -70,6 +72,7 @@ extension MemcachedSession {
                 request.verb, key: key, hash: hash, flags: request.flags, expiry: expiry, cas: request.cas,
                 value: value, now: now)
             count(.store(request.verb), outcome)
+            statistics.prefixes.record(key, .set)
             if !request.isSilent { out.writeOutcome(outcome) }
         case .remote(let node):
             let command = ItemCommand.store(
@@ -112,10 +115,11 @@ extension MemcachedSession {
             let expiry = expiryInstant(exptime, now: now)
             update(.touch(expiry: expiry), .touch, UnsafeRawBufferPointer(rebasing: bytes[key]), isSilent)
         case .flushAll(let delaySeconds, let isSilent): flush(delaySeconds, isSilent)
-        case .stats(let argument):
+        case .stats(let arguments):
             let report = StatisticsReport(
-                statistics: statistics, configuration: configuration, stores: router.itemStores, now: now)
-            report.write(argument: UnsafeRawBufferPointer(rebasing: bytes[argument]), to: &out)
+                statistics: statistics, configuration: configuration, stores: router.itemStores,
+                own: router.ownStatistics, now: now)
+            report.write(arguments: UnsafeRawBufferPointer(rebasing: bytes[arguments]), to: &out)
         case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
         case .version: out.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
         case .metaNoop: out.writeLine("MN\r\n")

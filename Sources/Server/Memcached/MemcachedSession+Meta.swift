@@ -106,6 +106,12 @@ extension MemcachedSession {
             out.writeMeta(echo, status, facts, value: UnsafeRawBufferPointer(start: nil, count: 0), now: now)
         }
         countMeta(command, status)
+        switch command.verb {
+        case .get: statistics.prefixes.record(key, .get(isHit: status == .found))
+        case .set: statistics.prefixes.record(key, .set)
+        case .delete: statistics.prefixes.record(key, .delete)
+        default: break
+        }
     }
 
     // MARK: Answers from elsewhere

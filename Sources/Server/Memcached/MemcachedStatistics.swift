@@ -55,8 +55,9 @@ package final class MemcachedStatistics: Sendable {
 
     private let state = Mutex(State())
     let startedNanoseconds = monotonicNanoseconds()
+    let prefixes: PrefixStatistics
 
-    package init() {}
+    package init(prefixes: PrefixStatistics = PrefixStatistics()) { self.prefixes = prefixes }
 
     /// A set of counters for one event loop.
     package func makeCounters() -> SessionCounters {
@@ -80,6 +81,7 @@ package final class MemcachedStatistics: Sendable {
             state.totalConnections = state.connections.count
             state.rejectedConnections = 0
         }
+        prefixes.reset()
     }
 
     // MARK: Connections

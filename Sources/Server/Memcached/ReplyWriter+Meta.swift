@@ -24,7 +24,8 @@ extension ByteBuffer {
         switch status {
         case .notANumber, .tooLarge, .outOfMemory: writeMetaError(echo.verb, status)
         case .miss where echo.verb == .get && echo.isQuiet: break
-        case .found where echo.verb != .get && echo.isQuiet: break
+        // A number that had to be created is news, as in memcached.
+        case .found where echo.verb != .get && echo.isQuiet && !facts.hasWon: break
         case .found where echo.verb == .inspect: writeInspection(echo, facts, now)
         case .miss where echo.verb == .inspect: writeLine("EN\r\n")
         default:

@@ -29,7 +29,7 @@ enum Request: Equatable {
     case arithmetic(ArithmeticVerb, key: Range<Int>, delta: UInt64, isSilent: Bool)
     case touch(key: Range<Int>, exptime: Int64, isSilent: Bool)
     case flushAll(delaySeconds: Int64, isSilent: Bool)
-    case stats(argument: Range<Int>)
+    case stats(arguments: Range<Int>)
     case verbosity(isSilent: Bool)
     case version
     /// A meta command; its line is parsed when it is performed.

@@ -91,7 +91,7 @@ private struct MetaFlags {
         var count = verb == .set ? 3 : 2
         var isOpaqueTooLong = false
         let hidesReason = verb == .delete || verb == .arithmetic
-        while let word = words.next() {
+        while words.next() != nil {
             count += 1
             if count > RequestParser.metaWordsMax { return .tooManyFlags }
         }

@@ -25,6 +25,11 @@ package struct SessionConfiguration: Sendable {
     /// A line of a retrieval may hold any number of keys up to here; all other lines have 2,048 bytes.
     package var retrievalLineBytesMax = 1 << 20
 
+    /// `stats detail` counts by the part of a key before this (memcached's -D).
+    package var prefixDelimiter = UInt8(ascii: ":")
+    /// Counts from the start, without `stats detail on`.
+    package var countsPrefixes = false
+
     // What `stats settings` tells and nothing here depends on.
     package var memoryBytes = 64 << 20
     package var connectionsMax = 1024
@@ -32,6 +37,9 @@ package struct SessionConfiguration: Sendable {
     package var threads = 1
     package var evicts = true
     package var address = "127.0.0.1"
+    package var unixSocketPath: String?
+    package var unixSocketMode: UInt32 = 0o700
+    package var backlog = 1024
 
     package init() {}
 }

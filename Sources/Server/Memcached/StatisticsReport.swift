@@ -15,39 +15,69 @@ struct StatisticsReport {
     let statistics: MemcachedStatistics
     let configuration: SessionConfiguration
     let stores: [ItemStore]
+    /// Of the router: see `stats cacheismo`.
+    let own: [(name: String, value: Int)]
     let now: UInt32
 
-    /// Answers `stats [argument]`; what memcached does not know either answers `ERROR`.
-    func write(argument: UnsafeRawBufferPointer, to out: inout ByteBuffer) {
-        if argument.isEmpty {
+    /// Answers `stats [arguments]`; what memcached does not know either answers `ERROR`.
+    func write(arguments: UnsafeRawBufferPointer, to out: inout ByteBuffer) {
+        var words = WordCursor(line: arguments, at: 0)
+        let topic = words.next().map { UnsafeRawBufferPointer(rebasing: arguments[$0]) }
+        let detail = words.next().map { UnsafeRawBufferPointer(rebasing: arguments[$0]) }
+        guard let topic else {
             writeGeneral(to: &out)
-        } else if isWord(argument, "settings") {
-            writeSettings(to: &out)
-        } else if isWord(argument, "items") {
-            writeItems(to: &out)
-        } else if isWord(argument, "slabs") {
-            writeSlabs(to: &out)
-        } else if isWord(argument, "sizes") {
-            out.writeStat("sizes_status", "disabled")
-        } else if isWord(argument, "conns") {
-            writeConnections(to: &out)
-        } else if isWord(argument, "cacheismo") {
-            writeOwn(to: &out)
-        } else if isWord(argument, "reset") {
+            return out.writeLine("END\r\n")
+        }
+        if writeTopic(topic, to: &out) {
+            out.writeLine("END\r\n")
+        } else if isWord(topic, "reset") {
             statistics.reset()
             out.writeLine("RESET\r\n")
-            return
-        } else if isWord(argument, "detail") {
-            out.writeLine("CLIENT_ERROR usage: stats detail on|off|dump\r\n")
-            return
-        } else if isWord(argument, "cachedump") {
-            out.writeLine("CLIENT_ERROR bad command line\r\n")
-            return
+        } else if isWord(topic, "detail") {
+            writeDetail(detail, to: &out)
+        } else if isWord(topic, "cachedump") {
+            // Nor does memcached under -X.
+            out.writeLine("CLIENT_ERROR stats cachedump not allowed\r\n")
         } else {
             out.writeLine("ERROR\r\n")
-            return
         }
-        out.writeLine("END\r\n")
+    }
+
+    /// A topic whose answer is a list; false when it is none.
+    private func writeTopic(_ topic: UnsafeRawBufferPointer, to out: inout ByteBuffer) -> Bool {
+        if isWord(topic, "settings") {
+            writeSettings(to: &out)
+        } else if isWord(topic, "items") {
+            writeItems(to: &out)
+        } else if isWord(topic, "slabs") {
+            writeSlabs(to: &out)
+        } else if isWord(topic, "sizes") || isWord(topic, "sizes_enable") || isWord(topic, "sizes_disable") {
+            out.writeStat("sizes_status", "disabled")
+        } else if isWord(topic, "conns") {
+            writeConnections(to: &out)
+        } else if isWord(topic, "cacheismo") {
+            writeOwn(to: &out)
+        } else {
+            return false
+        }
+        return true
+    }
+
+    private func writeDetail(_ word: UnsafeRawBufferPointer?, to out: inout ByteBuffer) {
+        if let word, isWord(word, "on") || isWord(word, "off") {
+            statistics.prefixes.isEnabled = isWord(word, "on")
+            out.writeLine("OK\r\n")
+        } else if let word, isWord(word, "dump") {
+            for (prefix, counts) in statistics.prefixes.all {
+                out.writeLine("PREFIX ")
+                out.writeBytes(prefix)
+                out.writeString(
+                    " get \(counts.gets) hit \(counts.hits) set \(counts.sets) del \(counts.deletes)\r\n")
+            }
+            out.writeLine("END\r\n")
+        } else {
+            out.writeLine("CLIENT_ERROR usage: stats detail on|off|dump\r\n")
+        }
     }
 
     private var items: ItemStatistics { stores.reduce(ItemStatistics()) { $0 + $1.statistics } }
@@ -73,6 +103,9 @@ struct StatisticsReport {
         out.writeStat("rejected_connections", statistics.rejectedConnections)
         for (name, counter) in Self.counters { out.writeStat(name, statistics[counter]) }
         out.writeStat("get_expired", items.expired)
+        // A flush drops everything there and then: no get ever meets what was flushed.
+        out.writeStat("get_flushed", 0)
+        out.writeStat("connection_structures", statistics.currentConnections)
         out.writeStat("limit_maxbytes", configuration.memoryBytes)
         out.writeStat("accepting_conns", 1)
         out.writeStat("threads", configuration.threads)
@@ -82,11 +115,22 @@ struct StatisticsReport {
         out.writeStat("total_items", items.totalItems)
         out.writeStat("evictions", items.evictions)
         out.writeStat("reclaimed", items.reclaimed)
+        out.writeStat("expired_unfetched", items.expiredUnread)
+        out.writeStat("evicted_unfetched", items.evictedUnread)
+        for name in Self.never { out.writeStat(name, 0) }
     }
+
+    /// What happens to slabs, LRU lists, listeners and log watchers, none of which there are; monitoring tools read them.
+    private static let never = [
+        "auth_cmds", "auth_errors", "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
+        "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "lru_crawler_running",
+        "lru_crawler_starts", "crawler_reclaimed", "crawler_items_checked", "log_watchers",
+    ]
 
     private static let counters: [(String, SessionCounter)] = [
         ("cmd_get", .cmdGet), ("cmd_set", .cmdSet), ("cmd_flush", .cmdFlush), ("cmd_touch", .cmdTouch),
         ("cmd_meta", .cmdMeta),
+        ("idle_kicks", .idleKicks),
         ("get_hits", .getHits), ("get_misses", .getMisses), ("delete_misses", .deleteMisses),
         ("delete_hits", .deleteHits), ("incr_misses", .incrMisses), ("incr_hits", .incrHits),
         ("decr_misses", .decrMisses), ("decr_hits", .decrHits), ("cas_misses", .casMisses), ("cas_hits", .casHits),
@@ -118,6 +162,19 @@ struct StatisticsReport {
         out.writeStat("item_size_max", configuration.itemBytesMax)
         out.writeStat("flush_enabled", configuration.allowsFlush ? "yes" : "no")
         out.writeStat("idle_timeout", configuration.idleTimeoutSeconds)
+        out.writeStat("domain_socket", configuration.unixSocketPath ?? "NULL")
+        out.writeStat("umask", String(configuration.unixSocketMode, radix: 8))
+        out.writeStat("stat_key_prefix", String(decoding: [configuration.prefixDelimiter], as: UTF8.self))
+        out.writeStat("detail_enabled", statistics.prefixes.isEnabled ? "yes" : "no")
+        out.writeStat("tcp_backlog", configuration.backlog)
+        out.writeStat("maxconns_fast", "yes")
+        out.writeStat("slab_automove", 0)
+        for name in ["slab_reassign", "lru_crawler", "lru_maintainer_thread", "lru_segmented", "dump_enabled"] {
+            out.writeStat(name, "no")
+        }
+        for name in ["watch_enabled", "track_sizes", "inline_ascii_response", "ssl_enabled"] {
+            out.writeStat(name, "no")
+        }
     }
 
     /// There are no size classes: all items are reported as one class.
@@ -127,15 +184,25 @@ struct StatisticsReport {
         out.writeStat("items:1:number", items.items)
         out.writeStat("items:1:mem_requested", items.liveBytes)
         out.writeStat("items:1:evicted", items.evictions)
+        out.writeStat("items:1:evicted_unfetched", items.evictedUnread)
+        out.writeStat("items:1:expired_unfetched", items.expiredUnread)
         out.writeStat("items:1:outofmemory", statistics[.storeNoMemory])
         out.writeStat("items:1:reclaimed", items.reclaimed)
     }
 
     private func writeSlabs(to out: inout ByteBuffer) {
         let items = items
-        out.writeStat("active_slabs", 0)
+        if items.items > 0 {
+            for (name, counter) in Self.slabCounters { out.writeStat("1:\(name)", statistics[counter]) }
+        }
+        out.writeStat("active_slabs", items.items > 0 ? 1 : 0)
         out.writeStat("total_malloced", items.usedBytes)
     }
+
+    private static let slabCounters: [(String, SessionCounter)] = [
+        ("get_hits", .getHits), ("cmd_set", .cmdSet), ("delete_hits", .deleteHits), ("incr_hits", .incrHits),
+        ("decr_hits", .decrHits), ("cas_hits", .casHits), ("cas_badval", .casBadval), ("touch_hits", .touchHits),
+    ]
 
     private func writeConnections(to out: inout ByteBuffer) {
         for (number, connection) in statistics.connections {
@@ -159,5 +226,14 @@ struct StatisticsReport {
         out.writeStat("segments", items.segments)
         out.writeStat("segment_bytes", items.segmentBytes)
         out.writeStat("items_copied", items.copies)
+        for (name, value) in own { out.writeStat(name, value) }
+        for (at, store) in stores.enumerated() {
+            let shard = store.statistics
+            out.writeStat("shard:\(at):items", shard.items)
+            out.writeStat("shard:\(at):item_bytes", shard.liveBytes)
+            out.writeStat("shard:\(at):used_bytes", shard.usedBytes)
+            out.writeStat("shard:\(at):limit_bytes", shard.limitBytes)
+            out.writeStat("shard:\(at):evictions", shard.evictions)
+        }
     }
 }

@@ -1,0 +1,96 @@
+// memcached's options that have nothing to act on here: taken with a line in the log, or refused with what to do instead.
+
+import ArgumentParser
+
+struct CompatibilityOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("o"), .customLong("extended")], help: "idle_timeout=N; tuning options are passed over.")
+    var extended: [String] = []
+
+    @Option(
+        name: [.customShort("R", allowingJoined: true), .customLong("max-reqs-per-event")], help: "Passed over.")
+    var requestsPerEvent: Int?
+
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .customLong("slab-growth-factor")], help: "Passed over.")
+    var slabGrowthFactor: Double?
+
+    @Option(name: [.customShort("n", allowingJoined: true), .customLong("slab-min-size")], help: "Passed over.")
+    var slabMinSize: Int?
+
+    @Flag(name: [.customShort("L"), .customLong("enable-largepages")], help: "Passed over.")
+    var largePages = false
+
+    @Flag(name: [.customShort("C"), .customLong("disable-cas")], help: "Passed over: uniques cost no memory here.")
+    var disableCas = false
+
+    @Flag(name: [.customShort("X"), .customLong("disable-dumping")], help: "Passed over: keys are never dumped.")
+    var disableDumping = false
+
+    @Flag(name: [.customShort("W"), .customLong("disable-watch")], help: "Passed over: there is no watch.")
+    var disableWatch = false
+
+    @Option(name: [.customShort("B"), .customLong("protocol")], help: "ascii or auto: the text protocol is served.")
+    var wireProtocol = "auto"
+
+    @Flag(name: [.customShort("k"), .customLong("lock-memory")], help: .hidden)
+    var lockMemory = false
+
+    @Flag(name: [.customShort("d"), .customLong("daemon")], help: .hidden)
+    var daemon = false
+
+    @Flag(name: [.customShort("r"), .customLong("enable-coredumps")], help: .hidden)
+    var coreDumps = false
+
+    @Flag(name: [.customShort("S"), .customLong("enable-sasl")], help: .hidden)
+    var sasl = false
+
+    @Flag(name: [.customShort("Z"), .customLong("enable-ssl")], help: .hidden)
+    var tls = false
+
+    @Option(name: [.customShort("Y"), .customLong("auth-file")], help: .hidden)
+    var authFile: String?
+
+    @Option(name: [.customShort("e"), .customLong("memory-file")], help: .hidden)
+    var memoryFile: String?
+
+    func validate() throws {
+        if let problem = ExtendedOptions.parse(extended.joined(separator: ",")).problem {
+            throw ValidationError(problem)
+        }
+        guard ["ascii", "auto"].contains(wireProtocol) else {
+            throw ValidationError("-B \(wireProtocol): only the text protocol is served (ascii, auto)")
+        }
+        // Whoever asks for one of these relies on it, so it must not be passed over.
+        let refused: [(Bool, String)] = [
+            (lockMemory, "-k: memory is not locked; turn swap off for the service instead"),
+            (
+                daemon,
+                "-d: the process stays in the foreground; let systemd, or setsid with &, put it in the background"
+            ),
+            (coreDumps, "-r: set the core file limit with ulimit -c instead"),
+            (sasl, "-S: there is no SASL, which is the binary protocol's"),
+            (tls, "-Z: TLS is not served; put a TLS proxy in front"),
+            (authFile != nil, "-Y: clients are not asked for a password; listen where only yours can connect (-l, -s)"),
+            (memoryFile != nil, "-e: items are kept in plain memory only"),
+        ]
+        for (isGiven, reason) in refused where isGiven { throw ValidationError(reason) }
+    }
+
+    var idleTimeoutSeconds: Int? {
+        ExtendedOptions.parse(extended.joined(separator: ",")).options?.idleTimeoutSeconds
+    }
+
+    /// A line for the log for each option that changes nothing.
+    var passedOver: [String] {
+        var lines: [String] = []
+        if requestsPerEvent != nil { lines.append("-R changes nothing: connections take turns by bytes read") }
+        if slabGrowthFactor != nil { lines.append("-f changes nothing: there are no slabs") }
+        if slabMinSize != nil { lines.append("-n changes nothing: there are no slabs") }
+        if largePages { lines.append("-L changes nothing: the kernel decides about large pages") }
+        if disableCas { lines.append("-C changes nothing: uniques cost no memory") }
+        let names = ExtendedOptions.parse(extended.joined(separator: ",")).options?.passedOver ?? []
+        if !names.isEmpty { lines.append("-o \(names.joined(separator: ",")) changes nothing here") }
+        return lines
+    }
+}
