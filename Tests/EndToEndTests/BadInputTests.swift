@@ -167,8 +167,9 @@ import Testing
             name: "n1", port: ports[0], givesPort: false, arguments: ["--name", "n1", "--peers", peers])
         try node.start()
         node.stop()
+        // The port that says when the node is up is the last one to be bound.
         let other = TestNode(
-            name: "node", port: ports[2], arguments: ["-l", "127.0.0.1,127.0.0.1:\(ports[3])", "-m", "1", "-t1"])
+            name: "node", port: ports[2], arguments: ["-l", "127.0.0.1:\(ports[3]),127.0.0.1", "-m", "1", "-t1"])
         try other.start()
         #expect(try Wire(port: ports[3]).set("k", "v") == "STORED\r\n")
         #expect(try Wire(port: ports[2]).get("k") == "v")

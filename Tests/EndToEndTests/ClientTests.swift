@@ -59,4 +59,20 @@ import Testing
         let evictions = try #require(stats.split(separator: "\r\n").first { $0.hasPrefix("STAT evictions ") })
         #expect(try #require(Int(evictions.split(separator: " ")[2])) > 1_000)
     }
+
+    @Test("a node that is ended while it works ends at once, and says nothing")
+    func endedAtWork() throws {
+        for round in 0..<3 {
+            let cluster = try TestCluster(nodes: 2)
+            #expect(try Wire(port: cluster[0].port).set("job:define:j", "function run() return 1 end") == "STORED\r\n")
+            let work = String(repeating: "get job:run:j\r\n", count: 200)
+            let wires = try (0..<8).map { try Wire(port: cluster[$0 % 2].port) }
+            for wire in wires { _ = try wire.exchange(work, until: "\r\n") }
+            for node in cluster.nodes {
+                node.stop()
+                #expect(node.logText == "", "round \(round)")
+                #expect(node.exitCode == 0)
+            }
+        }
+    }
 }

@@ -61,6 +61,9 @@ final class TestNode {
 
     func signal(_ number: Int32) { if let process, process.isRunning { kill(process.processIdentifier, number) } }
 
+    /// Of the process that was stopped last.
+    private(set) var exitCode: Int32?
+
     func stop(_ number: Int32 = SIGTERM) {
         guard let process else { return }
         signal(SIGCONT)
@@ -68,6 +71,7 @@ final class TestNode {
         for _ in 0..<500 where process.isRunning { usleep(10_000) }
         signal(SIGKILL)
         process.waitUntilExit()
+        exitCode = process.terminationStatus
         self.process = nil
     }
 }

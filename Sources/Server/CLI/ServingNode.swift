@@ -65,7 +65,7 @@ struct ServingNode: Service, CustomStringConvertible {
         logger.info("\(node.cluster.selfName) listens on \(listener.places.joined(separator: ", "))")
     }
 
-    func run() async throws {
+    func run() async {
         let synchronizing = Task { await node.synchronizeForever() }
         if endsWithStandardInput { requestShutdownAtEndOfInput() }
         await withGracefulShutdownHandler {
@@ -76,7 +76,8 @@ struct ServingNode: Service, CustomStringConvertible {
         synchronizing.cancel()
         await listener.stop()
         node.cluster.close()
-        try await group.shutdownGracefully()
+        // The event loops end with the process: methods and jobs that are still at work may yet answer to them.
+        _ = Unmanaged.passRetained(group)
     }
 
     private func requestShutdownAtEndOfInput() {
