@@ -128,7 +128,8 @@ extension ItemStore {
     /// Changes an item's facts but for its key and value: in place where it has the words for them, or needs none; else
     /// it moves. Nil when there is no room for that.
     func amend(
-        _ found: ItemLog.Found, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ change: (inout ItemFacts) -> Void
+        _ found: ItemLog.Found, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32,
+        _ change: (inout ItemFacts) -> Void
     ) -> ItemPointer? {
         let item = found.item
         let before = ItemFacts(

@@ -3,7 +3,8 @@
 import ArgumentParser
 
 struct CompatibilityOptions: ParsableArguments {
-    @Option(name: [.customShort("o"), .customLong("extended")], help: "idle_timeout=N; tuning options are passed over.")
+    @Option(
+        name: [.customShort("o"), .customLong("extended")], help: "idle_timeout=N; tuning options are passed over.")
     var extended: [String] = []
 
     @Option(
@@ -63,7 +64,10 @@ struct CompatibilityOptions: ParsableArguments {
         // Whoever asks for one of these relies on it, so it must not be passed over.
         let refused: [(Bool, String)] = [
             (lockMemory, "-k: memory is not locked; turn swap off for the service instead"),
-            (daemon, "-d: the process stays in the foreground; let systemd, or setsid with &, put it in the background"),
+            (
+                daemon,
+                "-d: the process stays in the foreground; let systemd, or setsid with &, put it in the background"
+            ),
             (coreDumps, "-r: set the core file limit with ulimit -c instead"),
             (sasl, "-S: there is no SASL, which is the binary protocol's"),
             (tls, "-Z: TLS is not served; put a TLS proxy in front"),

@@ -38,7 +38,9 @@ struct ExtendedOptions {
     }
 
     private static func refusal(_ name: String) -> String {
-        if name == "no_maxconns_fast" { return "-o \(name): connections beyond -c are always refused at once; leave it out" }
+        if name == "no_maxconns_fast" {
+            return "-o \(name): connections beyond -c are always refused at once; leave it out"
+        }
         if name.hasPrefix("ext_") { return "-o \(name): items are kept in memory only; leave it out" }
         if name.hasPrefix("ssl_") { return "-o \(name): TLS is not served; put a proxy in front, or leave it out" }
         if name == "track_sizes" { return "-o \(name): there are no size statistics; leave it out" }

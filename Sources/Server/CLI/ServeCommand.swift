@@ -69,7 +69,8 @@ struct Serve: AsyncParsableCommand {
     @Option(name: [.customShort("P"), .customLong("pidfile")], help: "Write the process id to this file.")
     var pidFile: String?
 
-    @Option(name: [.customShort("u"), .customLong("user")], help: "Give up root for this user once the ports are open.")
+    @Option(
+        name: [.customShort("u"), .customLong("user")], help: "Give up root for this user once the ports are open.")
     var user: String?
 
     @OptionGroup(title: "memcached's options that mean little here")

@@ -96,7 +96,8 @@ extension MemcachedSession {
         _ command: MetaCommand, _ echo: MetaEcho, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
     ) {
         let hash = keyHash(key)
-        let status = router.items(forHash: hash).meta(command, value: value, key: key, hash: hash, now: now) { facts, value in
+        let status = router.items(forHash: hash).meta(command, value: value, key: key, hash: hash, now: now) {
+            facts, value in
             out.writeMeta(echo, .found, facts, value: value, now: now)
         }
         if status != .found {

@@ -14,7 +14,10 @@ package final class PrefixStatistics: Sendable {
         var deletes: UInt64 = 0
     }
 
-    enum Event { case get(isHit: Bool), set, delete }
+    enum Event {
+        case get(isHit: Bool)
+        case set, delete
+    }
 
     let delimiter: UInt8
     private let isOn: Atomic<Bool>

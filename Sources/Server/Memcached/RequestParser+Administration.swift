@@ -6,7 +6,9 @@ extension RequestParser {
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
         if isWord(verb, "flush_all") { return parseFlush(words, line) }
-        if isWord(verb, "stats") { return .request(.stats(arguments: words.count > 1 ? words[1].lowerBound..<line.count : 0..<0)) }
+        if isWord(verb, "stats") {
+            return .request(.stats(arguments: words.count > 1 ? words[1].lowerBound..<line.count : 0..<0))
+        }
         if isWord(verb, "version") { return .request(.version) }
         if isWord(verb, "verbosity") { return parseVerbosity(words, line) }
         if isWord(verb, "mn") { return .request(.metaNoop) }

@@ -29,7 +29,8 @@ extension RequestParser {
         var request = MetaRequest(command: MetaCommand(Self.commandVerb(verb)), key: key, flags: words.at..<line.count)
         var blockBytes: Int?
         if verb == .set {
-            guard let length = words.next(), let bytes = unsignedNumber(line, length), bytes <= Self.valueBytesMax else {
+            guard let length = words.next(), let bytes = unsignedNumber(line, length), bytes <= Self.valueBytesMax
+            else {
                 return .refused(.badFormat, blockBytes: nil)
             }
             request.valueBytes = Int(bytes)
@@ -102,7 +103,9 @@ private struct MetaFlags {
             guard take(flag, line, (word.lowerBound + 1)..<word.upperBound) else {
                 return hidesReason ? .invalidOrDuplicateFlag : .invalidFlag
             }
-            if flag == UInt8(ascii: "b"), Base64.decodedCount(UnsafeRawBufferPointer(rebasing: line[request.key])) == nil {
+            if flag == UInt8(ascii: "b"),
+                Base64.decodedCount(UnsafeRawBufferPointer(rebasing: line[request.key])) == nil
+            {
                 error = .badKeyEncoding
             }
         }
@@ -160,6 +163,7 @@ private struct MetaFlags {
             fields.vivifyExpiry = expiry
         default:
             fields.options.insert(.recaches)
+            if fields.options.contains(.touches) { fields.options.insert(.recachesTouched) }
             fields.recacheExpiry = expiry
         }
     }
@@ -199,7 +203,8 @@ private struct MetaFlags {
         let letter = Character(UnicodeScalar(mode))
         switch verb {
         case .set:
-            guard let storeVerb = ["E": .add, "A": .append, "P": .prepend, "R": .replace, "S": .set][letter] as StoreVerb?
+            guard
+                let storeVerb = ["E": .add, "A": .append, "P": .prepend, "R": .replace, "S": .set][letter] as StoreVerb?
             else { return .badSetMode }
             fields.storeVerb = storeVerb
         case .arithmetic:

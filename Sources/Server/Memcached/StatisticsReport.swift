@@ -128,7 +128,8 @@ struct StatisticsReport {
     ]
 
     private static let counters: [(String, SessionCounter)] = [
-        ("cmd_get", .cmdGet), ("cmd_set", .cmdSet), ("cmd_flush", .cmdFlush), ("cmd_touch", .cmdTouch), ("cmd_meta", .cmdMeta),
+        ("cmd_get", .cmdGet), ("cmd_set", .cmdSet), ("cmd_flush", .cmdFlush), ("cmd_touch", .cmdTouch),
+        ("cmd_meta", .cmdMeta),
         ("idle_kicks", .idleKicks),
         ("get_hits", .getHits), ("get_misses", .getMisses), ("delete_misses", .deleteMisses),
         ("delete_hits", .deleteHits), ("incr_misses", .incrMisses), ("incr_hits", .incrHits),
