@@ -40,6 +40,34 @@ import Testing
         #expect(held.allSatisfy { $0 < 30 })
     }
 
+    @Test("meta commands reach the owner of a key from any node, with state, uniques and base64 keys")
+    func metaForwarding() throws {
+        let cluster = try TestCluster(nodes: 3)
+        for index in 0..<12 {
+            let key = "meta:\(index)"
+            func ask(_ node: Int, _ line: String) throws -> String {
+                try Wire(port: cluster[(index + node) % 3].port).exchange(line + "\r\nmn\r\n", until: "MN\r\n")
+            }
+            #expect(try ask(0, "ms \(key) 2 E77 F5 c k\r\nhi") == "HD c77 k\(key)\r\nMN\r\n")
+            #expect(try ask(1, "mg \(key) v f c s h t O9") == "VA 2 f5 c77 s2 h0 t-1 O9\r\nhi\r\nMN\r\n")
+            #expect(try ask(2, "md \(key) I E78") == "HD\r\nMN\r\n")
+            #expect(try ask(0, "mg \(key) c") == "HD c78 X W\r\nMN\r\n")
+            #expect(try ask(1, "mg \(key) c") == "HD c78 Z X\r\nMN\r\n")
+            #expect(try ask(2, "ms \(key) 1 C77\r\n1") == "EX\r\nMN\r\n")
+            #expect(try ask(0, "ma n\(key) N0 J5 v q") == "VA 1\r\n5\r\nMN\r\n")
+            #expect(try ask(1, "ma n\(key) D3 v") == "VA 1\r\n8\r\nMN\r\n")
+            #expect(try ask(2, "mg none\(key) v q") == "MN\r\n")
+            #expect(try ask(2, "md n\(key) q") == "MN\r\n")
+        }
+        for node in 0..<3 {
+            let wire = try Wire(port: cluster[node].port)
+            _ = try wire.exchange("ms AAo= 1 b q\r\n\(node)\r\nmn\r\n", until: "MN\r\n")
+            let other = try Wire(port: cluster[(node + 1) % 3].port)
+            #expect(
+                try other.exchange("mg AAo= b v k\r\nmn\r\n", until: "MN\r\n") == "VA 1 kAAo= b\r\n\(node)\r\nMN\r\n")
+        }
+    }
+
     @Test("a full node keeps taking writes")
     func eviction() throws {
         let cluster = try TestCluster(nodes: 1, arguments: ["--memory", "4"])

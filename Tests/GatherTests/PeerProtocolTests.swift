@@ -6,8 +6,31 @@ import NIOCore
 import Testing
 
 @Suite struct PeerProtocolTests {
+    /// Every field another value, so that none can be mistaken for its neighbour.
+    static let metaCommand: MetaCommand = {
+        var command = MetaCommand(.decrement)
+        command.options = [.wantsValue, .keepsAccess, .setsUnique]
+        command.storeVerb = .prepend
+        (command.flags, command.expiry, command.vivifyExpiry, command.recacheExpiry) = (1, 2, 3, .max)
+        (command.unique, command.newUnique, command.delta, command.initial) = (4, .max, 5, 6)
+        return command
+    }()
+
+    static let metaAnswer: MetaAnswer = {
+        var answer = MetaAnswer()
+        answer.status = .exists
+        answer.facts.valueBytes = 1
+        (answer.facts.flags, answer.facts.expiryBefore, answer.facts.expiry) = (2, 3, 4)
+        (answer.facts.unique, answer.facts.idleSeconds, answer.facts.totalBytes) = (.max, 5, 6)
+        (answer.facts.wasRead, answer.facts.hasWon) = (true, true)
+        answer.value = [7, 13, 10]
+        return answer
+    }()
+
     static let requests: [PeerRequest] =
         [
+            .item(.meta(metaCommand, value: [1, 2]), key: [5]),
+            .item(.meta(MetaCommand(.inspect), value: []), key: [6]),
             .item(.get, key: Array("k".utf8)),
             .item(.getAndTouch(expiry: 77), key: []),
             .item(
@@ -35,6 +58,7 @@ import Testing
         ] + ControlVerb.allCases.map { .control(verb: $0, argument: .array([.double(1.5), .null])) }
 
     static let replies: [PeerReply] = [
+        .item(.meta(metaAnswer)), .item(.meta(MetaAnswer())),
         .item(.miss), .item(.stored), .item(.notStored), .item(.exists), .item(.notFound), .item(.deleted),
         .item(.touched),
         .item(.notANumber), .item(.tooLarge), .item(.outOfMemory), .item(.number(.max)),

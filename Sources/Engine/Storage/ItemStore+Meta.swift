@@ -59,7 +59,7 @@ extension ItemStore {
     private func wins(_ item: ItemPointer, _ facts: MetaFacts, _ command: MetaCommand) -> Bool {
         guard !facts.wasWonBefore else { return false }
         if facts.isStale { return true }
-        let expiry = item.expiry
+        let expiry = command.options.contains(.recachesTouched) ? command.expiry : item.expiry
         return command.options.contains(.recaches) && expiry != 0 && expiry < command.recacheExpiry
     }
 
@@ -97,6 +97,7 @@ extension ItemStore {
         totalItems += 1
         var facts = facts(of: item, target.now)
         facts.hasWon = true
+        facts.expiryBefore = 0
         facts.wasWonBefore = false
         if kind == .won, !command.options.contains(.leavesNoTrace) { item.countUse() }
         body(facts, ItemView(item).value)

@@ -25,6 +25,8 @@ package struct MetaOptions: OptionSet, Sendable, Equatable {
     package static let removesValue = MetaOptions(rawValue: 1 << 8)
     /// l: from now on the item's last access is kept to the second.
     package static let keepsAccess = MetaOptions(rawValue: 1 << 9)
+    /// R came after T: it looks at the expiry that T gives.
+    package static let recachesTouched = MetaOptions(rawValue: 1 << 10)
 }
 
 /// One meta command on one key. Expiries are instants in unix seconds: 0 never, 1 already over.

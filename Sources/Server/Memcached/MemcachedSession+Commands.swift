@@ -138,6 +138,7 @@ extension MemcachedSession {
             let hash = keyHash(key)
             let outcome = router.items(forHash: hash).execute(command, key: key, hash: hash, now: now)
             count(kind, outcome)
+            if kind == .delete { statistics.prefixes.record(key, .delete) }
             if !isSilent { out.writeOutcome(outcome) }
         }
     }

@@ -163,6 +163,7 @@ private struct MetaFlags {
             fields.vivifyExpiry = expiry
         default:
             fields.options.insert(.recaches)
+            if fields.options.contains(.touches) { fields.options.insert(.recachesTouched) }
             fields.recacheExpiry = expiry
         }
     }

@@ -63,7 +63,7 @@ struct StoreModel {
             return store(verb, key, Item(flags: flags, expiry: expiry, unique: cas, value: value))
         case .arithmetic(let verb, let delta):
             return arithmetic(verb, key, delta)
-        case .meta: preconditionFailure("the model's streams hold no meta commands")
+        case .meta: preconditionFailure("the model knows the classic commands")
         }
     }
 

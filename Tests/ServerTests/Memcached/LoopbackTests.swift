@@ -106,7 +106,7 @@ final class LoopbackClient {
     @Test("every exchange answers as expected over a socket")
     func exchanges() async throws {
         try await Self.withServer { port, _ in
-            for exchange in Wire.all {
+            for exchange in Wire.all where !exchange.tellsTime {
                 let client = LoopbackClient(port: port)
                 client.send("flush_all noreply\r\n" + exchange.send + (exchange.closes ? "" : "mn\r\n"))
                 let expected = exchange.expect + (exchange.closes ? "" : "MN\r\n")

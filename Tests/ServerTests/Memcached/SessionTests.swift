@@ -39,7 +39,9 @@ import Testing
     func randomStreams() {
         let words = [
             "get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas", "incr", "decr", "delete",
-            "touch", "flush_all", "version", "verbosity", "mn", "stats", "a", "b", "c", "0", "1", "2", "3", "-1", "x",
+            "touch", "flush_all", "version", "verbosity", "mn", "stats", "mg", "ms", "md", "ma", "me", "v", "k", "q",
+            "N30", "T0",
+            "MA", "O1", "I", "C5", "E7", "YQ==", "a", "b", "c", "0", "1", "2", "3", "-1", "x",
             "noreply", Wire.key251, "peer", "\u{0}", "\r", "4294967295",
         ]
         let endings = ["\r\n", "\n", "\r\n1\r\n", "\r\n12\r\n", "\r\n123\r\n", " ", "\r\n\r\n"]

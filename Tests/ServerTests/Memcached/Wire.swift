@@ -8,6 +8,13 @@ struct Exchange: Sendable {
     /// The server closes the connection after this.
     let closes: Bool
 
+    /// The answer says how many seconds are left, which on a real clock may be one less.
+    var tellsTime: Bool {
+        expect.split { $0 == " " || $0.isNewline }.contains { word in
+            word.hasPrefix("exp=-30") || (word.hasPrefix("t") && word.dropFirst().first?.isNumber == true)
+        }
+    }
+
     init(_ name: String, _ send: String, _ expect: String, closes: Bool = false) {
         self.name = name
         self.send = send
@@ -24,7 +31,9 @@ enum Wire {
     static let tooLarge = "SERVER_ERROR object too large for cache\r\n"
     static let setA = "set a 0 0 1 noreply\r\n1\r\n"
 
-    static var all: [Exchange] { retrieval + storage + casAndJoin + arithmetic + updates + administration + ours }
+    static var all: [Exchange] {
+        retrieval + storage + casAndJoin + arithmetic + updates + administration + ours + meta
+    }
 
     static let retrieval: [Exchange] = [
         Exchange("a miss", "get a\r\n", "END\r\n"),
@@ -198,7 +207,7 @@ enum Wire {
         Exchange(
             "stats of nothing",
             "stats items\r\nstats sizes\r\nstats foo\r\nstats reset\r\nstats detail\r\nstats cachedump\r\n",
-            "END\r\nSTAT sizes_status disabled\r\nEND\r\nERROR\r\nRESET\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\nCLIENT_ERROR bad command line\r\n"
+            "END\r\nSTAT sizes_status disabled\r\nEND\r\nERROR\r\nRESET\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\nCLIENT_ERROR stats cachedump not allowed\r\n"
         ),
         Exchange(
             "unknown verbs and empty lines", "foo\r\n\r\n \r\nlru\r\nmnx\r\n",
@@ -206,6 +215,36 @@ enum Wire {
         Exchange(
             "quit ends everything", setA + "get a\r\nquit\r\nget a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n", closes: true),
         Exchange("a line without end is no client's", "set " + String(repeating: "a", count: 2500), "", closes: true),
+        Exchange("an HTTP request is no client's", "GET / HTTP/1.1\r\nmn\r\n", "", closes: true),
+        Exchange(
+            "nor is any unknown line that ends in its protocol", "mn\r\nfoo HTTP/\r\nmn\r\n", "MN\r\n", closes: true),
+        Exchange(
+            "memcached's tuning is accepted and changes nothing",
+            "lru mode flat\r\nlru tune 10 25 0.1 2.0\r\nlru temp_ttl 0\r\nslabs automove 0\r\nlru_crawler enable\r\n"
+                + "lru_crawler disable\r\nlru_crawler sleep 100\r\nlru_crawler tocrawl 5\r\nlru_crawler crawl all\r\n"
+                + "cache_memlimit 64\r\n",
+            String(repeating: "OK\r\n", count: 10)),
+        Exchange(
+            "tuning that is malformed is refused",
+            "lru\r\nlru tune\r\nlru x\r\nslabs\r\nslabs x\r\nslabs reassign\r\nslabs automove\r\nslabs automove x\r\n"
+                + "lru_crawler\r\nlru_crawler sleep x\r\nlru_crawler crawl 999\r\nlru_crawler x\r\ncache_memlimit\r\n"
+                + "cache_memlimit x\r\ncache_memlimit 1\r\n",
+            String(repeating: "ERROR\r\n", count: 7) + badFormat + "ERROR\r\n" + badFormat
+                + "BADCLASS invalid class id\r\nERROR\r\nERROR\r\nERROR\r\n"
+                + "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"),
+        Exchange(
+            "what would dump keys or move slabs is refused in one line",
+            "slabs reassign 1 2\r\nlru_crawler metadump all\r\nwatch fetchers\r\nstats cachedump 1 1\r\ncache_memlimit 100\r\n"
+                + "cache_memlimit 100 noreply\r\nmn\r\n",
+            "NOSPARE source class has no spare pages\r\nERROR metadump not allowed\r\nERROR watch commands not allowed\r\n"
+                + "CLIENT_ERROR stats cachedump not allowed\r\n"
+                + "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\nMN\r\n"),
+        Exchange(
+            "stats detail counts by prefix",
+            "stats detail on\r\nget p:a\r\nset p:a 0 0 1\r\n1\r\nget p:a plain\r\nmg p:a\r\ndelete p:a\r\n"
+                + "stats detail off\r\nget p:a\r\nstats detail dump\r\nstats reset\r\nstats detail dump\r\n",
+            "OK\r\nEND\r\nSTORED\r\nVALUE p:a 0 1\r\n1\r\nEND\r\nHD\r\nDELETED\r\nOK\r\nEND\r\n"
+                + "PREFIX p get 3 hit 2 set 1 del 1\r\nEND\r\nRESET\r\nEND\r\n"),
         Exchange("a long line of nonsense", String(repeating: "x", count: 2040) + "\r\n", "ERROR\r\n"),
     ]
 
@@ -217,7 +256,5 @@ enum Wire {
         Exchange(
             "a zero byte in a key", "set a\u{0}b 0 0 1\r\n1\r\nget a\r\nget a\u{0}b\r\n",
             "STORED\r\nEND\r\nVALUE a\u{0}b 0 1\r\n1\r\nEND\r\n"),
-        // The meta commands are not there yet, but for `mn`.
-        Exchange("meta commands", "mg a v\r\nmn\r\n", "ERROR\r\nMN\r\n"),
     ]
 }
