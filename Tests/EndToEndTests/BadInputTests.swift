@@ -21,7 +21,12 @@ import Testing
     @Test("an unknown option is refused with a hint")
     func options() throws {
         expectOneLine(try cacheismo("serve", "--prot", "11311"), "'--prot'", "--port")
-        expectOneLine(try cacheismo("-Z"), "'-Z'")
+        expectOneLine(try cacheismo("-q"), "'-q'")
+        expectOneLine(try cacheismo("-Z"), "-Z", "TLS")
+        expectOneLine(try cacheismo("-d"), "-d", "foreground")
+        expectOneLine(try cacheismo("-o", "ext_path=x"), "ext_path")
+        expectOneLine(try cacheismo("-o", "nonsense"), "nonsense")
+        expectOneLine(try cacheismo("-a", "999"), "--unix-mask 999")
         expectOneLine(try cacheismo("--port", "many"), "'many'", "--port")
         expectOneLine(try cacheismo("--port", "70000"), "--port 70000", "65535")
         expectOneLine(try cacheismo("-m", "0"), "--memory 0")

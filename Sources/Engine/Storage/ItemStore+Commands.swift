@@ -102,7 +102,9 @@ extension ItemStore {
             let written = Decimal.write(result, to: item.value)
             for at in written..<item.value.count { item.value[at] = UInt8(ascii: " ") }
             item.setUnique(nextUnique(now))
+            let isRead = item.isRead
             item.countWrite()
+            if isRead { item.markRead() }
             return .number(result)
         }
         return withUnsafeTemporaryAllocation(byteCount: Decimal.digitsMax, alignment: 1) { digits in

@@ -101,7 +101,10 @@ import Testing
         let store = ItemStore(ItemStoreConfiguration(memoryBytes: 1 << 18, evicts: false))
         var index = 0
         while store.set("k\(index)", [UInt8](repeating: 1, count: 200)) == .stored { index += 1 }
-        #expect(Self.run(store, .get, "none") { $0.options = .vivifies }.status == .outOfMemory)
+        var vivified = 0
+        while Self.run(store, .get, "none\(vivified)", { $0.options = .vivifies }).status == .found { vivified += 1 }
+        #expect(Self.run(store, .get, "none\(vivified)") { $0.options = .vivifies }.status == .outOfMemory)
+        #expect(Self.run(store, .get, "none\(vivified)").status == .miss)
         let before = store.statistics.items
         var outcomes: Set<UInt8> = []
         for key in 0..<index { outcomes.insert(Self.invalidate(store, "k\(key)").rawValue) }
