@@ -14,8 +14,11 @@ struct LoadedType {
     /// - Throws: `script_error` that names the script and what is wrong with its declaration.
     init(_ script: ObjectScript, in state: LuaState) throws(Failure) {
         let environment = state.makeEnvironment()
-        try state.load(source: PackageResources.prelude_lua, name: "prelude.lua", environment: environment)
-        try state.load(source: script.source, name: script.file, environment: environment)
+        // Bounded by instructions, not by time: a node that starts on a busy machine has no hurry.
+        let budget = LuaBudget(deadline: .never)
+        try state.load(
+            source: PackageResources.prelude_lua, name: "prelude.lua", environment: environment, budget: budget)
+        try state.load(source: script.source, name: script.file, environment: environment, budget: budget)
         let main = state.main
         let base = lua_gettop(main)
         defer { lua_settop(main, base) }
