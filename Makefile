@@ -3,7 +3,7 @@
 
 SWIFT_BUILD = swift build --configuration release
 
-.PHONY: help demo test format clean
+.PHONY: help demo test bench format clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,6 +17,11 @@ test: ## Build and run every test
 	@scripts/install-dependencies --test
 	$(SWIFT_BUILD) --build-tests
 	swift test --configuration release --skip-build
+
+bench: ## Measure beside memcached and redis, where they are installed
+	@scripts/install-dependencies
+	$(SWIFT_BUILD) --product cacheismo
+	@exec .build/release/cacheismo bench
 
 format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive Sources Tests Package.swift

@@ -1,7 +1,11 @@
 // What a benchmark asks: how many connections, how deep, which keys, how large values, gets or sets or methods.
 
-struct BenchWorkload: Sendable {
-    enum Wire: String, Sendable { case memcached, redis }
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+package struct BenchWorkload: Sendable {
+    package enum Wire: String, Sendable { case memcached, redis }
 
     /// What one request is.
     enum Operation: Sendable, Equatable {
@@ -35,12 +39,12 @@ struct BenchWorkload: Sendable {
 }
 
 /// Which key is next: seeded, uniform or Zipf (the method of Gray et al., SIGMOD 1994, as YCSB uses it).
-struct KeySampler {
+package struct KeySampler {
     private var state: UInt64
     private let count: UInt64
     private let zipf: (theta: Double, alpha: Double, zetan: Double, eta: Double)?
 
-    init(keys: Int, zipf theta: Double?, seed: UInt64) {
+    package init(keys: Int, zipf theta: Double?, seed: UInt64) {
         precondition(keys > 0)
         count = UInt64(keys)
         state = seed
@@ -51,7 +55,7 @@ struct KeySampler {
         }
     }
 
-    mutating func next() -> Int {
+    package mutating func next() -> Int {
         guard let zipf else { return Int(random() % count) }
         let u = Double(random() >> 11) / Double(1 << 53)
         let uz = u * zipf.zetan
@@ -75,7 +79,3 @@ struct KeySampler {
 
     private static func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
 }
-
-#if canImport(Glibc)
-    import Glibc
-#endif

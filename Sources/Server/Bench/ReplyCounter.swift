@@ -1,10 +1,10 @@
 // Counts whole replies in a stream of bytes without keeping them: memcached's text protocol and redis's.
 
 /// Pure: feed bytes, get how many replies ended in them. Notes errors and misses, so that no benchmark measures those.
-struct ReplyCounter {
-    private(set) var errors = 0
-    private(set) var misses = 0
-    private(set) var firstError = ""
+package struct ReplyCounter {
+    package private(set) var errors = 0
+    package private(set) var misses = 0
+    package private(set) var firstError = ""
 
     private let wire: BenchWorkload.Wire
     private var line: [UInt8] = []
@@ -15,12 +15,12 @@ struct ReplyCounter {
     /// memcached: values seen since the last END.
     private var values = 0
 
-    init(_ wire: BenchWorkload.Wire) {
+    package init(_ wire: BenchWorkload.Wire) {
         self.wire = wire
         line.reserveCapacity(512)
     }
 
-    mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Int {
+    package mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Int {
         var replies = 0
         var at = 0
         while at < bytes.count {
