@@ -51,6 +51,8 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "Replay", dependencies: ["Engine"], path: "Benchmarks/Replay", swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(name: "GatherTests", dependencies: ["Gather", "Engine"], swiftSettings: strict),
         .testTarget(

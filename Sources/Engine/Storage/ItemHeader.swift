@@ -3,13 +3,13 @@
 // Unsafe: an `ItemPointer` is a raw pointer into a segment; it is good until the store's lock is given back.
 //
 //   byte 0                                                              8          12
-//   +--------+----------------------------+-+-+-+-+---+------------------+-----------+- - - - -+- - - - - -+-----+-------+
-//   | key  8 | value 28                   |F|E|D|C|use| unique, high 22  | unique 32 | flags 4 | expiry 4  | key | value |
-//   +--------+----------------------------+-+-+-+-+---+------------------+-----------+- - - - -+- - - - - -+-----+-------+
-//     bits 0   8                           36 37 38 39 40-41  42-63
+//   +--------+----------------------------+-+-+-+-+-+---+----------------+-----------+- - - - -+- - - - - -+-----+-------+
+//   | key  8 | value 28                   |F|E|D|C|X|use| unique, high 20| unique 32 | flags 4 | expiry 4  | key | value |
+//   +--------+----------------------------+-+-+-+-+-+---+----------------+-----------+- - - - -+- - - - - -+-----+-------+
+//     bits 0   8                           36 37 38 39 40 41-43  44-63
 //
 //   F, E: the flags / expiry word is present (absent means 0). D: dead, superseded or deleted.
-//   C: the value is compressed (reserved). use: hits since it was written, saturating at 3.
+//   C: the value is compressed. X: compressing it was tried, and is not worth it. use: hits, saturating at 7.
 // An item takes its bytes rounded up to 4. Loads are unaligned throughout.
 
 /// The facts of one item that its header stores.
@@ -33,16 +33,19 @@ struct ItemPointer {
     static let headerBytesMin = 12
     static let keyBytesMax = 255
     static let valueBytesMax = 1 << 28 - 1
-    static let uniqueMax: UInt64 = 1 << 54 - 1
-    static let useMax: UInt64 = 3
+    static let uniqueMax: UInt64 = 1 << 52 - 1
+    static let useMax: UInt64 = 7
+    private static let useExactMax: UInt64 = 4
 
     private static let hasFlagsBit: UInt64 = 1 << 36
     private static let hasExpiryBit: UInt64 = 1 << 37
     private static let deadBit: UInt64 = 1 << 38
-    private static let useShift: UInt64 = 40
-    private static let useMask: UInt64 = 3 << 40
-    private static let uniqueShift: UInt64 = 42
-    private static let uniqueHighMask: UInt64 = ~0 << 42
+    private static let compressedBit: UInt64 = 1 << 39
+    private static let incompressibleBit: UInt64 = 1 << 40
+    private static let useShift: UInt64 = 41
+    private static let useMask: UInt64 = 7 << 41
+    private static let uniqueShift: UInt64 = 44
+    private static let uniqueHighMask: UInt64 = ~0 << 44
 
     let base: UnsafeMutableRawPointer
 
@@ -63,6 +66,8 @@ struct ItemPointer {
     var hasFlags: Bool { word & Self.hasFlagsBit != 0 }
     var hasExpiry: Bool { word & Self.hasExpiryBit != 0 }
     var isDead: Bool { word & Self.deadBit != 0 }
+    var isCompressed: Bool { word & Self.compressedBit != 0 }
+    var isIncompressible: Bool { word & Self.incompressibleBit != 0 }
 
     var headerBytes: Int {
         let word = word
@@ -87,7 +92,7 @@ struct ItemPointer {
         (word >> Self.uniqueShift) << 32 | UInt64(base.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
     }
 
-    /// Hits since the item was written, 0...3.
+    /// Hits since the item was written or last kept, 0...7; see `countHit`.
     var use: UInt64 { (word & Self.useMask) >> Self.useShift }
 
     /// Whether the item's time is over at `now`.
@@ -109,13 +114,41 @@ struct ItemPointer {
 
     func markDead() { word |= Self.deadBit }
 
+    func markIncompressible() { word |= Self.incompressibleBit }
+
+    /// The value's bytes are another representation now: compressed or not.
+    func setCompressed(_ isCompressed: Bool) {
+        word = isCompressed ? word | Self.compressedBit : word & ~Self.compressedBit
+    }
+
     func setUse(_ use: UInt64) { word = word & ~Self.useMask | min(use, Self.useMax) << Self.useShift }
 
     /// Counts a hit; writes to the item only while its counter is not full, so that hot items stay clean in the cache.
     @inline(__always)
     func countUse() {
         let word = word
-        if word & Self.useMask != Self.useMask { self.word = word &+ 1 << Self.useShift }
+        if word & Self.useMask < Self.useExactMax << Self.useShift { self.word = word &+ 1 << Self.useShift }
+    }
+
+    /// As `countUse`, and beyond 4 counts one hit in 4, 8 and 16, at random: 7 is reached after 32 hits on average. True
+    /// when it was reached just now.
+    @inline(__always)
+    func countHit(_ random: inout UInt64) -> Bool {
+        let word = word
+        let use = (word & Self.useMask) >> Self.useShift
+        if use < Self.useExactMax {
+            self.word = word &+ 1 << Self.useShift
+            return false
+        }
+        return use == Self.useMax ? false : countRareHit(use, &random)
+    }
+
+    @inline(never)
+    private func countRareHit(_ use: UInt64, _ random: inout UInt64) -> Bool {
+        random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        guard random >> (64 - (use - 2)) == 0 else { return false }
+        word = word &+ 1 << Self.useShift
+        return use + 1 == Self.useMax
     }
 
     func setUnique(_ unique: UInt64) {
@@ -129,8 +162,11 @@ struct ItemPointer {
     /// Only where the word is there: see `hasExpiry`.
     func setExpiry(_ expiry: UInt32) { base.storeBytes(of: expiry, toByteOffset: expiryOffset, as: UInt32.self) }
 
-    /// Another value length; the stride must stay the same.
-    func setValueBytes(_ count: Int) { word = word & ~(0xFFF_FFFF << 8) | UInt64(truncatingIfNeeded: count) << 8 }
+    /// Writes a dead item over `stride` bytes that nothing else needs, so that a walk over the segment passes them.
+    func initializeFiller(stride: Int) {
+        precondition(stride >= Self.headerBytesMin && stride & 3 == 0 && stride <= Self.valueBytesMax)
+        word = Self.deadBit | UInt64(truncatingIfNeeded: stride - Self.headerBytesMin) << 8
+    }
 
     /// Writes header and key of a new item; the value is left to the caller. The lengths must be within the maxima.
     func initialize(_ facts: ItemFacts, key: UnsafeRawBufferPointer) {
