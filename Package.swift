@@ -53,6 +53,8 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "Replay", dependencies: ["Engine"], path: "Benchmarks/Replay", swiftSettings: strict),
         .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
         .testTarget(
             name: "GatherTests",

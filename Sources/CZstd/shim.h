@@ -1,2 +1,3 @@
-// libzstd's compression API, as Swift sees it.
+// libzstd's compression and dictionary API, as Swift sees it.
+#include <zdict.h>
 #include <zstd.h>

@@ -7,22 +7,30 @@ package struct EngineConfiguration: Sendable {
     package var memoryBytes: Int
     package var itemBytesMax: Int
     package var evicts: Bool
+    /// Values that stay are compressed.
+    package var compresses: Bool
     /// For frames, over all shards. Nothing in a frame is ever evicted: a write beyond this fails.
     package var frameMemoryBytes: Int
     package var objectTypes: ObjectTypes
 
     package init(
         shards: Int = 2, computeThreads: Int = 2, memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20,
-        evicts: Bool = true, frameMemoryBytes: Int = 1 << 30, objectTypes: ObjectTypes = .builtIn
+        evicts: Bool = true, compresses: Bool = true, frameMemoryBytes: Int = 1 << 30,
+        objectTypes: ObjectTypes = .builtIn
     ) {
         self.shards = shards
         self.computeThreads = computeThreads
         self.memoryBytes = memoryBytes
         self.itemBytesMax = itemBytesMax
         self.evicts = evicts
+        self.compresses = compresses
         self.frameMemoryBytes = frameMemoryBytes
         self.objectTypes = objectTypes
     }
+
+    /// What is left of the memory for the stores, all shards together: connections, threads and scripts have to live
+    /// within it too. memcached's -m leaves them out, and so its process is larger than -m says.
+    var itemMemoryBytes: Int { memoryBytes - min(memoryBytes / 10, 6 << 20) }
 
     /// Live objects may take an eighth of a shard's memory; beyond that they are items, encoded in the store.
     var objects: ObjectHostConfiguration {
@@ -41,10 +49,11 @@ package final class Engine: Sendable {
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
         self.configuration = configuration
-        let items = ItemStoreConfiguration(
-            memoryBytes: configuration.memoryBytes / configuration.shards,
-            itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts)
         let compute = ComputePool(width: configuration.computeThreads)
+        let items = ItemStoreConfiguration(
+            memoryBytes: configuration.itemMemoryBytes / configuration.shards,
+            itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts,
+            compresses: configuration.compresses, background: { compute.submit($0) })
         shards = (0..<configuration.shards).map {
             Shard(
                 index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,

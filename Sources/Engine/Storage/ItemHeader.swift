@@ -3,15 +3,15 @@
 // Unsafe: an `ItemPointer` is a raw pointer into a segment; it is good until the store's lock is given back.
 //
 //   byte 0                                                                  8          12
-//   +--------+----------------------------+-+-+-+-+---+-+-+------------------+-----------+- - - - -+- - - - - -+- - - - -+-----+-------+
-//   | key  8 | value 28                   |F|E|D|C|use|R|X| unique, high 20  | unique 32 | flags 4 | expiry 4  | extra 8 | key | value |
-//   +--------+----------------------------+-+-+-+-+---+-+-+------------------+-----------+- - - - -+- - - - - -+- - - - -+-----+-------+
-//     bits 0   8                           36 37 38 39 40-41 42 43 44-63
+//   +--------+----------------------------+-+-+-+-+-+---+-+-+----------------+-----------+- - - - -+- - - - - -+- - - - -+-----+-------+
+//   | key  8 | value 28                   |F|E|D|C|I|use|R|X| unique, high 18| unique 32 | flags 4 | expiry 4  | extra 8 | key | value |
+//   +--------+----------------------------+-+-+-+-+-+---+-+-+----------------+-----------+- - - - -+- - - - - -+- - - - -+-----+-------+
+//     bits 0   8                           36 37 38 39 40 41-43 44 45 46-63
 //
 //   F, E: the flags / expiry word is present (absent means 0). D: dead, superseded or deleted.
-//   C: the value is compressed (reserved). use: hits since it was written, saturating at 3. R: read since it was stored.
-//   X: the extra words are present: the second of the last access; then unique, top 12 bits | stale 1 | won 1.
-//   Only items that the meta commands gave a state, or a unique of the client's own, have them.
+//   C: the value is compressed. I: compressing it was tried, and is not worth it. use: hits, saturating at 7.
+//   R: read since it was stored. X: the extra words are present: the second of the last access; then unique, top 14
+//   bits | stale 1 | won 1. Only items that the meta commands gave a state, or a unique of the client's own, have them.
 // An item takes its bytes rounded up to 4. Loads are unaligned throughout.
 
 /// What the meta commands keep of an item beyond the rest: rare, so items without it pay nothing.
@@ -48,23 +48,27 @@ struct ItemPointer {
     static let headerBytesMin = 12
     static let keyBytesMax = 255
     static let valueBytesMax = 1 << 28 - 1
-    static let uniqueMax: UInt64 = 1 << 52 - 1
+    static let uniqueMax: UInt64 = 1 << 50 - 1
     static let extraBytes = 8
-    static let useMax: UInt64 = 3
+    static let useMax: UInt64 = 7
+    private static let useExactMax: UInt64 = 4
 
     private static let hasFlagsBit: UInt64 = 1 << 36
     private static let hasExpiryBit: UInt64 = 1 << 37
     private static let deadBit: UInt64 = 1 << 38
-    private static let useShift: UInt64 = 40
-    private static let useMask: UInt64 = 3 << 40
-    private static let readBit: UInt64 = 1 << 42
-    private static let hasExtraBit: UInt64 = 1 << 43
-    private static let uniqueShift: UInt64 = 44
-    private static let uniqueHighMask: UInt64 = ~0 << 44
+    private static let compressedBit: UInt64 = 1 << 39
+    private static let incompressibleBit: UInt64 = 1 << 40
+    private static let useShift: UInt64 = 41
+    private static let useMask: UInt64 = 7 << 41
+    private static let readBit: UInt64 = 1 << 44
+    private static let hasExtraBit: UInt64 = 1 << 45
+    private static let uniqueShift: UInt64 = 46
+    private static let uniqueHighMask: UInt64 = ~0 << 46
     // Of the second extra word.
-    private static let uniqueTopMask: UInt32 = 0xFFF
-    private static let staleBit: UInt32 = 1 << 12
-    private static let wonBit: UInt32 = 1 << 13
+    private static let uniqueTopShift: UInt64 = 50
+    private static let uniqueTopMask: UInt32 = 0x3FFF
+    private static let staleBit: UInt32 = 1 << 14
+    private static let wonBit: UInt32 = 1 << 15
 
     let base: UnsafeMutableRawPointer
 
@@ -88,6 +92,8 @@ struct ItemPointer {
     var hasExtra: Bool { word & Self.hasExtraBit != 0 }
     /// Whether somebody has read it since it was stored.
     var isRead: Bool { word & Self.readBit != 0 }
+    var isCompressed: Bool { word & Self.compressedBit != 0 }
+    var isIncompressible: Bool { word & Self.incompressibleBit != 0 }
 
     var headerBytes: Int {
         let word = word
@@ -111,7 +117,7 @@ struct ItemPointer {
 
     var unique: UInt64 {
         let low = (word >> Self.uniqueShift) << 32 | UInt64(base.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-        return hasExtra ? UInt64(extraState & Self.uniqueTopMask) << 52 | low : low
+        return hasExtra ? UInt64(extraState & Self.uniqueTopMask) << Self.uniqueTopShift | low : low
     }
 
     /// Nil where the words are absent.
@@ -127,7 +133,7 @@ struct ItemPointer {
 
     private var extraState: UInt32 { base.loadUnaligned(fromByteOffset: extraOffset &+ 4, as: UInt32.self) }
 
-    /// Hits since the item was written, 0...3.
+    /// Hits since the item was written or last kept, 0...7; see `countHit`.
     var use: UInt64 { (word & Self.useMask) >> Self.useShift }
 
     /// Whether the item's time is over at `now`.
@@ -149,32 +155,59 @@ struct ItemPointer {
 
     func markDead() { word |= Self.deadBit }
 
+    func markIncompressible() { word |= Self.incompressibleBit }
+
+    /// The value's bytes are another representation now: compressed or not.
+    func setCompressed(_ isCompressed: Bool) {
+        word = isCompressed ? word | Self.compressedBit : word & ~Self.compressedBit
+    }
+
     func setUse(_ use: UInt64) { word = word & ~Self.useMask | min(use, Self.useMax) << Self.useShift }
 
     /// Counts a read; writes to the item only while its counter is not full, so that hot items stay clean in the cache.
     @inline(__always)
     func countUse() {
         let word = word
-        let full = Self.useMask | Self.readBit
-        if word & full != full {
-            self.word = (word & Self.useMask == Self.useMask ? word : word &+ 1 << Self.useShift) | Self.readBit
+        let counted = word & Self.useMask < Self.useExactMax << Self.useShift ? word &+ 1 << Self.useShift : word
+        if counted | Self.readBit != word { self.word = counted | Self.readBit }
+    }
+
+    /// As `countUse`, and beyond 4 counts one hit in 4, 8 and 16, at random: 7 is reached after 32 hits on average. True
+    /// when it was reached just now.
+    @inline(__always)
+    func countHit(_ random: inout UInt64) -> Bool {
+        let word = word
+        let use = (word & Self.useMask) >> Self.useShift
+        if use < Self.useExactMax {
+            self.word = (word &+ 1 << Self.useShift) | Self.readBit
+            return false
         }
+        if word & Self.readBit == 0 { self.word = word | Self.readBit }
+        return use == Self.useMax ? false : countRareHit(use, &random)
+    }
+
+    @inline(never)
+    private func countRareHit(_ use: UInt64, _ random: inout UInt64) -> Bool {
+        random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        guard random >> (64 - (use - 2)) == 0 else { return false }
+        word = word &+ 1 << Self.useShift
+        return use + 1 == Self.useMax
     }
 
     /// Counts a write in place: used once more, and nobody has read what it holds now.
     @inline(__always)
     func countWrite() {
         let word = word & ~Self.readBit
-        self.word = word & Self.useMask == Self.useMask ? word : word &+ 1 << Self.useShift
+        self.word = word & Self.useMask < Self.useExactMax << Self.useShift ? word &+ 1 << Self.useShift : word
     }
 
     func markRead() { word |= Self.readBit }
 
     func setUnique(_ unique: UInt64) {
-        word = word & ~Self.uniqueHighMask | (unique >> 32) << Self.uniqueShift  // the top 12 bits fall off
+        word = word & ~Self.uniqueHighMask | (unique >> 32) << Self.uniqueShift  // the top 14 bits fall off
         base.storeBytes(of: UInt32(truncatingIfNeeded: unique), toByteOffset: 8, as: UInt32.self)
         guard hasExtra else { return }
-        let state = extraState & ~Self.uniqueTopMask | UInt32(truncatingIfNeeded: unique >> 52)
+        let state = extraState & ~Self.uniqueTopMask | UInt32(truncatingIfNeeded: unique >> Self.uniqueTopShift)
         base.storeBytes(of: state, toByteOffset: extraOffset &+ 4, as: UInt32.self)
     }
 
@@ -196,8 +229,11 @@ struct ItemPointer {
     /// Only where the word is there: see `hasExpiry`.
     func setExpiry(_ expiry: UInt32) { base.storeBytes(of: expiry, toByteOffset: expiryOffset, as: UInt32.self) }
 
-    /// Another value length; the stride must stay the same.
-    func setValueBytes(_ count: Int) { word = word & ~(0xFFF_FFFF << 8) | UInt64(truncatingIfNeeded: count) << 8 }
+    /// Writes a dead item over `stride` bytes that nothing else needs, so that a walk over the segment passes them.
+    func initializeFiller(stride: Int) {
+        precondition(stride >= Self.headerBytesMin && stride & 3 == 0 && stride <= Self.valueBytesMax)
+        word = Self.deadBit | UInt64(truncatingIfNeeded: stride - Self.headerBytesMin) << 8
+    }
 
     /// Writes header and key of a new item; the value is left to the caller. The lengths must be within the maxima.
     func initialize(_ facts: ItemFacts, key: UnsafeRawBufferPointer) {

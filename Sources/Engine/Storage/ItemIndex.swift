@@ -6,7 +6,7 @@
 //
 // The index is split into many small tables, so that growing one stalls nobody. Within a table the entries lie in the
 // order of their tags, each at its home slot (tag * slots >> 22) or right behind it in one run. Everything that moves
-// entries — insertion, removal, growing by a quarter, shrinking — needs only the tags, never the items. A lookup ends at
+// entries — insertion, removal, growing by an eighth, shrinking — needs only the tags, never the items. A lookup ends at
 // the first larger tag, so a miss is no dearer than a hit.
 
 /// The place of an item: a segment and a byte offset (a multiple of 4, below 1 MiB) in it.
@@ -123,7 +123,7 @@ struct ItemIndex: ~Copyable {
         let number = tableNumber(hash)
         let tag = Self.tag(ofHash: hash)
         if (tables[number].count + 1) * 8 > tables[number].slots * 7 {
-            rebuild(number, slots: tables[number].slots * 5 / 4 + 8)
+            rebuild(number, slots: tables[number].slots * 9 / 8 + 8)
         }
         while !insert(Self.entry(tag: tag, place: place), tag: tag, into: number) {
             // The run reaches the end of the overflow: more of it, whatever the load.

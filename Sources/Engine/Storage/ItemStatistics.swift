@@ -25,6 +25,17 @@ package struct ItemStatistics: Sendable, Equatable {
     package var expiredUnread: UInt64 = 0
     /// Items moved to keep them while their segment was reclaimed.
     package var copies: UInt64 = 0
+    /// Keys that came back soon after they had been dropped.
+    package var ghostHits: UInt64 = 0
+    /// What new items may take of the memory before they have proved themselves, at present.
+    package var smallQuotaBytes = 0
+    package var compressedItems = 0
+    /// Of the values of the compressed items: as stored, and as the clients know them.
+    package var compressedBytes = 0
+    package var expandedBytes = 0
+    /// Size of the dictionary in use; 0 when there is none.
+    package var dictionaryBytes = 0
+    package var trainings = 0
 
     package init() {}
 
@@ -44,6 +55,13 @@ package struct ItemStatistics: Sendable, Equatable {
         sum.copies += b.copies
         sum.evictedUnread += b.evictedUnread
         sum.expiredUnread += b.expiredUnread
+        sum.ghostHits += b.ghostHits
+        sum.smallQuotaBytes += b.smallQuotaBytes
+        sum.compressedItems += b.compressedItems
+        sum.compressedBytes += b.compressedBytes
+        sum.expandedBytes += b.expandedBytes
+        sum.dictionaryBytes += b.dictionaryBytes
+        sum.trainings += b.trainings
         return sum
     }
 }
@@ -66,6 +84,13 @@ extension ItemStore {
             statistics.copies = log.counts.copies
             statistics.evictedUnread = log.counts.evictedUnread
             statistics.expiredUnread = log.counts.expiredUnread
+            statistics.ghostHits = log.counts.ghostHits
+            statistics.smallQuotaBytes = log.smallQuotaBytes
+            statistics.compressedItems = log.counts.compressedItems
+            statistics.compressedBytes = log.counts.compressedBytes
+            statistics.expandedBytes = log.counts.expandedBytes
+            statistics.dictionaryBytes = log.compressor?.dictionaryBytes ?? 0
+            statistics.trainings = log.compressor?.trainings ?? 0
             return statistics
         }
     }

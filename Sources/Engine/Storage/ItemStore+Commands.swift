@@ -35,7 +35,7 @@ extension ItemStore {
         return lastUnique
     }
 
-    /// Stores a value, in place where it fits exactly, else at a new place.
+    /// Stores a value, in place where it fits, else at a new place.
     private func write(
         _ facts: ItemFacts, _ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64,
         previous: ItemLog.Found?, now: UInt32
@@ -43,7 +43,12 @@ extension ItemStore {
         guard facts.totalBytes <= configuration.itemBytesMax, facts.valueBytes <= ItemPointer.valueBytesMax else {
             return .tooLarge
         }
-        if let previous, overwrite(previous.item, facts, value) {
+        if let previous, log.overwrite(previous, facts, key: key, value) {
+            totalItems += 1
+            return .stored
+        }
+        if previous == nil, log.laneOfNewcomer(hash, stride: facts.strideBytes) == .main {
+            guard log.placeInMain(facts, value, key: key, hash: hash, now: now) else { return .outOfMemory }
             totalItems += 1
             return .stored
         }
@@ -55,34 +60,20 @@ extension ItemStore {
         return .stored
     }
 
-    /// Writes over an item whose bytes take up the same room and which has the same optional words.
-    private func overwrite(_ item: ItemPointer, _ facts: ItemFacts, _ value: UnsafeRawBufferPointer) -> Bool {
-        guard item.strideBytes == facts.strideBytes, item.hasFlags == (facts.flags != 0),
-            item.hasExpiry == (facts.expiry != 0), item.hasExtra == (facts.extra != nil)
-        else { return false }
-        item.setValueBytes(facts.valueBytes)
-        if let extra = facts.extra { item.setExtra(extra) }
-        item.setUnique(facts.unique)
-        if facts.flags != 0 { item.setFlags(facts.flags) }
-        if facts.expiry != 0 { item.setExpiry(facts.expiry) }
-        if value.count > 0 { item.value.copyMemory(from: value) }
-        item.countWrite()
-        return true
-    }
-
     /// append, prepend: the item keeps its flags and its expiry.
     private func join(
         _ found: ItemLog.Found, _ addition: UnsafeRawBufferPointer, appending: Bool, key: UnsafeRawBufferPointer,
         hash: UInt64, now: UInt32
     ) -> ItemOutcome {
         let old = found.item
-        guard old.value.count + addition.count <= configuration.itemBytesMax else { return .tooLarge }
+        let value = log.expandedValue(found)
+        guard value.count + addition.count <= configuration.itemBytesMax else { return .tooLarge }
         // A copy, as making room may move or evict the item it comes from.
         var whole: [UInt8] = []
-        whole.reserveCapacity(old.value.count + addition.count)
-        if appending { whole.append(contentsOf: old.value) }
+        whole.reserveCapacity(value.count + addition.count)
+        if appending { whole.append(contentsOf: value) }
         whole.append(contentsOf: addition)
-        if !appending { whole.append(contentsOf: old.value) }
+        if !appending { whole.append(contentsOf: value) }
         let facts = ItemFacts(
             keyBytes: key.count, valueBytes: whole.count, flags: old.flags, expiry: old.expiry, unique: nextUnique(now))
         return whole.withUnsafeBytes {
@@ -95,36 +86,40 @@ extension ItemStore {
     ) -> ItemOutcome {
         guard let found = log.find(key, hash: hash, now: now) else { return .notFound }
         let item = found.item
-        guard let number = Decimal.leadingNumber(UnsafeRawBufferPointer(item.value)) else { return .notANumber }
+        let value = item.isCompressed ? log.expandedValue(found) : UnsafeRawBufferPointer(item.value)
+        guard let number = Decimal.leadingNumber(value) else { return .notANumber }
         let result = verb == .increment ? number &+ delta : number - min(number, delta)
-        guard Decimal.digitCount(result) > item.value.count else {
+        if !item.isCompressed, Decimal.digitCount(result) <= value.count {
             // In place; what is shorter than the old value is padded with blanks, as memcached does.
-            let written = Decimal.write(result, to: item.value)
-            for at in written..<item.value.count { item.value[at] = UInt8(ascii: " ") }
+            Self.writePadded(result, to: item.value)
             item.setUnique(nextUnique(now))
             let isRead = item.isRead
             item.countWrite()
             if isRead { item.markRead() }
             return .number(result)
         }
-        return withUnsafeTemporaryAllocation(byteCount: Decimal.digitsMax, alignment: 1) { digits in
-            let count = Decimal.write(result, to: digits)
-            let facts = ItemFacts(
-                keyBytes: key.count, valueBytes: count, flags: item.flags, expiry: item.expiry, unique: nextUnique(now))
-            let outcome = write(
-                facts, UnsafeRawBufferPointer(rebasing: digits[..<count]), key: key, hash: hash, previous: found,
-                now: now)
-            return outcome == .stored ? .number(result) : outcome
+        let valueBytes = max(Decimal.digitCount(result), item.isCompressed ? value.count : 0)
+        let facts = ItemFacts(
+            keyBytes: key.count, valueBytes: valueBytes, flags: item.flags, expiry: item.expiry, unique: nextUnique(now))
+        let outcome = withUnsafeTemporaryAllocation(byteCount: valueBytes, alignment: 1) { digits in
+            Self.writePadded(result, to: digits)
+            return write(facts, UnsafeRawBufferPointer(digits), key: key, hash: hash, previous: found, now: now)
         }
+        return outcome == .stored ? .number(result) : outcome
+    }
+
+    private static func writePadded(_ number: UInt64, to target: UnsafeMutableRawBufferPointer) {
+        let written = Decimal.write(number, to: target)
+        for at in written..<target.count { target[at] = UInt8(ascii: " ") }
     }
 
     /// Gives the item another expiry, as a reader does. Nil when there is no room for that. The unique stays.
     func setExpiry(
         _ found: ItemLog.Found, _ expiry: UInt32, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32
-    ) -> ItemPointer? {
-        let item = amend(found, key: key, hash: hash, now: now) { $0.expiry = expiry }
-        item?.countUse()
-        return item
+    ) -> ItemLog.Found? {
+        let amended = amend(found, key: key, hash: hash, now: now) { $0.expiry = expiry }
+        amended?.item.countUse()
+        return amended
     }
 
     /// Changes an item's facts but for its key and value: in place where it has the words for them, or needs none; else
@@ -132,7 +127,7 @@ extension ItemStore {
     func amend(
         _ found: ItemLog.Found, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32,
         _ change: (inout ItemFacts) -> Void
-    ) -> ItemPointer? {
+    ) -> ItemLog.Found? {
         let item = found.item
         let before = ItemFacts(
             keyBytes: key.count, valueBytes: item.value.count, flags: item.flags, expiry: item.expiry,
@@ -140,15 +135,19 @@ extension ItemStore {
         var facts = before
         change(&facts)
         if facts.expiry == 0 || item.hasExpiry, facts.extra == nil || item.hasExtra {
-            if item.hasExpiry { item.setExpiry(facts.expiry) }
+            if item.hasExpiry {
+                item.setExpiry(facts.expiry)
+                log.noteExpiry(facts.expiry, in: found.place.segment)
+            }
             if let extra = facts.extra { item.setExtra(extra) }
             item.setUnique(facts.unique)
-            return item
+            return found
         }
-        let value = Array(item.value)
+        let value = Array(log.expandedValue(found))
+        facts.valueBytes = value.count
         let isRead = item.isRead
         let moved = log.place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
         if isRead { moved?.markRead() }
-        return moved
+        return moved == nil ? nil : log.findAny(key, hash: hash)
     }
 }

@@ -40,18 +40,19 @@ extension ItemStore {
         var facts = facts(of: found.item, target.now)
         facts.hasWon = wins(found.item, facts, target.command)
         if options.contains(.touches) { facts.expiry = target.command.expiry }
-        var item = found.item
+        var current = found
         let needsExtra = facts.hasWon || (options.contains(.keepsAccess) && !options.contains(.leavesNoTrace))
         if needsExtra || options.contains(.touches) {
             guard let amended = amend(found, target, needsExtra: needsExtra, facts) else { return .outOfMemory }
-            item = amended
+            current = amended
         }
+        let item = current.item
         if !options.contains(.leavesNoTrace) {
             item.countUse()
             if item.hasExtra { item.setLastAccess(target.now) }
             hotKeys.record(target.key, hash: target.hash)
         }
-        body(facts, ItemView(item).value)
+        body(facts, view(current).value)
         return .found
     }
 
@@ -65,7 +66,7 @@ extension ItemStore {
 
     private func amend(
         _ found: ItemLog.Found, _ target: MetaTarget, needsExtra: Bool, _ facts: MetaFacts
-    ) -> ItemPointer? {
+    ) -> ItemLog.Found? {
         amend(found, key: target.key, hash: target.hash, now: target.now) { stored in
             stored.expiry = facts.expiry
             guard needsExtra || stored.extra != nil else { return }
@@ -100,7 +101,7 @@ extension ItemStore {
         facts.expiryBefore = 0
         facts.wasWonBefore = false
         if kind == .won, !command.options.contains(.leavesNoTrace) { item.countUse() }
-        body(facts, ItemView(item).value)
+        body(facts, UnsafeRawBufferPointer(item.value))
         return .found
     }
 
@@ -155,7 +156,7 @@ extension ItemStore {
                 if command.options.contains(.setsUnique) { stored.unique = command.newUnique }
             }
             guard let amended else { return .outOfMemory }
-            item = amended
+            item = amended.item
         }
         body(facts(of: item, target.now), UnsafeRawBufferPointer(start: nil, count: 0))
         return .found
@@ -176,13 +177,13 @@ extension ItemStore {
             body(facts, nothing)
             return .found
         }
-        guard let item = invalidate(found, target) else { return .outOfMemory }
-        body(facts(of: item, target.now), nothing)
+        guard let invalidated = invalidate(found, target) else { return .outOfMemory }
+        body(facts(of: invalidated.item, target.now), nothing)
         return .found
     }
 
     /// Empties the item, marks it stale, or both. Nil when there is no room.
-    private func invalidate(_ found: ItemLog.Found, _ target: MetaTarget) -> ItemPointer? {
+    private func invalidate(_ found: ItemLog.Found, _ target: MetaTarget) -> ItemLog.Found? {
         let command = target.command
         var current = found
         if command.options.contains(.removesValue) {
@@ -234,7 +235,7 @@ extension ItemStore {
         guard var item = log.findAny(target.key, hash: target.hash)?.item else { return .outOfMemory }
         if !command.options.isDisjoint(with: [.touches, .setsUnique]) {
             guard let amended = amendNumber(target) else { return .outOfMemory }
-            item = amended
+            item = amended.item
         }
         var facts = facts(of: item, target.now)
         facts.expiryBefore = expiryBefore
@@ -245,7 +246,7 @@ extension ItemStore {
         return .found
     }
 
-    private func amendNumber(_ target: MetaTarget) -> ItemPointer? {
+    private func amendNumber(_ target: MetaTarget) -> ItemLog.Found? {
         guard let found = log.findAny(target.key, hash: target.hash) else { return nil }
         let command = target.command
         return amend(found, key: target.key, hash: target.hash, now: target.now) { stored in
@@ -260,7 +261,8 @@ extension ItemStore {
 
     private func facts(of item: ItemPointer, _ now: UInt32) -> MetaFacts {
         var facts = MetaFacts()
-        facts.valueBytes = ItemView(item).value.count
+        facts.valueBytes =
+            item.isCompressed ? ZstdCodec.rawBytes(UnsafeRawBufferPointer(item.value)) : item.valueBytes
         facts.flags = item.flags
         facts.expiryBefore = item.expiry
         facts.expiry = facts.expiryBefore

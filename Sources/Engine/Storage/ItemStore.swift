@@ -11,11 +11,20 @@ package struct ItemStoreConfiguration: Sendable {
     package var itemBytesMax: Int
     /// Off (memcached's -M): a full store answers `outOfMemory` instead of evicting.
     package var evicts: Bool
+    /// Values that stay are compressed.
+    package var compresses: Bool
+    /// Runs what takes long beside the store; nil: at once, in the thread that stores.
+    package var background: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
 
-    package init(memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20, evicts: Bool = true) {
+    package init(
+        memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20, evicts: Bool = true, compresses: Bool = true,
+        background: (@Sendable (@escaping @Sendable () -> Void) -> Void)? = nil
+    ) {
         self.memoryBytes = memoryBytes
         self.itemBytesMax = itemBytesMax
         self.evicts = evicts
+        self.compresses = compresses
+        self.background = background
     }
 }
 
@@ -26,8 +35,9 @@ package struct ItemView {
     /// The unique of the last store, for `gets` and `cas`.
     package let cas: UInt64
 
-    init(_ item: ItemPointer) {
-        value = UnsafeRawBufferPointer(item.value)
+    /// `value` is the item's as the client stored it.
+    init(_ item: ItemPointer, value: UnsafeRawBufferPointer) {
+        self.value = value
         flags = item.flags
         cas = item.unique
     }
@@ -44,6 +54,7 @@ package final class ItemStore: @unchecked Sendable {
     /// When uniques were given out.
     @exclusivity(unchecked) var storeTimes = StoreTimes()
     @exclusivity(unchecked) var totalItems: UInt64 = 0
+    @exclusivity(unchecked) var random: UInt64 = 0x9E37_79B9_7F4A_7C15
     /// A flush that is due at this second; `UInt32.max` when none is.
     @exclusivity(unchecked) var flushSecond = UInt32.max
 
@@ -51,7 +62,8 @@ package final class ItemStore: @unchecked Sendable {
 
     package init(_ configuration: ItemStoreConfiguration) {
         self.configuration = configuration
-        log = ItemLog(memoryBytes: configuration.memoryBytes, evicts: configuration.evicts)
+        log = ItemLog(
+            memoryBytes: configuration.memoryBytes, evicts: configuration.evicts, compresses: configuration.compresses)
     }
 
     // MARK: Reading
@@ -65,12 +77,21 @@ package final class ItemStore: @unchecked Sendable {
         lock.withLock { _ in
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return false }
-            found.item.countUse()
             if found.item.hasExtra { found.item.setLastAccess(now) }
+            let isHotNow = found.item.countHit(&random)
             hotKeys.record(key, hash: hash)
-            body(ItemView(found.item))
+            body(view(found))
+            if isHotNow, found.item.isCompressed { log.expandHot(found, key: key, hash: hash, now: now) }
             return true
         }
+    }
+
+    @inline(__always)
+    func view(_ found: ItemLog.Found) -> ItemView {
+        let isStoredAsIs = !found.item.isCompressed
+        return ItemView(
+            found.item,
+            value: isStoredAsIs ? UnsafeRawBufferPointer(found.item.value) : log.expandedValue(found))
     }
 
     /// As `read`, and gives the item another expiry (an instant; 0 never, 1 already over).
@@ -82,7 +103,7 @@ package final class ItemStore: @unchecked Sendable {
             guard let found = log.find(key, hash: hash, now: now) else { return .miss }
             hotKeys.record(key, hash: hash)
             guard let touched = setExpiry(found, expiry, key: key, hash: hash, now: now) else { return .outOfMemory }
-            body(ItemView(touched))
+            body(view(touched))
             return .touched
         }
     }
@@ -94,11 +115,25 @@ package final class ItemStore: @unchecked Sendable {
         _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
         value: UnsafeRawBufferPointer, now: UInt32
     ) -> ItemOutcome {
-        lock.withLock { _ in
+        let (outcome, isTrainingDue) = lock.withLock { _ in
             flushIfDue(now)
-            return storeLocked(
+            let outcome = storeLocked(
                 verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
+            return (outcome, log.compressor?.isTrainingDue ?? false)
         }
+        if isTrainingDue { train(now: now) }
+        return outcome
+    }
+
+    /// Trains a dictionary on what was sampled, without the lock.
+    @inline(never)
+    private func train(now: UInt32) {
+        guard let (sample, present) = lock.withLock({ _ in log.compressor?.takeSample(now: now) }) else { return }
+        let work: @Sendable () -> Void = { [weak self] in
+            guard let (dictionary, ratio) = sample.train(against: present) else { return }
+            self?.lock.withLock { _ in self?.log.adopt(dictionary, ratio: ratio) }
+        }
+        if let background = configuration.background { background(work) } else { work() }
     }
 
     package func delete(key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32) -> ItemOutcome {

@@ -3,7 +3,15 @@
 // Unsafe: owns the segments' memory. A segment's number stays valid until it is released; 0 is no segment.
 //
 // A regular segment takes many small items and is filled from one end. A dedicated one is mapped for one large item, at
-// its size. Both wait in the same queue, oldest first; the segment that is being filled is not in it yet.
+// its size. Both wait in the same queues, oldest first; the segments that are being filled are not in them yet.
+
+/// The two queues of S3-FIFO.
+enum Lane: Int {
+    /// What is new and has to prove itself.
+    case small
+    /// What was used while it was new, or was asked for again soon after it was dropped.
+    case main
+}
 
 struct Segment {
     /// Reclaiming: out of the queue, its items being copied or dropped step by step.
@@ -20,16 +28,29 @@ struct Segment {
     var older: UInt32 = 0
     var newer: UInt32 = 0
     var state = State.free
+    var lane = Lane.small
+    /// The dictionary of the compressed values in it; 0 for none.
+    var dictionary: UInt8 = 0
+    /// The first and the last instant at which an item in it expires, or expired: `.max` for never. Bounds only: items
+    /// may have gone, or been touched.
+    var expiryFirst = UInt32.max
+    var expiryLast: UInt32 = 0
+    /// It came to the main queue as it was, before the store was full for the first time: nothing in it was compressed.
+    var isUntried = false
     var isDedicated = false
     /// It waits in the list of segments worth compacting.
     var isListedSparse = false
 }
 
-/// Segments in the order they were sealed.
+/// Segments in the order they were sealed, and the one that is being filled.
 struct SegmentQueue {
     var oldest: UInt32 = 0
     var newest: UInt32 = 0
     var count = 0
+    /// The regular segment that is being filled; 0 when there is none.
+    var open: UInt32 = 0
+    /// Memory of all its segments, the open one included.
+    var bytes = 0
 }
 
 struct SegmentPool: ~Copyable {
@@ -44,11 +65,14 @@ struct SegmentPool: ~Copyable {
     /// Everything mapped for segments, the spare included.
     private(set) var mappedBytes = 0
     private(set) var segmentCount = 0
+    private let queues: UnsafeMutablePointer<SegmentQueue>
 
     init(segmentBytes: Int) {
         self.segmentBytes = segmentBytes
         table = .allocate(capacity: tableCapacity)
         table.initialize(repeating: Segment(), count: tableCapacity)
+        queues = .allocate(capacity: 2)
+        queues.initialize(repeating: SegmentQueue(), count: 2)
     }
 
     deinit {
@@ -57,6 +81,7 @@ struct SegmentPool: ~Copyable {
         }
         if let spare { RawMemory.unmap(spare, segmentBytes) }
         table.deallocate()
+        queues.deallocate()
     }
 
     var tableBytes: Int { tableCapacity * MemoryLayout<Segment>.stride }
@@ -68,8 +93,18 @@ struct SegmentPool: ~Copyable {
         nonmutating unsafeMutableAddress { table + Int(number) }
     }
 
+    /// Whether an item of that stride gets a segment of its own.
+    @inline(__always)
+    func isLarge(_ stride: Int) -> Bool { stride * 4 > segmentBytes }
+
+    @inline(__always)
+    subscript(lane: Lane) -> SegmentQueue {
+        unsafeAddress { UnsafePointer(queues + lane.rawValue) }
+        nonmutating unsafeMutableAddress { queues + lane.rawValue }
+    }
+
     /// An open segment of `bytes`, or a regular one. Nil when the kernel has no memory or all numbers are in use.
-    mutating func acquire(dedicatedBytes: Int? = nil) -> UInt32? {
+    mutating func acquire(_ lane: Lane, dedicatedBytes: Int? = nil) -> UInt32? {
         guard let number = nextNumber() else { return nil }
         let capacity = dedicatedBytes ?? segmentBytes
         let base: UnsafeMutableRawPointer
@@ -84,8 +119,9 @@ struct SegmentPool: ~Copyable {
             return nil
         }
         self[number] = Segment(
-            base: base, capacityBytes: capacity, state: .open, isDedicated: dedicatedBytes != nil)
+            base: base, capacityBytes: capacity, state: .open, lane: lane, isDedicated: dedicatedBytes != nil)
         segmentCount += 1
+        self[lane].bytes += capacity
         return number
     }
 
@@ -104,10 +140,12 @@ struct SegmentPool: ~Copyable {
         return end
     }
 
-    /// Gives back the memory of a segment that is in no queue.
+    /// Gives back the memory of a segment that was unlinked or never sealed.
     mutating func release(_ number: UInt32) {
         let segment = self[number]
         precondition(segment.state != .free, "a segment was released twice")
+        self[segment.lane].bytes -= segment.capacityBytes
+        if self[segment.lane].open == number { self[segment.lane].open = 0 }
         if !segment.isDedicated, spare == nil {
             spare = segment.base
         } else {
@@ -126,22 +164,42 @@ struct SegmentPool: ~Copyable {
         spare = nil
     }
 
-    // MARK: Queue
+    // MARK: Queues
 
-    /// Closes an open segment and puts it at the young end.
-    func seal(_ number: UInt32, into queue: inout SegmentQueue) {
+    /// Closes an open segment and puts it at the young end of its queue.
+    func seal(_ number: UInt32) {
+        let lane = self[number].lane
+        let newest = self[lane].newest
+        if self[lane].open == number { self[lane].open = 0 }
         self[number].state = .sealed
-        self[number].older = queue.newest
+        self[number].older = newest
         self[number].newer = 0
-        if queue.newest != 0 { self[queue.newest].newer = number } else { queue.oldest = number }
-        queue.newest = number
-        queue.count += 1
+        if newest != 0 { self[newest].newer = number } else { self[lane].oldest = number }
+        self[lane].newest = number
+        self[lane].count += 1
     }
 
-    func unlink(_ number: UInt32, from queue: inout SegmentQueue) {
-        let (older, newer) = (self[number].older, self[number].newer)
-        if older != 0 { self[older].newer = newer } else { queue.oldest = newer }
-        if newer != 0 { self[newer].older = older } else { queue.newest = older }
-        queue.count -= 1
+    func unlink(_ number: UInt32) {
+        let segment = self[number]
+        if segment.older != 0 {
+            self[segment.older].newer = segment.newer
+        } else {
+            self[segment.lane].oldest = segment.newer
+        }
+        if segment.newer != 0 {
+            self[segment.newer].older = segment.older
+        } else {
+            self[segment.lane].newest = segment.older
+        }
+        self[segment.lane].count -= 1
+    }
+
+    /// Puts a sealed segment at the young end of a queue, which may be the one it comes from.
+    func requeue(_ number: UInt32, to lane: Lane) {
+        unlink(number)
+        self[self[number].lane].bytes -= self[number].capacityBytes
+        self[lane].bytes += self[number].capacityBytes
+        self[number].lane = lane
+        seal(number)
     }
 }

@@ -56,6 +56,9 @@ struct Serve: AsyncParsableCommand {
     @Flag(name: [.customShort("M"), .customLong("disable-evictions")], help: "Refuse writes when memory is full.")
     var disableEvictions = false
 
+    @Flag(name: .customLong("no-compression"), help: "Keep all values as they are, also those that stay long.")
+    var noCompression = false
+
     @Flag(name: [.customShort("F"), .customLong("disable-flush-all")], help: "Refuse flush_all.")
     var disableFlush = false
 
@@ -188,8 +191,8 @@ struct Serve: AsyncParsableCommand {
         return Engine(
             EngineConfiguration(
                 shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
-                itemBytesMax: itemBytesMax, evicts: !disableEvictions, frameMemoryBytes: frameMemory << 20,
-                objectTypes: types))
+                itemBytesMax: itemBytesMax, evicts: !disableEvictions, compresses: !noCompression,
+                frameMemoryBytes: frameMemory << 20, objectTypes: types))
     }
 
     private func makeListenerConfiguration(port: Int) -> MemcachedListenerConfiguration {

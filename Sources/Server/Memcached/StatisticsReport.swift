@@ -145,6 +145,12 @@ struct StatisticsReport {
         return "\(time.tv_sec)." + String(repeating: "0", count: max(0, 6 - fraction.count)) + fraction
     }
 
+    /// How many times smaller the stored form is, to a hundredth; 1.00 for nothing.
+    private static func ratio(_ raw: Int, _ stored: Int) -> String {
+        let hundredths = stored > 0 ? raw * 100 / stored : 100
+        return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
+    }
+
     private func writeSettings(to out: inout ByteBuffer) {
         out.writeStat("maxbytes", configuration.memoryBytes)
         out.writeStat("maxconns", configuration.connectionsMax)
@@ -226,6 +232,15 @@ struct StatisticsReport {
         out.writeStat("segments", items.segments)
         out.writeStat("segment_bytes", items.segmentBytes)
         out.writeStat("items_copied", items.copies)
+        out.writeStat("ghost_hits", items.ghostHits)
+        out.writeStat("small_queue_limit_bytes", items.smallQuotaBytes)
+        out.writeStat("compressed_items", items.compressedItems)
+        out.writeStat("compressed_bytes", items.compressedBytes)
+        out.writeStat("compressed_bytes_expanded", items.expandedBytes)
+        out.writeStat("compression_saved_bytes", items.expandedBytes - items.compressedBytes)
+        out.writeStat("compression_ratio", Self.ratio(items.expandedBytes, items.compressedBytes))
+        out.writeStat("dictionary_bytes", items.dictionaryBytes)
+        out.writeStat("dictionary_trainings", items.trainings)
         for (name, value) in own { out.writeStat(name, value) }
         for (at, store) in stores.enumerated() {
             let shard = store.statistics
