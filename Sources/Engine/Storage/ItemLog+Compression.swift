@@ -130,7 +130,8 @@ extension ItemLog {
         let item = found.item
         let facts = ItemFacts(
             keyBytes: key.count, valueBytes: value.count, flags: item.flags, expiry: item.expiry, unique: item.unique)
-        place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
+        let placed = place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
+        if placed != nil { counts.expansions += 1 }
     }
 
     // MARK: Counting

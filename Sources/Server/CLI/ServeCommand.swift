@@ -1,6 +1,7 @@
 // `cacheismo serve`: one node, with the options that a memcached user types.
 
 import ArgumentParser
+import Dispatch
 import Engine
 import Gather
 import Logging
@@ -102,6 +103,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
+        ProcessMemory.limitHeaps()
         let logger = makeLogger()
         let topology = try makeTopology()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
@@ -113,6 +115,8 @@ struct Serve: AsyncParsableCommand {
             node: node, group: group, configuration: makeListenerConfiguration(), logger: logger,
             endsWithStandardInput: exitOnStdinClose)
         try await service.start()
+        let timer = ProcessMemory.keepCodeSmall()
+        defer { timer.cancel() }
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
