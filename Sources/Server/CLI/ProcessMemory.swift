@@ -27,7 +27,7 @@ enum ProcessMemory {
     private static let intervalSeconds = 10
 
     /// From now on, gives back the pages of code every few seconds: what starting needed is most of them. What is still
-    /// in use is mapped in again from the page cache, for about 0.3 ms in all each time.
+    /// in use is mapped in again from the page cache.
     static func keepCodeSmall() -> any DispatchSourceTimer {
         let timer = DispatchSource.makeTimerSource(queue: .global(qos: .utility))
         timer.schedule(deadline: .now() + 1, repeating: .seconds(intervalSeconds))
