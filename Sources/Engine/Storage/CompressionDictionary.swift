@@ -48,7 +48,7 @@ struct ValueSample: Sendable {
     }
 
     /// A dictionary that makes values which it was not trained on at least 3 % smaller than `present` does (or
-    /// compression without a dictionary), and the ratio it reaches; nil when there is none. Takes 50-300 ms: not to be
+    /// compression without a dictionary), and the ratio it reaches; nil when there is none. Takes tens of milliseconds: not to be
     /// called under a lock.
     func train(against present: CompressionDictionary?) -> (dictionary: CompressionDictionary, ratio: Double)? {
         guard sizes.count >= Self.countMin, let codec = ZstdCodec() else { return nil }

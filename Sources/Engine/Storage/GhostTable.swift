@@ -4,12 +4,12 @@
 //
 //   entry   +-- fingerprint 18 --+-- M --+-- tick 13 --+      0: empty.  M: it was dropped from the main queue
 //
-// Eight entries make a bucket. A newcomer takes an empty entry of its bucket or the oldest one. As many keys are
+// Sixteen entries make a bucket. A newcomer takes an empty entry of its bucket or the oldest one. As many keys are
 // remembered as there are items, counted in drops: an entry older than that is void. The tick is the time in 1,024ths
 // of that; it goes round eight times before an entry could look young again, and by then it has been overwritten.
 
 struct GhostTable: ~Copyable {
-    private static let bucketEntries = 8
+    private static let bucketEntries = 16
     private static let tickMask: UInt32 = 1 << 13 - 1
     private static let mainBit: UInt32 = 1 << 13
     private static let fingerprintMask: UInt32 = ~0 << 14
@@ -68,7 +68,7 @@ struct GhostTable: ~Copyable {
     }
 
     /// The queue that the key was dropped from lately, if it was, and forgets it. Another key looks like it once in
-    /// about 30,000 times.
+    /// about 16,000 times.
     mutating func take(hash: UInt64) -> Lane? {
         let (bucket, fingerprint) = locate(hash)
         let now = tick

@@ -135,6 +135,7 @@ extension ItemLog {
         let wasRead = item.isRead
         let placed = place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
         if wasRead { placed?.markRead() }
+        if placed != nil { counts.expansions += 1 }
     }
 
     // MARK: Counting

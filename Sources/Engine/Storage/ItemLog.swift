@@ -27,6 +27,8 @@ final class ItemLog {
         /// Of the values of the compressed items: as stored, and as the clients know them.
         var compressedBytes = 0
         var expandedBytes = 0
+        /// Compressed items that were stored as they are again, as they turned out to be hot.
+        var expansions: UInt64 = 0
     }
 
     let memoryBytes: Int

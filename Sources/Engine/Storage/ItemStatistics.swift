@@ -33,6 +33,8 @@ package struct ItemStatistics: Sendable, Equatable {
     /// Of the values of the compressed items: as stored, and as the clients know them.
     package var compressedBytes = 0
     package var expandedBytes = 0
+    /// Compressed items that were stored as they are again, as they are read very often.
+    package var expansions: UInt64 = 0
     /// Size of the dictionary in use; 0 when there is none.
     package var dictionaryBytes = 0
     package var trainings = 0
@@ -60,6 +62,7 @@ package struct ItemStatistics: Sendable, Equatable {
         sum.compressedItems += b.compressedItems
         sum.compressedBytes += b.compressedBytes
         sum.expandedBytes += b.expandedBytes
+        sum.expansions += b.expansions
         sum.dictionaryBytes += b.dictionaryBytes
         sum.trainings += b.trainings
         return sum
@@ -89,6 +92,7 @@ extension ItemStore {
             statistics.compressedItems = log.counts.compressedItems
             statistics.compressedBytes = log.counts.compressedBytes
             statistics.expandedBytes = log.counts.expandedBytes
+            statistics.expansions = log.counts.expansions
             statistics.dictionaryBytes = log.compressor?.dictionaryBytes ?? 0
             statistics.trainings = log.compressor?.trainings ?? 0
             return statistics

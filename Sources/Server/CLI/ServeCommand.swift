@@ -1,6 +1,7 @@
 // `cacheismo serve`: one node, with the options that a memcached user types.
 
 import ArgumentParser
+import Dispatch
 import Engine
 import Gather
 import Logging
@@ -138,6 +139,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
+        ProcessMemory.limitHeaps()
         let logger = makeLogger()
         for line in compatibility.passedOver { logger.warning("\(line)") }
         let topology = try makeTopology()
@@ -158,6 +160,8 @@ struct Serve: AsyncParsableCommand {
         if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
         if let user { try ProcessIdentity.become(user: user) }
         defer { if let pidFile { ProcessIdentity.removePidFile(pidFile) } }
+        let timer = ProcessMemory.keepCodeSmall()
+        defer { timer.cancel() }
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],

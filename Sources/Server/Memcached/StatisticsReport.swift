@@ -239,6 +239,7 @@ struct StatisticsReport {
         out.writeStat("compressed_bytes_expanded", items.expandedBytes)
         out.writeStat("compression_saved_bytes", items.expandedBytes - items.compressedBytes)
         out.writeStat("compression_ratio", Self.ratio(items.expandedBytes, items.compressedBytes))
+        out.writeStat("hot_items_expanded", items.expansions)
         out.writeStat("dictionary_bytes", items.dictionaryBytes)
         out.writeStat("dictionary_trainings", items.trainings)
         for (name, value) in own { out.writeStat(name, value) }

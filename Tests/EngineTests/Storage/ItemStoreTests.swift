@@ -149,7 +149,8 @@ import Testing
 
     @Test("without eviction a full store refuses, and takes again what deletes and expiry gave back")
     func withoutEviction() {
-        let store = Self.store(1 << 20, evicts: false)
+        // Compression would make so much room that the sums below don't hold.
+        let store = ItemStore(ItemStoreConfiguration(memoryBytes: 1 << 20, evicts: false, compresses: false))
         let value = Array(repeating: UInt8(1), count: 1000)
         var stored = 0
         while store.set("k\(stored)", value, expiry: stored % 2 == 0 ? 0 : 200) == .stored { stored += 1 }

@@ -1,0 +1,161 @@
+// Compressed items: what is read is what was written, whatever form it had meanwhile; and when which form is taken.
+
+import Engine
+import Testing
+
+/// Records of one schema, as services store them: they compress well, with a dictionary above all.
+struct RecordMaker {
+    var random: SeededRandom
+
+    mutating func record(bytes count: Int) -> [UInt8] {
+        var text = "{\"id\":\(random.below(1_000_000))"
+        while text.utf8.count < count {
+            let name = ["customer", "balance", "currency", "status", "updated_at", "country"][random.below(6)]
+            let value = ["active", "suspended", "EUR", "USD", "Norway", "Portugal", "2024-03-01"][random.below(7)]
+            text += ",\"\(name)\":\"\(value)\",\"n\":\(random.below(10_000))"
+        }
+        return Array(text.utf8.prefix(count))
+    }
+}
+
+@Suite struct CompressionTests {
+    static func store(_ memoryBytes: Int, compresses: Bool = true) -> ItemStore {
+        ItemStore(ItemStoreConfiguration(memoryBytes: memoryBytes, compresses: compresses))
+    }
+
+    /// Look-aside traffic over records, the low keys more often: `keys` of them, `requests` times.
+    static func replay(_ store: ItemStore, keys: Int, requests: Int, bytes: Int = 700) -> (hits: Int, wrong: Int) {
+        var random = SeededRandom(11)
+        var (hits, wrong) = (0, 0)
+        for _ in 0..<requests {
+            let number = random.below(random.below(keys) + 1)
+            var maker = RecordMaker(random: SeededRandom(UInt64(number)))
+            let value = maker.record(bytes: 80 + number % bytes)
+            if let found = store.value("record:\(number)") {
+                hits += 1
+                if found != value { wrong += 1 }
+            } else {
+                _ = store.set("record:\(number)", value)
+            }
+        }
+        return (hits, wrong)
+    }
+
+    @Test("what stays is compressed with a dictionary, read back as it was, and leaves room for more hits")
+    func moreHits() {
+        let store = Self.store(4 << 20)
+        let plain = Self.store(4 << 20, compresses: false)
+        let (hits, wrong) = Self.replay(store, keys: 20_000, requests: 80_000)
+        let (hitsPlain, wrongPlain) = Self.replay(plain, keys: 20_000, requests: 80_000)
+        #expect(wrong == 0 && wrongPlain == 0)
+        let statistics = store.statistics
+        #expect(statistics.trainings >= 1 && statistics.dictionaryBytes > 0)
+        #expect(statistics.compressedItems > 4000)
+        #expect(statistics.expandedBytes > statistics.compressedBytes * 2)
+        #expect(hits > hitsPlain + 5000)
+        #expect(plain.statistics.compressedItems == 0 && plain.statistics.trainings == 0)
+        store.checkInvariants()
+        plain.checkInvariants()
+    }
+
+    @Test("a stream of all commands on compressible values answers the last value written, or a miss")
+    func commands() {
+        for seed in 1...4 {
+            let store = Self.store(2 << 20)
+            var random = SeededRandom(UInt64(seed))
+            var maker = RecordMaker(random: SeededRandom(UInt64(seed + 100)))
+            var written: [String: (value: [UInt8], flags: UInt32)] = [:]
+            var mostCompressed = 0
+            for step in 0..<60_000 {
+                let key = "key:\(random.below(random.below(8000) + 1))"
+                let isRight = Self.step(store, key, &written, &random, &maker)
+                #expect(isRight, "seed \(seed), step \(step)")
+                if !isRight { return }
+                if step % 5000 == 0 {
+                    store.checkInvariants()
+                    mostCompressed = max(mostCompressed, store.statistics.compressedItems)
+                }
+            }
+            #expect(mostCompressed > 200)
+            #expect(store.statistics.evictions > 0)
+            store.removeAll()
+            let empty = store.statistics
+            #expect(empty.compressedItems == 0 && empty.compressedBytes == 0 && empty.expandedBytes == 0)
+            store.checkInvariants()
+        }
+    }
+
+    /// One command to the store and the model; false where they disagree about a value.
+    private static func step(
+        _ store: ItemStore, _ key: String, _ written: inout [String: (value: [UInt8], flags: UInt32)],
+        _ random: inout SeededRandom, _ maker: inout RecordMaker
+    ) -> Bool {
+        switch random.below(16) {
+        case 0:
+            let addition = maker.record(bytes: 20)
+            let outcome = store.run(.store(.append, flags: 0, expiry: 0, cas: 0, value: addition), key)
+            if outcome == .stored { written[key]?.value += addition }
+        case 1:
+            let addition = maker.record(bytes: 20)
+            let outcome = store.run(.store(.prepend, flags: 0, expiry: 0, cas: 0, value: addition), key)
+            if outcome == .stored, let old = written[key]?.value { written[key]?.value = addition + old }
+        case 2:
+            // A number with so many blanks behind it that it is worth compressing.
+            let value = Array("\(random.below(1000))".utf8) + [UInt8](repeating: 32, count: 100)
+            _ = store.set(key, value)
+            written[key] = (value, 0)
+        case 3:
+            guard case .number(let number) = store.run(.arithmetic(.increment, delta: 1), key) else { break }
+            guard let old = written[key]?.value else { return false }
+            let digits = Array(String(number).utf8)
+            written[key]?.value = digits + [UInt8](repeating: 32, count: max(0, old.count - digits.count))
+        case 4: _ = store.run(.touch(expiry: 0), key)
+        case 5: _ = store.run(.touch(expiry: 1_000_000), key)
+        case 6:
+            _ = store.run(.delete, key)
+            written[key] = nil
+        case 7...10:
+            let value = maker.record(bytes: 30 + random.below(random.below(20) == 0 ? 20_000 : 1500))
+            let flags: UInt32 = [0, 9][random.below(2)]
+            guard store.set(key, value, flags: flags) == .stored else { return false }
+            written[key] = (value, flags)
+        default:
+            guard case .value(let flags, let unique, let bytes) = store.run(.get, key) else { break }
+            guard let expected = written[key], expected.value == bytes, expected.flags == flags else { return false }
+            guard random.below(4) == 0 else { break }
+            let value = maker.record(bytes: 200)
+            let outcome = store.run(.store(.cas, flags: flags, expiry: 0, cas: unique, value: value), key)
+            if outcome == .stored { written[key] = (value, flags) } else { return outcome == .outOfMemory }
+        }
+        return true
+    }
+
+    @Test("values that don't shrink by 15 % stay as they are")
+    func incompressible() {
+        let store = Self.store(2 << 20)
+        var random = SeededRandom(3)
+        for at in 0..<20_000 {
+            let key = "noise:\(at % 4000)"
+            if store.value(key) == nil { _ = store.set(key, random.bytes(600).map { $0 &* 167 &+ UInt8(at & 127) }) }
+        }
+        let statistics = store.statistics
+        #expect(statistics.evictions > 0)
+        #expect(statistics.compressedBytes * 100 <= statistics.expandedBytes * 85)
+        store.checkInvariants()
+    }
+
+    @Test("a compressed item that is read very often is kept as it is, from then on")
+    func hot() {
+        let store = Self.store(4 << 20)
+        _ = Self.replay(store, keys: 20_000, requests: 60_000)
+        let before = store.statistics
+        #expect(before.compressedItems > 0)
+        let present = (0..<20_000).filter { store.value("record:\($0)") != nil }.suffix(100)
+        for _ in 0..<400 { for number in present { _ = store.value("record:\(number)") } }
+        let after = store.statistics
+        #expect(after.expansions >= before.expansions + 20)
+        #expect(after.expansions <= before.expansions + 100)
+        #expect(after.usedBytes <= after.limitBytes + after.segmentBytes)
+        store.checkInvariants()
+    }
+}
