@@ -100,7 +100,8 @@ extension ItemStore {
         }
         let valueBytes = max(Decimal.digitCount(result), item.isCompressed ? value.count : 0)
         let facts = ItemFacts(
-            keyBytes: key.count, valueBytes: valueBytes, flags: item.flags, expiry: item.expiry, unique: nextUnique(now))
+            keyBytes: key.count, valueBytes: valueBytes, flags: item.flags, expiry: item.expiry, unique: nextUnique(now)
+        )
         let outcome = withUnsafeTemporaryAllocation(byteCount: valueBytes, alignment: 1) { digits in
             Self.writePadded(result, to: digits)
             return write(facts, UnsafeRawBufferPointer(digits), key: key, hash: hash, previous: found, now: now)
