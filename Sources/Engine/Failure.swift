@@ -40,6 +40,11 @@ package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
             ? String(message.map { $0.isNewline ? " " : $0 }) : message
     }
 
+    /// The same failure, its message beginning with the thing that it is about unless it says so already.
+    package func naming(_ thing: String) -> Failure {
+        message.contains(thing) ? self : Failure(reason, "\(thing): \(message)")
+    }
+
     /// `reason message`, the form that follows `SERVER_ERROR` on the wire.
     package var description: String { "\(reason.rawValue) \(message)" }
 }

@@ -120,7 +120,7 @@ extension Cluster {
                     case .success(.value(let answer)):
                         self.mergeSynchronization(answer, from: node)
                         return nil
-                    case .success: return (node, Failure(.scriptVersion, "an answer that is not understood"))
+                    case .success: return (node, PeerReply.notUnderstood)
                     case .failure(let failure): return (node, failure)
                     }
                 }

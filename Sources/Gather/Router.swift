@@ -86,7 +86,7 @@ package final class Router: Sendable {
         links.send(.item(command, key: key), to: node, deadline: deadline) { result in
             switch result {
             case .success(.item(let outcome)): completion(outcome)
-            case .success: completion(.failed(Failure(.scriptVersion, "an answer that is not understood")))
+            case .success: completion(.failed(PeerReply.notUnderstood))
             case .failure(let failure): completion(.failed(failure))
             }
         }
@@ -239,7 +239,7 @@ package final class Router: Sendable {
         switch reply {
         case .success(.value(let value)): .success(value)
         case .success(.item(let outcome)): value(of: outcome)
-        case .success: .failure(Failure(.scriptVersion, "an answer that is not understood"))
+        case .success: .failure(PeerReply.notUnderstood)
         case .failure(let failure): .failure(failure)
         }
     }

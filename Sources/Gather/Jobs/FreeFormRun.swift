@@ -13,16 +13,16 @@ struct FreeFormRun {
         _ request: JobRequest, parameters: Value, deadline: Deadline, envelope: inout Envelope
     ) async throws(Failure) {
         let cluster = cluster
-        let session = try await onCompute { () throws(Failure) in
+        let session = try await cluster.engine.compute.attempt { () throws(Failure) in
             let script = try JobScript(
                 request.source, name: request.name, now: unixMilliseconds(), deadline: deadline)
             return try script.start(parameters: parameters, servers: cluster.topology.nodes.map(\.name))
         }
         var reports: [String: Envelope.NodeReport] = [:]
-        var step = try await onCompute { () throws(Failure) in try session.begin() }
+        var step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.begin() }
         while case .asks(let questions) = step {
             let answers = try await ask(questions, deadline: deadline, reports: &reports)
-            step = try await onCompute { () throws(Failure) in try session.resume(with: answers) }
+            step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.resume(with: answers) }
         }
         guard case .returned(let value) = step else { return }
         envelope.nodes = reports.values.sorted { $0.node < $1.node }
@@ -36,8 +36,7 @@ struct FreeFormRun {
         let answered = envelope.nodes.count - failures.count
         envelope.status = .partial
         guard answered < request.requirement.needed(of: envelope.nodes.count) else { return }
-        let message = first.1.message
-        throw Failure(first.1.reason, message.contains(first.0) ? message : "\(first.0): \(message)")
+        throw first.1.naming(first.0)
     }
 
     /// Asks every server for every key at the same time. A miss is an answer; anything else that goes wrong is noted
@@ -86,14 +85,5 @@ struct FreeFormRun {
         let request = PeerRequest.fetch(
             key: question.key, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds), byJob: true)
         return Router.value(of: await cluster.send(request, to: node, deadline: deadline))
-    }
-
-    private func onCompute<R: Sendable>(
-        _ work: @escaping @Sendable () throws(Failure) -> R
-    ) async throws(Failure) -> R {
-        let result = await cluster.engine.compute.run { () -> Result<R, Failure> in
-            do throws(Failure) { return .success(try work()) } catch { return .failure(error) }
-        }
-        return try result.get()
     }
 }

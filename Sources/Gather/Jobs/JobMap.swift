@@ -73,4 +73,9 @@ extension ComputePool {
     func run<R: Sendable>(_ work: @escaping @Sendable () -> R) async -> R {
         await withCheckedContinuation { continuation in submit { continuation.resume(returning: work()) } }
     }
+
+    /// As `run`, for work that can fail.
+    func attempt<R: Sendable>(_ work: @escaping @Sendable () throws(Failure) -> R) async throws(Failure) -> R {
+        try await run { Result(catching: work) }.get()
+    }
 }

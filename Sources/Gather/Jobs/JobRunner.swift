@@ -31,16 +31,9 @@ package struct JobRunner: Sendable {
     }
 
     private func inspect(_ request: JobRequest, _ deadline: Deadline) async throws(Failure) -> JobDefinition {
-        let result = await cluster.engine.compute.run { () -> Result<JobDefinition, Failure> in
-            do throws(Failure) {
-                let script = try JobScript(
-                    request.source, name: request.name, now: unixMilliseconds(), deadline: deadline)
-                return .success(script.definition)
-            } catch {
-                return .failure(error)
-            }
+        try await cluster.engine.compute.attempt { () throws(Failure) in
+            try JobScript(request.source, name: request.name, now: unixMilliseconds(), deadline: deadline).definition
         }
-        return try result.get()
     }
 
     private func mapAndReduce(
@@ -82,7 +75,7 @@ package struct JobRunner: Sendable {
             links.send(.map(map), to: node, deadline: deadline) { reply in
                 switch reply {
                 case .success(.mapped(let answer)): deliver(.success(answer))
-                case .success: deliver(.failure(Failure(.scriptVersion, "an answer that is not understood")))
+                case .success: deliver(.failure(PeerReply.notUnderstood))
                 case .failure(let failure): deliver(.failure(failure))
                 }
             }
@@ -157,8 +150,8 @@ package struct JobRunner: Sendable {
         let name = cluster.topology.nodes[first.node].name
         let more = failures.dropFirst().count { $0.failure.reason != .cancelled }
         let others = more > 0 ? " (and \(more) more)" : ""
-        let message = first.failure.message
-        throw Failure(first.failure.reason, (message.contains(name) ? message : "\(name): \(message)") + others)
+        let named = first.failure.naming(name)
+        throw Failure(named.reason, named.message + others)
     }
 
     /// A node that was not awaited only says that another one failed: that other one's failure is the one to tell.
@@ -167,16 +160,11 @@ package struct JobRunner: Sendable {
     // MARK: Reduce
 
     private func reduce(_ partials: [[UInt8]], _ map: MapRequest, _ deadline: Deadline) async throws(Failure) -> Value {
-        let result = await cluster.engine.compute.run { () -> Result<Value, Failure> in
-            do throws(Failure) {
-                let script = try JobScript(map.source, name: map.name, now: map.now, deadline: deadline)
-                var decoded: [JobPartial] = []
-                for partial in partials { decoded.append(try JobPartial(decoding: partial)) }
-                return .success(try script.finish(try script.reduce(decoded), parameters: map.parameters))
-            } catch {
-                return .failure(error)
-            }
+        try await cluster.engine.compute.attempt { () throws(Failure) in
+            let script = try JobScript(map.source, name: map.name, now: map.now, deadline: deadline)
+            var decoded: [JobPartial] = []
+            for partial in partials { decoded.append(try JobPartial(decoding: partial)) }
+            return try script.finish(try script.reduce(decoded), parameters: map.parameters)
         }
-        return try result.get()
     }
 }

@@ -96,6 +96,9 @@ package enum PeerReply: Sendable, Equatable {
     case value(Value)
     case failure(Failure)
     case mapped(MapAnswer)
+
+    /// For whoever asked and got a reply of another kind than its request has.
+    package static let notUnderstood = Failure(.scriptVersion, "an answer that is not understood")
 }
 
 /// A node's part of a job's answer: its shards' partials merged, and what they cost.

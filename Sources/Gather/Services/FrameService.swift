@@ -175,7 +175,7 @@ package struct FrameService: VirtualService {
             nodes: cluster.topology.nodes.count, require: .all, deadline: deadline
         ) { node, deliver in
             guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
-                return deliver(answerNow { () throws(Failure) in try statistics(argument, cluster) })
+                return deliver(Result { () throws(Failure) in try statistics(argument, cluster) })
             }
             links.send(.control(verb: .frameStatistics, argument: argument), to: node, deadline: deadline) {
                 deliver(Router.value(of: $0))
@@ -185,10 +185,6 @@ package struct FrameService: VirtualService {
             throw Failure(failure.reason, "\(cluster.topology.nodes[node].name): \(failure.message)")
         }
         return describe(name, schema, outcome.answers, cluster)
-    }
-
-    private static func answerNow(_ work: () throws(Failure) -> Value) -> Result<Value, Failure> {
-        do throws(Failure) { return .success(try work()) } catch { return .failure(error) }
     }
 
     private static func describe(

@@ -126,7 +126,7 @@ extension MemcachedSession {
         case .item(.failed(let failure)):
             counters.add(.forwardErrors)
             ready.writeFailure(failure)
-        case .item: ready.writeFailure(Failure(.scriptVersion, "an answer that is not understood"))
+        case .item: ready.writeFailure(PeerReply.notUnderstood)
         case .call(let result): writeMetaCall(result, reply)
         }
     }
