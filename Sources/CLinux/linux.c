@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 int linux_alarm(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
@@ -14,3 +16,11 @@ int linux_accept(int descriptor, void *address, uint32_t *bytes) {
 }
 
 void linux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+long linux_receive(int descriptor, void *bytes, long count) {
+    return syscall(SYS_recvfrom, descriptor, bytes, count, 0, NULL, NULL);
+}
+
+long linux_send(int descriptor, const void *bytes, long count) {
+    return syscall(SYS_sendto, descriptor, bytes, count, MSG_NOSIGNAL, NULL, 0);
+}

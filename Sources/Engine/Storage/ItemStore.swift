@@ -86,6 +86,15 @@ package final class ItemStore: @unchecked Sendable {
         }
     }
 
+    /// Starts to bring in the slots, then the items, of those hashes that are this store's.
+    @inline(__always)
+    func prefetch(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
+        lock.withLock { _ in
+            for hash in hashes where isOwn(hash) { log.prefetchSlot(hash: hash) }
+            for hash in hashes where isOwn(hash) { log.prefetchItem(hash: hash) }
+        }
+    }
+
     @inline(__always)
     func view(_ found: ItemLog.Found) -> ItemView {
         let isStoredAsIs = !found.item.isCompressed
