@@ -234,7 +234,7 @@ final class ItemLog {
         let item = found.item
         let left = item.strideBytes - facts.strideBytes
         guard !item.isCompressed, left == 0 || left >= ItemPointer.headerBytesMin,
-            !pool[found.place.segment].isDedicated || left == 0
+            !pool[found.place.segment].isDedicated || left == 0, pool[found.place.segment].pins == 0
         else { return false }
         let use = item.use + 1
         item.initialize(facts, key: key)

@@ -40,6 +40,8 @@ struct Segment {
     var isDedicated = false
     /// It waits in the list of segments worth compacting.
     var isListedSparse = false
+    /// Values in it that somebody is sending: until then its memory stays, whatever becomes of the segment.
+    var pins: UInt16 = 0
 }
 
 /// Segments in the order they were sealed, and the one that is being filled.
@@ -148,6 +150,17 @@ struct SegmentPool: ~Copyable {
         precondition(segment.state != .free, "a segment was released twice")
         self[segment.lane].bytes -= segment.capacityBytes
         if self[segment.lane].open == number { self[segment.lane].open = 0 }
+        guard segment.pins == 0 else {
+            self[number] = Segment(
+                base: segment.base, capacityBytes: segment.capacityBytes, isDedicated: segment.isDedicated,
+                pins: segment.pins)
+            return
+        }
+        giveBack(number)
+    }
+
+    private mutating func giveBack(_ number: UInt32) {
+        let segment = self[number]
         if segment.isDedicated {
             RawMemory.unmap(segment.base!, segment.capacityBytes)
             mappedBytes -= segment.capacityBytes
@@ -160,6 +173,12 @@ struct SegmentPool: ~Copyable {
         self[number] = Segment()
         freeNumbers.append(number)
         segmentCount -= 1
+    }
+
+    /// Gives back a pin; with the last one of a segment that was released meanwhile goes its memory.
+    mutating func unpin(_ number: UInt32) {
+        self[number].pins -= 1
+        if self[number].pins == 0, self[number].state == .free { giveBack(number) }
     }
 
     mutating func releaseSpare() {

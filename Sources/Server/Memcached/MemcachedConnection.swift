@@ -177,12 +177,12 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// True when all is sent, and the buffers it was in are given back.
     private func send() -> Bool {
         while session.outputBytes > 0 {
-            let bytes = session.output
-            let count = linux_send(descriptor, bytes.baseAddress, bytes.count)
+            let count = send(session.output)
             if count > 0 {
                 session.didSend(count)
                 blockedSince = nil
             } else if errno == EAGAIN {
+                session.settleOutput()
                 block()
                 return false
             } else if errno != EINTR {
@@ -195,6 +195,13 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
         blockedSince = nil
         if idleSeconds == 0 { setTicking(false) }
         return true
+    }
+
+    private func send(_ output: OutputPieces) -> Int {
+        guard output.value.count > 0 else { return linux_send(descriptor, output.head.baseAddress, output.head.count) }
+        return linux_send_pieces(
+            descriptor, output.head.baseAddress, output.head.count, output.value.baseAddress, output.value.count,
+            output.tail.baseAddress, output.tail.count)
     }
 
     /// The kernel will say when the client takes more.

@@ -30,15 +30,28 @@ extension MemcachedSession {
         }
     }
 
-    /// Copies the value from the store straight into the output.
+    /// Copies the value from the store straight into the output, or leaves it to be sent from there.
     @inline(__always)
     func retrieveLocal(_ key: UnsafeRawBufferPointer, hash: UInt64, answersUnique: Bool) {
         let isHit = stores.read(key: key, hash: hash, now: now) { item in
-            out.writeValue(key: key, flags: item.flags, unique: answersUnique ? item.cas : nil, value: item.value)
+            let unique = answersUnique ? item.cas : nil
+            if item.value.count < PinnedOutput.bytesMin || !pin(item, key: key, unique: unique) {
+                out.writeValue(key: key, flags: item.flags, unique: unique, value: item.value)
+            }
         }
         counters.add(.cmdGet)
         counters.add(isHit ? .getHits : .getMisses)
         statistics.prefixes.record(key, .get(isHit: isHit))
+    }
+
+    /// False when the value has to be copied after all.
+    @inline(never)
+    private func pin(_ item: ItemView, key: UnsafeRawBufferPointer, unique: UInt64?) -> Bool {
+        guard slots.isEmpty, pinned.isEmpty, let value = item.pinned() else { return false }
+        out.writeValueLine(key: key, flags: item.flags, unique: unique, valueBytes: item.value.count)
+        pinned.append(value, behind: out)
+        out.writeLine("\r\n")
+        return true
     }
 
     private func touchLocal(

@@ -37,6 +37,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
     @exclusivity(unchecked) var out = ReplyBuffer()
+    /// A large value among what is in `out`, while no slots are pending.
+    @exclusivity(unchecked) var pinned = PinnedOutput()
     /// What may be sent while slots are pending; empty while there is none.
     @exclusivity(unchecked) var ready = ReplyBuffer()
     var slots = Deque<PendingSlot>()
@@ -150,18 +152,31 @@ package final class MemcachedSession<Routing: CommandRouter> {
     // MARK: Out
 
     /// How many bytes may be sent now.
-    package var outputBytes: Int { slots.isEmpty ? out.readableBytes : ready.readableBytes }
+    package var outputBytes: Int {
+        slots.isEmpty ? out.readableBytes &+ (pinned.isEmpty ? 0 : pinned.bytesLeft) : ready.readableBytes
+    }
     /// Nothing is under way: a closing connection may be closed once the output is sent.
     package var isSettled: Bool { slots.isEmpty }
 
-    /// The bytes to send, until something is called that changes the session.
-    package var output: UnsafeRawBufferPointer { slots.isEmpty ? out.readable : ready.readable }
+    /// What to send, good until something is called that changes the session.
+    package var output: OutputPieces {
+        slots.isEmpty ? pinned.pieces(with: out) : OutputPieces(head: ready.readable)
+    }
 
     /// The first bytes of `output` are on their way.
     package func didSend(_ count: Int) {
         counters.add(.bytesWritten, UInt64(truncatingIfNeeded: count))
-        if slots.isEmpty { out.consume(count) } else { ready.consume(count) }
+        if !slots.isEmpty {
+            ready.consume(count)
+        } else if pinned.isEmpty {
+            out.consume(count)
+        } else {
+            pinned.didSend(count, of: &out)
+        }
     }
+
+    /// To be called when the client takes no more for now: nothing of the output may stay in the store.
+    package func settleOutput() { pinned.settle(into: &out) }
 
     /// Lends the session a buffer to write to, where it has none of its own. See `giveBack`.
     @inline(__always)
@@ -187,7 +202,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
                 && queuedBytes + out.readableBytes < configuration.queuedBytesMax
                 && ready.readableBytes < configuration.outputBytesHigh
         }
-        return out.readableBytes < configuration.outputBytesHigh
+        return out.readableBytes < configuration.outputBytesHigh && pinned.isEmpty
     }
 
     // MARK: Consuming

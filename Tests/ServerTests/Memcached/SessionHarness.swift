@@ -46,7 +46,7 @@ final class SessionHarness<Routing: CommandRouter> {
 
     func takeOnce() {
         let output = session.output
-        received.append(contentsOf: output)
+        for piece in [output.head, output.value, output.tail] { received.append(contentsOf: piece) }
         session.didSend(output.count)
     }
 
