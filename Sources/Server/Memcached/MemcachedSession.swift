@@ -33,7 +33,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
     let parser: RequestParser
     let inbox: CompletionInbox
 
-    package private(set) var verdict = SessionVerdict.open
+    // One thread at a time uses a session, and nothing that it calls comes back to it: accesses can't overlap, and are not
+    // checked for that at run time.
+    @exclusivity(unchecked) package private(set) var verdict = SessionVerdict.open
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
     @exclusivity(unchecked) var out = ReplyBuffer()
@@ -41,7 +43,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     @exclusivity(unchecked) var pinned = PinnedOutput()
     /// What may be sent while slots are pending; empty while there is none.
     @exclusivity(unchecked) var ready = ReplyBuffer()
-    var slots = Deque<PendingSlot>()
+    @exclusivity(unchecked) var slots = Deque<PendingSlot>()
     /// The number of the first slot in `slots`.
     var firstSlot: UInt64 = 0
     /// Bytes that wait in the slots; those in `out` come on top.
@@ -53,13 +55,13 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var awaitsVisit = false
 
     /// Received and not yet consumed.
-    private var held: [UInt8] = []
+    @exclusivity(unchecked) private var held: [UInt8] = []
     /// No use looking at `held` before it has this many bytes.
     private var neededBytes = 0
     /// What is left to skip of a refused data block.
     private var swallowBytes = 0
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
-    private var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
+    @exclusivity(unchecked) private var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
     private var isFresh = true
     /// What comes next in the bytes that are being worked through.
     @exclusivity(unchecked) private var plain = PlainRequests()
