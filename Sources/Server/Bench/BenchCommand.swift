@@ -68,7 +68,8 @@ struct Bench: AsyncParsableCommand {
             }
             kinds.append(kind)
         }
-        try await BenchSuite(workloads: workloads, kinds: kinds, rounds: rounds, memory: memory, threads: threads, firstPort: port
+        try await BenchSuite(
+            workloads: workloads, kinds: kinds, rounds: rounds, memory: memory, threads: threads, firstPort: port
         ).run()
     }
 

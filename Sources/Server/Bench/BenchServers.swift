@@ -29,7 +29,8 @@ struct BenchServer: Sendable {
             process = try ChildProcess(
                 program: program,
                 arguments: [
-                    "-p", port, "-l", "127.0.0.1", "-t", "\(threads)", "-m", memory, "-I", "8m", "-U", "0", "-u", "nobody",
+                    "-p", port, "-l", "127.0.0.1", "-t", "\(threads)", "-m", memory, "-I", "8m", "-U", "0", "-u",
+                    "nobody",
                 ])
         case .redis:
             guard let program = find("redis-server") else { return nil }

@@ -36,7 +36,9 @@ struct BenchSuite {
         var servers: [BenchServer] = []
         defer { for server in servers { server.process.stop() } }
         for (index, kind) in kinds.enumerated() {
-            if let server = try await BenchServer.start(kind, port: firstPort + index, memoryMegabytes: memory, threads: threads) {
+            if let server = try await BenchServer.start(
+                kind, port: firstPort + index, memoryMegabytes: memory, threads: threads)
+            {
                 servers.append(server)
             }
         }

@@ -61,7 +61,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// What is left to skip of a refused data block.
     private var swallowBytes = 0
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
-    @exclusivity(unchecked) private var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
+    @exclusivity(unchecked) private var retrieval:
+        (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
     private var isFresh = true
     /// What comes next in the bytes that are being worked through.
     @exclusivity(unchecked) private var plain = PlainRequests()
