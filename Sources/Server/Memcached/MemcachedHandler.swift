@@ -4,6 +4,14 @@ import Engine
 package import Gather
 package import NIOCore
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// Takes over a connection whose first line was a peer's. Runs on the channel's event loop; the memcached handler leaves
 /// the pipeline right after. `line` comes without its end; `remaining` holds the bytes after it.
 package typealias PeerUpgrade = @Sendable (_ channel: any Channel, _ line: [UInt8], _ remaining: ByteBuffer) -> Void
@@ -23,6 +31,10 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
     private var inputHasEnded = false
     private var lastSecond: UInt32 = 0
     private var idleCheck: Scheduled<Void>?
+    private let readerTimeout: TimeAmount
+    private var writtenBytes = 0
+    private var readerProgress: ReaderProgress?
+    private var readerCheck: Scheduled<Void>?
 
     /// Wakes the handler on its event loop, from any thread; nothing once the channel is gone.
     private final class Waker: @unchecked Sendable {
@@ -47,6 +59,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         self.upgrade = upgrade
         self.shutdown = shutdown
         idleSeconds = configuration.idleTimeoutSeconds
+        readerTimeout = .milliseconds(Int64(configuration.readerTimeoutMilliseconds))
         self.counters = counters
         session = MemcachedSession(
             router: router, links: links, configuration: configuration, statistics: statistics, counters: counters,
@@ -67,6 +80,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         hasEnded = true
         waker.onWake = nil
         idleCheck?.cancel()
+        readerCheck?.cancel()
     }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -113,7 +127,7 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         while !hasEnded {
             // What a client does not take stays in the session, which then stops asking for more. Answers from elsewhere
             // lead here too, so that without this they would all pile up in the channel.
-            guard context.channel.isWritable else { return setReading(false, context) }
+            guard context.channel.isWritable else { return waitForReader(context) }
             send(context)
             switch session.verdict {
             case .open:
@@ -139,8 +153,12 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         guard session.outputBytes > 0 else { return }
         // Taken out first: a write that does not go through calls back into `pump` before it returns.
         let output = session.takeOutput()
+        let outputBytes = output.readableBytes
+        writtenBytes &+= outputBytes
         context.writeAndFlush(wrapOutboundOut(output), promise: nil)
         session.giveBack(output)
+        // Small answers that are not taken add up until the channel is no longer writable.
+        if outputBytes > Self.largeOutputBytes { watchReader(context) }
     }
 
     private func setReading(_ reads: Bool, _ context: ChannelHandlerContext) {
@@ -158,6 +176,45 @@ package final class MemcachedHandler<Routing: CommandRouter>: ChannelInboundHand
         let loopBound = context.loopBound
         lastWrite.futureResult.whenComplete { _ in loopBound.value.close(promise: nil) }
         context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: lastWrite)
+        watchReader(context)
+    }
+
+    // MARK: A client that does not read
+
+    private static var largeOutputBytes: Int { 64 << 10 }
+
+    private func waitForReader(_ context: ChannelHandlerContext) {
+        setReading(false, context)
+        watchReader(context)
+    }
+
+    /// From now until all is taken: a client that takes nothing for `readerTimeout` is cut off.
+    private func watchReader(_ context: ChannelHandlerContext) {
+        guard readerProgress == nil, readerTimeout > .zero, let waiting = waitingBytes(context), waiting > 0 else {
+            return
+        }
+        readerProgress = ReaderProgress(written: writtenBytes, waiting: waiting, now: .now())
+        scheduleReaderCheck(context)
+    }
+
+    private func scheduleReaderCheck(_ context: ChannelHandlerContext) {
+        let pause = TimeAmount.nanoseconds(max(1, readerTimeout.nanoseconds / 8))
+        readerCheck = context.eventLoop.assumeIsolated().scheduleTask(in: pause) { [unowned self] in
+            guard let waiting = waitingBytes(context),
+                let stalled = readerProgress?.observe(written: writtenBytes, waiting: waiting, now: NIODeadline.now())
+            else { return readerProgress = nil }
+            guard stalled >= readerTimeout else { return scheduleReaderCheck(context) }
+            hasEnded = true
+            counters.add(.slowReaderKicks)
+            // With a reset, so that the kernel does not keep what will never be read.
+            _ = (context.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+            context.close(promise: nil)
+        }
+    }
+
+    /// Given to the channel and not yet taken by the kernel; nil where a channel can't tell.
+    private func waitingBytes(_ context: ChannelHandlerContext) -> Int? {
+        try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
     }
 
     private func handOver(_ line: [UInt8], _ context: ChannelHandlerContext) {
