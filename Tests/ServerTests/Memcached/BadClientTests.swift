@@ -2,8 +2,6 @@
 
 import Engine
 import Gather
-import NIOCore
-import NIOPosix
 import Server
 import Testing
 
@@ -145,9 +143,13 @@ import Testing
         var configuration = MemcachedListenerConfiguration()
         configuration.port = 0
         let router = ScriptedRouter()
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let listener = MemcachedListener(configuration, router: router, group: group)
-        try await listener.start()
+        let loop = ServingLoop(index: 0)
+        let listener = MemcachedListener(configuration, router: router, loops: [loop])
+        try listener.start()
+        defer {
+            listener.stop()
+            loop.shutdown()
+        }
         let client = LoopbackClient(port: listener.ports[0])
         client.send("get r:k\r\nget a\r\nset b 0 0 5\r\nhal")
         client.endInput()
@@ -157,8 +159,6 @@ import Testing
         let expected = "VALUE r:k 3 1\r\nv\r\nEND\r\nEND\r\n"
         #expect(client.receive(expected.utf8.count) == expected)
         #expect(client.isAtEnd)
-        await listener.stop()
-        try await group.shutdownGracefully()
     }
 
     @Test("a silent client is closed after the idle timeout; one that talks is not")
