@@ -58,6 +58,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     @exclusivity(unchecked) private var held: [UInt8] = []
     /// No use looking at `held` before it has this many bytes.
     private var neededBytes = 0
+    /// `held` starts with a long line whose end has not come.
+    private var awaitsLineEnd = false
     /// What is left to skip of a refused data block.
     private var swallowBytes = 0
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
@@ -94,7 +96,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
             let consumed = run(bytes)
             if consumed < bytes.count { held.append(contentsOf: bytes[consumed...]) }
         } else {
+            // A line that comes in small pieces is searched for its end once a page, not once a piece.
+            let awaitsMore = awaitsLineEnd && held.count % 4096 + bytes.count < 4096 && !bytes.contains(0x0A)
             held.append(contentsOf: bytes)
+            if awaitsMore { return }
             consumeHeld()
         }
         finishTurn()
@@ -213,6 +218,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Works through whole requests; returns how many bytes are done with.
     private func run(_ bytes: UnsafeRawBufferPointer) -> Int {
         neededBytes = 0
+        awaitsLineEnd = false
         var at = 0
         defer { plain.drop() }
         while at < bytes.count || retrieval != nil {
@@ -281,7 +287,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
             if let consumed = peerLine(bytes) { return consumed }
         }
         switch parser.parse(bytes) {
-        case .needMore: return 0
+        case .needMore:
+            awaitsLineEnd = bytes.count > RequestParser.lineBytesMax
+            return 0
         case .request(let request, let lineBytes):
             isFresh = false
             return perform(request, bytes, lineBytes)
