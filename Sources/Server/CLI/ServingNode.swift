@@ -19,17 +19,20 @@ struct ServingNode: Service, CustomStringConvertible {
     let logger: Logger
     /// Ends when standard input does: for a node that must not outlive the process that started it.
     let endsWithStandardInput: Bool
+    /// Loaded again whenever they change; nil where there are none.
+    let scripts: ScriptFiles?
     private let shutdownRequest: AsyncStream<Void>
     private let requestShutdown: AsyncStream<Void>.Continuation
 
     init(
         node: ClusterNode, group: MultiThreadedEventLoopGroup, configuration: MemcachedListenerConfiguration,
-        logger: Logger, endsWithStandardInput: Bool
+        logger: Logger, endsWithStandardInput: Bool, scripts: ScriptFiles?
     ) {
         self.node = node
         self.group = group
         self.logger = logger
         self.endsWithStandardInput = endsWithStandardInput
+        self.scripts = scripts
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         shutdownRequest = stream
         requestShutdown = continuation
@@ -67,6 +70,7 @@ struct ServingNode: Service, CustomStringConvertible {
 
     func run() async {
         let synchronizing = Task { await node.synchronizeForever() }
+        let watching = scripts.map { ScriptWatcher(files: $0, engine: node.cluster.engine, logger: logger).start() }
         if endsWithStandardInput { requestShutdownAtEndOfInput() }
         await withGracefulShutdownHandler {
             for await _ in shutdownRequest { return }
@@ -74,6 +78,7 @@ struct ServingNode: Service, CustomStringConvertible {
             requestShutdown.yield()
         }
         synchronizing.cancel()
+        watching?.cancel()
         await listener.stop()
         node.cluster.close()
         // The event loops end with the process: methods and jobs that are still at work may yet answer to them.

@@ -19,11 +19,14 @@ package protocol CommandRouter: Sendable {
     var itemStores: [ItemStore] { get }
     /// What else there is to tell in `stats cacheismo`, by name.
     var ownStatistics: [(name: String, value: Int)] { get }
+    /// The files that the object types came of, for `stats scripts`.
+    var scripts: [ScriptStatus] { get }
 }
 
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
     package var ownStatistics: [(name: String, value: Int)] { [] }
+    package var scripts: [ScriptStatus] { [] }
 
     /// For a router that knows nothing but its stores.
     package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
@@ -44,6 +47,8 @@ extension Router: CommandRouter {
     }
 
     package var itemStores: [ItemStore] { engine.shards.map(\.items) }
+
+    package var scripts: [ScriptStatus] { engine.catalog.statuses }
 
     package var ownStatistics: [(name: String, value: Int)] {
         var list = [("nodes", cluster.topology.nodes.count), ("frames", engine.frames.frames.count)]
