@@ -6,6 +6,12 @@ package struct MethodDocumentation: Sendable, Equatable {
     package let arguments: [String]
     /// One paragraph; empty where there is no comment.
     package let about: String
+
+    package init(name: String, arguments: [String], about: String) {
+        self.name = name
+        self.arguments = arguments
+        self.about = about
+    }
 }
 
 /// The comments of one file, read line by line: no Lua is understood but `function Type.name(a, b)`.
