@@ -51,6 +51,8 @@ package struct EngineConfiguration: Sendable {
 package final class Engine: Sendable {
     package let configuration: EngineConfiguration
     package let shards: [Shard]
+    /// The shards' items, for who has no other business with a shard.
+    package let stores: ItemStores
     package let frames: FrameCatalog
     package let compute: ComputePool
     package let catalog: TypeCatalog
@@ -68,11 +70,12 @@ package final class Engine: Sendable {
                 index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,
                 compute: compute)
         }
+        stores = ItemStores(shards.map(\.items))
         self.compute = compute
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
         lowLevel = LowLevelHost(
             configuration.objectTypes.lowLevel,
-            services: NodeItems(stores: shards.map(\.items), logs: configuration.scriptLog), compute: compute)
+            services: NodeItems(stores: stores, logs: configuration.scriptLog), compute: compute)
         frames = FrameCatalog(
             shardCount: configuration.shards,
             resources: FrameResources(memory: FrameMemory(limitBytes: configuration.frameMemoryBytes)))
@@ -93,13 +96,8 @@ package final class Engine: Sendable {
         }
     }
 
-    /// The shard that owns keys of this hash. The upper half of the hash decides, so that the lower half stays free for
-    /// the shard's index.
+    /// The shard that owns keys of this hash.
     package func shard(forHash hash: UInt64) -> Shard {
-        shards[Self.shardIndex(forHash: hash, count: shards.count)]
-    }
-
-    static func shardIndex(forHash hash: UInt64, count: Int) -> Int {
-        Int(truncatingIfNeeded: (hash >> 32) % UInt64(truncatingIfNeeded: count))
+        shards[stores.index(ofHash: hash)]
     }
 }
