@@ -78,7 +78,7 @@ final class ItemLog {
         fullBytes = max(memoryBytes, 4 * segmentBytes)
         self.evicts = evicts
         // One more is being reclaimed while the last one is filled.
-        pool = SegmentPool(segmentBytes: segmentBytes, segmentsMax: self.memoryBytes / segmentBytes + 2)
+        pool = SegmentPool(segmentBytes: segmentBytes, segmentsMax: fullBytes / segmentBytes + 2)
         compressor = compresses ? ValueCompressor(storeBytes: memoryBytes) : nil
         hotQuotaBytes = fullBytes / Self.hotMemoryShare
         smallQuotaBytes = max(fullBytes / 10, segmentBytes)
