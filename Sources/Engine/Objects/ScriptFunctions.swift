@@ -11,6 +11,8 @@ enum ScriptFunctions {
     static func register(in state: LuaState, log: @escaping @Sendable (String) -> Void) {
         registerCodec("json", in: state, encode: { $0.json }, decode: { Value(json: $0) })
         registerCodec("msgpack", in: state, encode: { $0.messagePack }, decode: { Value(messagePack: $0) })
+        // All scripts share them.
+        for name in ["json", "msgpack"] { clua_lock_global(state.main, name) }
         registerHash(in: state)
         state.registerRaw("log") { state, thread in
             state.charge(1_000)
