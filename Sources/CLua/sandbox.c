@@ -402,6 +402,16 @@ void clua_push_globals(lua_State *L) {
     lua_remove(L, -2);
 }
 
+void clua_lock_global(lua_State *L, const char *name) {
+    clua_push_globals(L);
+    lua_pushstring(L, name);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3);
+    lock(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
 void clua_push_environment(lua_State *L) {
     lua_newtable(L);
     lua_pushvalue(L, -1);

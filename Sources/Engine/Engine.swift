@@ -3,7 +3,7 @@
 package struct EngineConfiguration: Sendable {
     package var shards: Int
     package var computeThreads: Int
-    /// For items, over all shards; live objects may take an eighth of it on top.
+    /// For items and objects, over all shards.
     package var memoryBytes: Int
     package var itemBytesMax: Int
     package var evicts: Bool
@@ -12,6 +12,10 @@ package struct EngineConfiguration: Sendable {
     /// For frames, over all shards. Nothing in a frame is ever evicted: a write beyond this fails.
     package var frameMemoryBytes: Int
     package var objectTypes: ObjectTypes
+    /// The scripts that they came of.
+    package var scripts: [ObjectScript] = []
+    /// Takes what scripts say with `log`.
+    package var scriptLog: @Sendable (String) -> Void = { _ in }
 
     package init(
         shards: Int = 2, computeThreads: Int = 2, memoryBytes: Int = 64 << 20, itemBytesMax: Int = 1 << 20,
@@ -32,11 +36,14 @@ package struct EngineConfiguration: Sendable {
     /// within it too. memcached's -m leaves them out, and so its process is larger than -m says.
     var itemMemoryBytes: Int { memoryBytes - min(memoryBytes / 8, 8 << 20) }
 
-    /// Live objects may take an eighth of a shard's memory; beyond that they are items, encoded in the store.
+    /// Live objects may take an eighth of a shard's memory; beyond that they are items, encoded in the store. Those of
+    /// pinned types stay live: they may take half.
     var objects: ObjectHostConfiguration {
         var objects = ObjectHostConfiguration()
         objects.liveBytesMax = max(4 << 20, memoryBytes / shards / 8)
-        objects.memoryBytesMax = max(objects.memoryBytesMax, objects.liveBytesMax * 2)
+        objects.pinnedBytesMax = max(2 << 20, memoryBytes / shards / 2)
+        objects.memoryBytesMax = max(objects.memoryBytesMax, objects.pinnedBytesMax / 4 * 5 + 16 << 20)
+        objects.log = scriptLog
         return objects
     }
 }
@@ -48,6 +55,8 @@ package final class Engine: Sendable {
     package let stores: ItemStores
     package let frames: FrameCatalog
     package let compute: ComputePool
+    package let catalog: TypeCatalog
+    package let lowLevel: LowLevelHost
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
         self.configuration = configuration
@@ -63,12 +72,29 @@ package final class Engine: Sendable {
         }
         stores = ItemStores(shards.map(\.items))
         self.compute = compute
+        catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
+        lowLevel = LowLevelHost(
+            configuration.objectTypes.lowLevel,
+            services: NodeItems(stores: stores, logs: configuration.scriptLog), compute: compute)
         frames = FrameCatalog(
             shardCount: configuration.shards,
             resources: FrameResources(memory: FrameMemory(limitBytes: configuration.frameMemoryBytes)))
     }
 
-    package var objectTypes: ObjectTypes { configuration.objectTypes }
+    package var objectTypes: ObjectTypes { catalog.current }
+
+    /// Takes these scripts in place of those in use; see `TypeCatalog.reload`.
+    package func reload(_ scripts: [ObjectScript]) -> ScriptReport {
+        catalog.reload(scripts) { types in
+            let before = catalog.current
+            for shard in shards {
+                shard.objects.install(types) { [log = configuration.scriptLog] failures in
+                    for failure in failures { log("a type stays as it was on a shard: \(failure)") }
+                }
+            }
+            if before.lowLevel != types.lowLevel { lowLevel.install(types.lowLevel) }
+        }
+    }
 
     /// The shard that owns keys of this hash.
     package func shard(forHash hash: UInt64) -> Shard {

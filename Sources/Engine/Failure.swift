@@ -40,6 +40,9 @@ package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
             ? String(message.map { $0.isNewline ? " " : $0 }) : message
     }
 
+    /// A plain key that is not there: a miss and nothing else.
+    package static let noSuchKey = Failure(.miss, "no such key")
+
     /// The same failure, its message beginning with the thing that it is about unless it says so already.
     package func naming(_ thing: String) -> Failure {
         message.contains(thing) ? self : Failure(reason, "\(thing): \(message)")

@@ -199,6 +199,12 @@ package final class Router: Sendable {
     private func callLocally(
         _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, completion: @escaping CallCompletion
     ) {
+        if engine.objectTypes.isLowLevel(type: key.type) {
+            return engine.lowLevel.call(
+                key, data: data, deadline: deadline,
+                ask: { questions, deadline, answer in self.ask(questions, deadline: deadline, completion: answer) },
+                completion: completion)
+        }
         let hash = key.routingKey.withUnsafeBytes { keyHash($0) }
         engine.shard(forHash: hash).objects.call(key, data: data, deadline: deadline, completion: completion)
     }
@@ -230,7 +236,6 @@ package final class Router: Sendable {
     }
 
     private static let keyBytesMax = 250
-    package static let noSuchKey = "no such key"
 
     /// What `set key` would do here: store a plain key, or call a method with the value as its last argument.
     package func store(_ key: [UInt8], value: [UInt8], completion: @escaping CallCompletion) {
@@ -261,7 +266,7 @@ package final class Router: Sendable {
         switch outcome {
         case .value(_, _, let bytes): .success(.bytes(bytes))
         case .failed(let failure): .failure(failure)
-        default: .failure(Failure(.miss, noSuchKey))
+        default: .failure(.noSuchKey)
         }
     }
 

@@ -71,6 +71,8 @@ int64_t clua_to_integer(lua_State *L, int index);
 double clua_to_number(lua_State *L, int index);
 /// Pushes the table of functions that all scripts share (locked against scripts).
 void clua_push_globals(lua_State *L);
+/// From now on scripts can read the shared table of that name, but not write it.
+void clua_lock_global(lua_State *L, const char *name);
 /// Pushes a new table whose missing fields come from the shared globals.
 void clua_push_environment(lua_State *L);
 /// Pushes a function that calls back.

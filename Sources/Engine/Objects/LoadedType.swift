@@ -7,12 +7,16 @@ struct LoadedType {
     let name: String
     let methods: [String: LuaReference]
     let readonly: Set<String>
+    /// Its objects are never evicted.
+    let isPinned: Bool
     /// The metatable of its objects: methods call each other through it.
     let metatable: LuaReference
+    let hash: UInt64
 
     /// Runs a script in an environment of its own.
+    /// - Parameter older: the version before this one: its objects get the new methods.
     /// - Throws: `script_error` that names the script and what is wrong with its declaration.
-    init(_ script: ObjectScript, in state: LuaState) throws(Failure) {
+    init(_ script: ObjectScript, in state: LuaState, replacing older: LoadedType? = nil) throws(Failure) {
         let environment = state.makeEnvironment()
         // Bounded by instructions, not by time: a node that starts on a busy machine has no hurry.
         let budget = LuaBudget(deadline: .never)
@@ -30,14 +34,44 @@ struct LoadedType {
         let declaration = lua_gettop(main)
         name = try Self.name(state, declaration, script)
         lua_settop(main, declaration)
-        methods = try Self.methods(state, declaration, script)
+        let defaults = try Self.defaults(state, declaration, script)
+        lua_settop(main, declaration)
+        var methods = try Self.methods(state, declaration, script)
+        if methods["new"] == nil, !defaults.isEmpty {
+            methods["new"] = state.function("new_of_defaults", in: environment)
+        }
+        guard methods["new"] != nil else {
+            throw Failure(.scriptError, "\(script.file): the type has no function new")
+        }
+        self.methods = methods
         lua_settop(main, declaration)
         readonly = try Self.readonly(state, declaration, script)
         lua_settop(main, declaration)
         for method in readonly.sorted() where methods[method] == nil || method == "new" {
             throw Failure(.scriptError, "\(script.file): readonly names '\(method)', which is no method")
         }
-        metatable = Self.metatable(state, declaration)
+        state.pushField("pinned", on: main)
+        isPinned = lua_toboolean(main, -1) != 0
+        lua_settop(main, declaration)
+        hash = script.hash
+        metatable = try Self.metatable(state, declaration, defaults, older)
+    }
+
+    /// What `defaults` was given: plain values that no object can spoil.
+    private static func defaults(
+        _ state: LuaState, _ declaration: Int32, _ script: ObjectScript
+    ) throws(Failure) -> [Value.Pair] {
+        state.pushField("defaults", on: state.main)
+        guard case .map(let pairs) = try state.readValue(state.main, -1) else { return [] }
+        for pair in pairs {
+            switch pair.value {
+            case .array, .map:
+                throw Failure(
+                    .scriptError, "\(script.file): a default is a number, a string or a boolean; make tables in new")
+            default: break
+            }
+        }
+        return pairs
     }
 
     private static func name(
@@ -56,10 +90,6 @@ struct LoadedType {
         let main = state.main
         state.pushField("methods", on: main)
         let table = lua_gettop(main)
-        // What declares the type is no method of its objects.
-        state.push(text: "readonly", on: main)
-        lua_pushnil(main)
-        lua_rawset(main, table)
         var methods: [String: LuaReference] = [:]
         lua_pushnil(main)
         while lua_next(main, table) != 0 {
@@ -72,9 +102,6 @@ struct LoadedType {
             }
             clua_pop(main, 1)
         }
-        guard methods["new"] != nil else {
-            throw Failure(.scriptError, "\(script.file): the type has no function new")
-        }
         return methods
     }
 
@@ -86,13 +113,24 @@ struct LoadedType {
         return Set(pairs.compactMap { $0.key.text })
     }
 
-    private static func metatable(_ state: LuaState, _ declaration: Int32) -> LuaReference {
+    /// What an object's missing fields are looked up in: its methods, private ones too, over its defaults.
+    private static func metatable(
+        _ state: LuaState, _ declaration: Int32, _ defaults: [Value.Pair], _ older: LoadedType?
+    ) throws(Failure) -> LuaReference {
         let main = state.main
-        lua_createtable(main, 0, 2)
+        if let older { older.metatable.push(on: main) } else { lua_createtable(main, 0, 2) }
         state.push(text: "__index", on: main)
+        try state.push(.map(defaults), on: main)
         lua_pushvalue(main, declaration)
         state.pushField("methods", on: main)
         lua_rotate(main, -2, -1)
+        clua_pop(main, 1)
+        lua_pushnil(main)
+        while lua_next(main, -2) != 0 {
+            lua_pushvalue(main, -2)
+            lua_rotate(main, -2, 1)
+            lua_rawset(main, -5)
+        }
         clua_pop(main, 1)
         lua_rawset(main, -3)
         state.push(text: "__metatable", on: main)
@@ -101,7 +139,7 @@ struct LoadedType {
         return LuaReference(state, popping: main)
     }
 
-    private static func isName(_ text: String) -> Bool {
+    static func isName(_ text: String) -> Bool {
         !text.isEmpty && text.utf8.count <= 64
             && text.utf8.allSatisfy { byte in
                 switch byte {
@@ -123,6 +161,8 @@ extension ObjectType {
         name = loaded.name
         methods = Set(loaded.methods.keys)
         readonly = loaded.readonly
+        isPinned = loaded.isPinned
+        documentation = TypeDocumentation(source: script.source)
         source = script.source
         file = script.file
     }

@@ -8,15 +8,17 @@ struct ObjectCall: Sendable {
     let completion: @Sendable (Result<Value, Failure>) -> Void
 }
 
-/// What the gate admits: a method, or a change of the whole table.
+/// What the gate admits: a method, or a change of the whole table or of the types.
 enum ObjectTurn: Sendable {
     case call(ObjectCall)
     case removeAll(@Sendable () -> Void)
+    case install(ObjectTypes, @Sendable ([Failure]) -> Void)
 
     func refuse(_ failure: Failure) {
         switch self {
         case .call(let call): call.completion(.failure(failure))
         case .removeAll(let completion): completion()
+        case .install(_, let completion): completion([failure])
         }
     }
 }

@@ -40,6 +40,11 @@ package final class ObjectHost: @unchecked Sendable {
     /// Forgets all live objects (shelved ones are the item store's). Later calls find none.
     package func removeAll(completion: @escaping @Sendable () -> Void = {}) { enter(.removeAll(completion)) }
 
+    /// Has these types from now on, after the calls that came before. The completion gets what could not be loaded.
+    package func install(_ types: ObjectTypes, completion: @escaping @Sendable ([Failure]) -> Void = { _ in }) {
+        enter(.install(types, completion))
+    }
+
     /// Objects decoded in memory.
     package var count: Int { published.withLock { $0.live } }
 
@@ -90,6 +95,9 @@ package final class ObjectHost: @unchecked Sendable {
             machine.removeAll()
             publish()
             return completion
+        case .install(let types, let completion):
+            let failures = machine.install(types).map { $0.failure.naming($0.name) }
+            return { completion(failures) }
         case .call(let call):
             let slice = onPool ? 0 : configuration.inlineNanoseconds
             guard case .finished(let result) = machine.start(call, sliceNanoseconds: slice) else {
@@ -132,6 +140,7 @@ package final class ObjectHost: @unchecked Sendable {
     }
 
     private func publish() {
+        machine.shareMemory()
         machine.statistics.live = machine.live.count
         machine.statistics.memoryBytes = machine.state.memoryBytes
         let statistics = machine.statistics

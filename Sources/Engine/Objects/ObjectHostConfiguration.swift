@@ -5,6 +5,8 @@ package struct ObjectHostConfiguration: Sendable {
     package var memoryBytesMax = 64 << 20
     /// Live objects above this are encoded and put on the shelf, the least recently used first.
     package var liveBytesMax = 32 << 20
+    /// Objects of pinned types, which stay live, may take this much.
+    package var pinnedBytesMax = 32 << 20
     /// Calls that may wait for the gate; more are refused as `overloaded`.
     package var waitingMax = 10_000
     /// A thread that asked for one method performs at most this many for others before it hands the gate to the pool.
@@ -17,6 +19,8 @@ package struct ObjectHostConfiguration: Sendable {
     package var answerBytesMax = 8 << 20
     /// Milliseconds since 1970.
     package var clock: @Sendable () -> UInt64 = { UInt64(unixMilliseconds()) }
+    /// Takes what scripts say with `log`.
+    package var log: @Sendable (String) -> Void = { _ in }
 
     package init() {}
 }

@@ -24,41 +24,70 @@ final class ObjectMachine {
 
     enum Kind {
         case new(LoadedType)
+        /// One that every type has.
+        case common(CommonVerb)
         case read
         /// What it writes is undone when it fails.
         case change
 
         var hasReceiver: Bool {
-            if case .new = self { return false }
-            return true
+            switch self {
+            case .new, .common: false
+            case .read, .change: true
+            }
         }
     }
 
     let configuration: ObjectHostConfiguration
     let shelf: any ObjectShelf
     let state: LuaState
-    private(set) var types: [String: LoadedType] = [:]
+    var types: [String: LoadedType] = [:]
     var live: [ObjectKey: LiveObject] = [:]
     var useCount: UInt64 = 0
     var statistics = ObjectStatistics()
-    private var running: Running?
+    private(set) var running: Running?
     /// The coroutine that methods run in, used again for as long as none fails.
     private var thread: LuaReference?
     /// What `now()` answers during a call, in milliseconds since 1970.
     var nowMilliseconds: UInt64 = 0
+    var nowSeconds: UInt32 { UInt32(truncatingIfNeeded: nowMilliseconds / 1000) }
+    /// What the method under way said with `expire`: an instant, 0 for never; nil when it said nothing.
+    var expiryAsked: UInt32?
+    /// Memory above which room has to be made, in bytes.
+    var roomBytes: Int
+    /// Not even without any but pinned objects was there room for more.
+    var isFullOfPinned = false
+    /// What the shelf was last told that live objects take.
+    var sharedBytes = 0
 
     init(types: ObjectTypes, configuration: ObjectHostConfiguration, shelf: any ObjectShelf) {
         self.configuration = configuration
         self.shelf = shelf
         state = LuaState(memoryBytesMax: configuration.memoryBytesMax)
+        roomBytes = configuration.liveBytesMax
         registerFunctions()
-        for type in types.types.values.sorted(by: { $0.name < $1.name }) {
+        for (name, failure) in install(types) {
+            preconditionFailure("the type \(name), which was described, does not load: \(failure)")
+        }
+    }
+
+    /// Has these types from now on. Objects of a type that changed get its new methods; those of one that went are gone.
+    /// Returns what did not load, which stays as it was.
+    @discardableResult
+    func install(_ new: ObjectTypes) -> [(name: String, failure: Failure)] {
+        var failures: [(String, Failure)] = []
+        for type in new.types.values.sorted(by: { $0.name < $1.name }) where types[type.name]?.hash != type.hash {
             do throws(Failure) {
-                self.types[type.name] = try LoadedType(ObjectScript(file: type.file, source: type.source), in: state)
+                types[type.name] = try LoadedType(type.script, in: state, replacing: types[type.name])
             } catch {
-                preconditionFailure("a type that was described does not load: \(error)")
+                failures.append((type.name, error))
             }
         }
+        for name in types.keys where new.types[name] == nil {
+            types[name] = nil
+            for key in live.keys where key.type == name { remove(key) }
+        }
+        return failures
     }
 
     /// The key of the object whose method runs; nil between calls.
@@ -76,12 +105,15 @@ final class ObjectMachine {
                     .timeout, "the deadline had passed before \(call.key.type):\(call.key.method) could start")
             }
             nowMilliseconds = configuration.clock()
+            expiryAsked = nil
             let (type, method) = try target(of: call.key)
             setLimits(
                 deadline: start &+ configuration.methodNanosecondsMax, call.deadline,
                 instructions: configuration.instructionsMax)
             let key = ObjectKey(type: type.name, name: call.key.object)
             let kind = try kind(of: call, type, key)
+            if case .common(let verb) = kind { return finish(.success(try perform(verb, key, type, call))) }
+            guard let method else { throw noSuchMethod(call.key) }
             running = Running(
                 call: call, key: key, kind: kind, startedNanoseconds: start,
                 deadlineNanoseconds: start &+ configuration.methodNanosecondsMax,
@@ -103,23 +135,34 @@ final class ObjectMachine {
         return advance(arguments: 0, sliceNanoseconds: 0)
     }
 
-    private func target(of key: VirtualKey) throws(Failure) -> (LoadedType, LuaReference) {
+    /// The method is nil for a verb that every type has.
+    private func target(of key: VirtualKey) throws(Failure) -> (LoadedType, LuaReference?) {
         guard let type = types[key.type] else { throw Failure(.scriptError, "there is no object type '\(key.type)'") }
-        guard let method = type.methods[key.method] else {
-            throw Failure(.scriptError, "the type \(key.type) has no method '\(key.method)'")
-        }
+        let method = type.methods[key.method]
+        guard method != nil || CommonVerb(rawValue: key.method) != nil else { throw noSuchMethod(key) }
         guard !key.object.isEmpty else {
             throw Failure(.scriptError, "\(key.type):\(key.method) needs the name of an object")
         }
         return (type, method)
     }
 
+    private func noSuchMethod(_ key: VirtualKey) -> Failure {
+        Failure(.scriptError, "the type \(key.type) has no method '\(key.method)'")
+    }
+
+    func noSuchObject(_ key: ObjectKey) -> Failure {
+        Failure(.miss, "there is no \(key.type) '\(key.displayName)'; make it with \(key.type):new:\(key.displayName)")
+    }
+
     private func kind(of call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Kind {
-        if call.key.method == "new" { return .new(type) }
-        guard liveObject(key, type) != nil else {
-            throw Failure(
-                .miss, "there is no \(key.type) '\(key.displayName)'; make it with \(key.type):new:\(key.displayName)")
+        if call.key.method == "new" {
+            if type.isPinned { try checkRoomForPinned(type.name) }
+            return .new(type)
         }
+        if type.methods[call.key.method] == nil, let verb = CommonVerb(rawValue: call.key.method) {
+            return .common(verb)
+        }
+        guard liveObject(key, type) != nil else { throw noSuchObject(key) }
         if type.readonly.contains(call.key.method) { return .read }
         clua_journal_begin(state.main)
         return .change
@@ -151,7 +194,8 @@ final class ObjectMachine {
             count += 1
         }
         for argument in arguments { argument.withUnsafeBytes { state.push(bytes: $0, on: thread) } }
-        if let data = call.data {
+        // A `set` that makes an object has to have a block; an empty one says nothing.
+        if let data = call.data, !(data.isEmpty && call.key.method == "new") {
             data.withUnsafeBytes { state.push(bytes: $0, on: thread) }
             count += 1
         }
@@ -212,6 +256,7 @@ final class ObjectMachine {
             let value = try state.readValue(thread, 1, bytesMax: configuration.answerBytesMax)
             if case .change = running.kind {
                 guard clua_journal_commit(state.main) == LUA_OK else { throw state.popFailure(state.main) }
+                if let expiryAsked { setExpiry(running.key, expiryAsked) }
             }
             self.running = nil
             return value
@@ -225,7 +270,10 @@ final class ObjectMachine {
         type.metatable.push(on: thread)
         lua_setmetatable(thread, -2)
         shelf.remove(running.key.shelfKey)
-        replace(running.key, with: luaL_ref(thread, LuaState.registry))
+        let expiry = running.call.key.expiry
+        replace(
+            running.key, with: luaL_ref(thread, LuaState.registry), expiry: expiry != 0 ? expiry : expiryAsked ?? 0,
+            isPinned: type.isPinned)
         return .string("CREATED")
     }
 

@@ -2,16 +2,19 @@
 
 /// A place for encoded objects. Called under the script gate, one call at a time.
 package protocol ObjectShelf: Sendable {
-    /// False when there is no room for it; the object then stays live.
-    func put(_ key: [UInt8], _ bytes: [UInt8]) -> Bool
-    /// Gives back and forgets; nil when it was never there or was evicted.
+    /// `expiry`: an instant in unix seconds, 0 for never. False when there is no room for it; the object then stays live.
+    func put(_ key: [UInt8], _ bytes: [UInt8], expiry: UInt32) -> Bool
+    /// Gives back and forgets; nil when it was never there, was evicted or has expired.
     func take(_ key: [UInt8]) -> [UInt8]?
     func remove(_ key: [UInt8])
+    func contains(_ key: [UInt8]) -> Bool
+    /// What the live objects take of the memory that they share with the shelf, in bytes.
+    func share(_ bytes: Int)
 }
 
 extension ItemStore: ObjectShelf {
-    package func put(_ key: [UInt8], _ bytes: [UInt8]) -> Bool {
-        onShelf(.store(.set, flags: 0, expiry: 0, cas: 0, value: bytes), key) == .stored
+    package func put(_ key: [UInt8], _ bytes: [UInt8], expiry: UInt32) -> Bool {
+        onShelf(.store(.set, flags: 0, expiry: expiry, cas: 0, value: bytes), key) == .stored
     }
 
     package func take(_ key: [UInt8]) -> [UInt8]? {
@@ -21,6 +24,12 @@ extension ItemStore: ObjectShelf {
     }
 
     package func remove(_ key: [UInt8]) { _ = onShelf(.delete, key) }
+
+    package func contains(_ key: [UInt8]) -> Bool {
+        key.withUnsafeBytes { holds(key: $0, hash: keyHash($0), now: unixSeconds()) }
+    }
+
+    package func share(_ bytes: Int) { lend(bytes: bytes, now: unixSeconds()) }
 
     private func onShelf(_ command: ItemCommand, _ key: [UInt8]) -> ItemOutcome {
         key.withUnsafeBytes { execute(command, key: $0, hash: keyHash($0), now: unixSeconds()) }

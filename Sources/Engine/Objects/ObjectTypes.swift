@@ -15,72 +15,68 @@ package struct ObjectType: Sendable {
     package let methods: Set<String>
     /// Those that do not change their object: they may be retried, hedged, or answered by a replica.
     package let readonly: Set<String>
+    /// Its objects are never evicted.
+    package let isPinned: Bool
+    package let documentation: TypeDocumentation
     package let source: [UInt8]
     /// The script's name in error messages.
     package let file: String
 
-    /// FNV-1a of the source: the same on every node that has the same script.
-    package var hash: UInt64 {
-        source.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
-    }
+    /// The same on every node that has the same script.
+    package var hash: UInt64 { script.hash }
+    var script: ObjectScript { ObjectScript(file: file, source: source) }
 }
 
 /// An immutable registry, shared by all shards.
 package final class ObjectTypes: Sendable {
     package let types: [String: ObjectType]
+    /// Scripts for the low-level interface; nil where there are none.
+    package let lowLevel: LowLevelScripts?
     /// `type:method` by its hash, so that a key is looked up without making strings of it.
     private let prefixes: [UInt64: [[UInt8]]]
 
-    /// `set`, `map`, `quota` and `swcounter`.
+    /// The types that need no script.
     package static let builtIn: ObjectTypes = {
         do throws(Failure) {
-            return try ObjectTypes(scripts: builtInScripts)
+            let types = try BuiltInTypes.scripts.map { (script) throws(Failure) in try ObjectType(describing: script) }
+            return ObjectTypes(types: Dictionary(uniqueKeysWithValues: types.map { ($0.name, $0) }), lowLevel: nil)
         } catch {
             preconditionFailure("a built-in type is broken: \(error)")
         }
     }()
 
-    private static let builtInScripts = [
-        ObjectScript(file: "map.lua", source: PackageResources.map_lua),
-        ObjectScript(file: "quota.lua", source: PackageResources.quota_lua),
-        ObjectScript(file: "set.lua", source: PackageResources.set_lua),
-        ObjectScript(file: "swcounter.lua", source: PackageResources.swcounter_lua),
-    ]
-
     /// The built-in types and those declared in `scripts`, which may replace them.
-    /// - Throws: `script_error` that names the file.
+    /// - Throws: `script_error` that names the first file that is wrong.
     package convenience init(adding scripts: [ObjectScript]) throws(Failure) {
-        let added = try scripts.map { (script) throws(Failure) in try ObjectType(describing: script) }
-        try self.init(types: Self.byName(added), under: Self.builtIn.types)
+        let assessed = ScriptAssessment(scripts)
+        if let first = assessed.failures.min(by: { $0.key < $1.key }) { throw first.value }
+        self.init(assessed)
     }
 
-    private convenience init(scripts: [ObjectScript]) throws(Failure) {
-        let types = try scripts.map { (script) throws(Failure) in try ObjectType(describing: script) }
-        try self.init(types: Self.byName(types), under: [:])
+    /// The built-in types and what is right among the scripts.
+    convenience init(_ assessed: ScriptAssessment) {
+        var types = Self.builtIn.types.merging(assessed.types) { $1 }
+        for name in assessed.lowLevel?.methods.keys ?? [:].keys { types[name] = nil }
+        self.init(types: types, lowLevel: assessed.lowLevel)
     }
 
-    private init(types: [String: ObjectType], under others: [String: ObjectType]) throws(Failure) {
-        let all = others.merging(types) { $1 }
+    private init(types: [String: ObjectType], lowLevel: LowLevelScripts?) {
         var prefixes: [UInt64: [[UInt8]]] = [:]
-        for type in all.values {
-            for method in type.methods {
-                let prefix = Array("\(type.name):\(method)".utf8)
+        func add(_ type: String, _ methods: Set<String>) {
+            for method in methods {
+                let prefix = Array("\(type):\(method)".utf8)
                 prefix.withUnsafeBytes { prefixes[keyHash($0), default: []].append(prefix) }
             }
         }
-        self.types = all
+        for type in types.values { add(type.name, type.methods.union(CommonVerb.allCases.map(\.rawValue))) }
+        for (name, methods) in lowLevel?.methods ?? [:] { add(name, methods) }
+        self.types = types
+        self.lowLevel = lowLevel
         self.prefixes = prefixes
     }
 
-    private static func byName(_ types: [ObjectType]) throws(Failure) -> [String: ObjectType] {
-        var named: [String: ObjectType] = [:]
-        for type in types {
-            if let other = named.updateValue(type, forKey: type.name) {
-                throw Failure(.scriptError, "\(other.file) and \(type.file) both declare '\(type.name)'; remove one")
-            }
-        }
-        return named
-    }
+    /// Whether a type's methods are handlers for the low-level interface.
+    package func isLowLevel(type: String) -> Bool { lowLevel?.methods[type] != nil }
 
     package func isMethod(type: String, method: String) -> Bool { types[type]?.methods.contains(method) == true }
 
@@ -99,7 +95,7 @@ package final class ObjectTypes: Sendable {
 }
 
 /// The text of a type's script.
-package struct ObjectScript: Sendable {
+package struct ObjectScript: Sendable, Equatable {
     package let file: String
     package let source: [UInt8]
 
@@ -107,4 +103,7 @@ package struct ObjectScript: Sendable {
         self.file = file
         self.source = source
     }
+
+    /// FNV-1a of the source.
+    var hash: UInt64 { source.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 } }
 }

@@ -7,6 +7,8 @@ package struct VirtualKey: Sendable, Hashable {
     /// The object's name as it was written; empty where the key has only two parts.
     package let object: [UInt8]
     package let arguments: [[UInt8]]
+    /// When what `new` makes will expire, as an instant in unix seconds; 0 never. Not part of the key's text.
+    package var expiry: UInt32 = 0
 
     package init(type: String, method: String, object: [UInt8] = [], arguments: [[UInt8]] = []) {
         self.type = type
@@ -25,6 +27,15 @@ package struct VirtualKey: Sendable, Hashable {
         self.method = method
         object = parts.popFirst().map(Self.unescaped) ?? []
         arguments = parts.map(Self.unescaped)
+    }
+
+    /// The key as text, unescaped.
+    package var text: [UInt8] {
+        var bytes = Array("\(type):\(method)".utf8)
+        for part in object.isEmpty && arguments.isEmpty ? [] : [object] + arguments {
+            bytes += [UInt8(ascii: ":")] + part
+        }
+        return bytes
     }
 
     /// What decides the owner: the part in braces if there is one (`{tag}` co-locates objects), else the object's name.

@@ -4,13 +4,26 @@ declared = {}
 
 -- Declares the file's type. Its functions are the methods, `new` the constructor; names with a leading `_` are private.
 function object(name)
-    local methods, readonly = {}, {}
-    function methods.readonly(names)
-        for _, name in ipairs(names) do readonly[name] = true end
-    end
-    declared[#declared + 1] = { name = name, methods = methods, readonly = readonly }
-    return methods
+    local declaration = { name = name, methods = {}, readonly = {}, defaults = {}, pinned = false }
+    -- Read through the table of methods, so that a method may have one of these names.
+    local declarers = {
+        -- Names of the methods that write nothing.
+        readonly = function(names)
+            for _, name in ipairs(names) do declaration.readonly[name] = true end
+        end,
+        -- What a field is that an object does not have: plain values by name.
+        defaults = function(values)
+            for field, value in pairs(values) do declaration.defaults[field] = value end
+        end,
+        -- Its objects are never evicted.
+        pinned = function() declaration.pinned = true end,
+    }
+    declared[#declared + 1] = declaration
+    return setmetatable(declaration.methods, { __index = declarers })
 end
+
+-- The constructor of a type that has none, but defaults.
+function new_of_defaults() return {} end
 
 -- For error messages: short, in quotes.
 local function quoted(argument)

@@ -82,6 +82,39 @@ package final class LuaState {
         return LuaReference(self, popping: main)
     }
 
+    /// The function of that name in a global table; nil when there is none.
+    func function(_ name: String, ofTable table: String, in environment: LuaEnvironment) -> LuaReference? {
+        lua_checkstack(main, 16)
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        environment.reference.push(on: main)
+        push(text: table, on: main)
+        guard lua_rawget(main, -2) == LUA_TTABLE else { return nil }
+        push(text: name, on: main)
+        guard lua_rawget(main, -2) == LUA_TFUNCTION else { return nil }
+        return LuaReference(self, popping: main)
+    }
+
+    /// The names in a global table that stand for functions and are names of methods; empty when there is no such table.
+    func functionNames(ofTable table: String, in environment: LuaEnvironment) -> Set<String> {
+        lua_checkstack(main, 16)
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        environment.reference.push(on: main)
+        push(text: table, on: main)
+        guard lua_rawget(main, -2) == LUA_TTABLE else { return [] }
+        var names: Set<String> = []
+        lua_pushnil(main)
+        while lua_next(main, -2) != 0 {
+            if lua_type(main, -1) == LUA_TFUNCTION, lua_type(main, -2) == LUA_TSTRING {
+                let name = String(decoding: stringBytes(main, -2), as: UTF8.self)
+                if LoadedType.isName(name) { names.insert(name) }
+            }
+            clua_pop(main, 1)
+        }
+        return names
+    }
+
     /// The plain value of a global in the environment itself; null when there is none.
     package func value(_ name: String, in environment: LuaEnvironment) throws(Failure) -> Value {
         lua_checkstack(main, 16)

@@ -208,6 +208,18 @@ struct ItemIndex: ~Copyable {
         return Table(entries: entries, slots: slots, capacity: capacity, count: 0)
     }
 
+    // MARK: Walking
+
+    /// Calls `body` with the place of every entry, in no order.
+    func forEachPlace(_ body: (ItemPlace) -> Void) {
+        for number in 0..<tableCount {
+            let table = tables[number]
+            for position in 0..<table.capacity where table.entries[position] != 0 {
+                body(Self.place(ofEntry: table.entries[position]))
+            }
+        }
+    }
+
     // MARK: Tests
 
     /// Calls `body` with each entry's tag and place, after checking the order and the runs of each table.

@@ -33,7 +33,12 @@ final class ItemLog {
         var expansions: UInt64 = 0
     }
 
-    let memoryBytes: Int
+    /// The store's memory, live objects' part included.
+    let fullBytes: Int
+    /// What live objects take of it.
+    var lentBytes = 0
+    /// What is left for items.
+    var memoryBytes: Int { fullBytes &- lentBytes }
     let evicts: Bool
     // Nothing here calls out while it changes one of these, so the run-time checks for overlapping accesses are off.
     @exclusivity(unchecked) var index: ItemIndex
@@ -70,13 +75,13 @@ final class ItemLog {
     init(memoryBytes: Int, evicts: Bool, compresses: Bool) {
         let segmentBytes = Self.segmentBytes(forMemory: memoryBytes)
         // Less than four segments leaves no room to move survivors.
-        self.memoryBytes = max(memoryBytes, 4 * segmentBytes)
+        fullBytes = max(memoryBytes, 4 * segmentBytes)
         self.evicts = evicts
         // One more is being reclaimed while the last one is filled.
-        pool = SegmentPool(segmentBytes: segmentBytes, segmentsMax: self.memoryBytes / segmentBytes + 2)
+        pool = SegmentPool(segmentBytes: segmentBytes, segmentsMax: fullBytes / segmentBytes + 2)
         compressor = compresses ? ValueCompressor(storeBytes: memoryBytes) : nil
-        hotQuotaBytes = self.memoryBytes / Self.hotMemoryShare
-        smallQuotaBytes = max(self.memoryBytes / 10, segmentBytes)
+        hotQuotaBytes = fullBytes / Self.hotMemoryShare
+        smallQuotaBytes = max(fullBytes / 10, segmentBytes)
         var tables = 1
         while tables * 4096 * 100 < memoryBytes { tables *= 2 }
         index = ItemIndex(tableCount: tables)

@@ -7,7 +7,7 @@ struct FreeFormRun {
     let router: Router
 
     /// Sub-requests of one getInParallel.
-    private static let fanOutMax = 10_000
+    static let fanOutMax = 10_000
 
     func run(
         _ request: JobRequest, parameters: Value, deadline: Deadline, envelope: inout Envelope

@@ -20,6 +20,7 @@ extension PeerRequest {
             buffer.writeWire(UInt8(data == nil ? 0 : 1))
             if let data { buffer.writeWire(bytes: data) }
             buffer.writeWire(deadline)
+            buffer.writeWire(key.expiry)
         case .fetch(let key, let deadline, let byJob):
             buffer.writeWire(UInt8(3))
             buffer.writeWire(bytes: key)
@@ -89,8 +90,11 @@ extension PeerRequest {
             guard let bytes = buffer.readWireBytes() else { return nil }
             data = bytes
         }
-        guard let deadline = buffer.readWire(UInt32.self) else { return nil }
-        let key = VirtualKey(type: type, method: method, object: object, arguments: arguments)
+        guard let deadline = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self) else {
+            return nil
+        }
+        var key = VirtualKey(type: type, method: method, object: object, arguments: arguments)
+        key.expiry = expiry
         return .call(key, data: data, deadlineMilliseconds: deadline)
     }
 

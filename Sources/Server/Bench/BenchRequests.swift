@@ -56,9 +56,12 @@ struct BenchRequests {
         }
     }
 
+    /// The template with the number in place of each `%d`.
     static func fill(_ template: String, _ number: Int) -> String {
-        guard let range = template.firstRange(of: "%d") else { return template }
-        return template.replacingCharacters(range, "\(number)")
+        var parts = template.split(separator: "%d", omittingEmptySubsequences: false)[...]
+        var filled = String(parts.popFirst() ?? "")
+        for part in parts { filled += "\(number)\(part)" }
+        return filled
     }
 
     private func key(_ number: Int) -> String {
@@ -97,11 +100,5 @@ struct BenchRequests {
     private func command(_ out: inout ByteBuffer, _ words: [String]) {
         out.writeString("*\(words.count)\r\n")
         for word in words { out.writeString("$\(word.utf8.count)\r\n\(word)\r\n") }
-    }
-}
-
-extension String {
-    fileprivate func replacingCharacters(_ range: Range<String.Index>, _ other: String) -> String {
-        String(self[..<range.lowerBound]) + other + String(self[range.upperBound...])
     }
 }

@@ -10,15 +10,37 @@ struct BenchSuite {
     let threads: Int
     let firstPort: Int
 
-    static let workloads: [BenchWorkload] = [
-        BenchWorkload(name: "get, depth 1, 50 connections", operation: .get),
-        BenchWorkload(name: "get, depth 32, 8 connections", operation: .get, connections: 8, depth: 32),
-        BenchWorkload(name: "set, depth 32, 8 connections", operation: .set, connections: 8, depth: 32),
-        BenchWorkload(name: "multiget of 100 keys", operation: .multiget(keys: 100), connections: 8),
-        BenchWorkload(name: "get of 64 KiB values", operation: .get, connections: 8, keys: 2_000, valueBytes: 64 << 10),
-        BenchWorkload(name: "90 % get, Zipf 0.99, depth 1", operation: .mixed(setShare: 0.1), zipf: 0.99),
-        BenchWorkload(name: "get at half load, 50 connections", operation: .get, isHalfLoad: true),
-    ]
+    static let workloads: [BenchWorkload] =
+        [
+            BenchWorkload(name: "get, depth 1, 50 connections", operation: .get),
+            BenchWorkload(name: "get, depth 32, 8 connections", operation: .get, connections: 8, depth: 32),
+            BenchWorkload(name: "set, depth 32, 8 connections", operation: .set, connections: 8, depth: 32),
+            BenchWorkload(name: "multiget of 100 keys", operation: .multiget(keys: 100), connections: 8),
+            BenchWorkload(
+                name: "get of 64 KiB values", operation: .get, connections: 8, keys: 2_000, valueBytes: 64 << 10),
+            BenchWorkload(name: "90 % get, Zipf 0.99, depth 1", operation: .mixed(setShare: 0.1), zipf: 0.99),
+            BenchWorkload(name: "get at half load, 50 connections", operation: .get, isHalfLoad: true),
+        ] + methods
+
+    /// Methods of objects beside the same as scripts of redis, called by EVALSHA.
+    private static let methods: [BenchWorkload] = [
+        (
+            "map:get", "map:get:o%d:f", "map:new:o%d map:put:o%d:f:v",
+            "local v = redis.call('HGET', KEYS[1], 'f') if not v then redis.call('HSET', KEYS[1], 'f', 'v') end "
+                + "return 'f : ' .. (v or 'v')"
+        ),
+        ("set:put", "set:put:o%d:a", "set:new:o%d", "redis.call('SADD', KEYS[1], 'a') return 'SUCCESS'"),
+        (
+            "swcounter:add", "swcounter:add:o%d:5", "swcounter:new:o%d",
+            "redis.call('LPUSH', KEYS[1], '5') redis.call('LTRIM', KEYS[1], 0, 15) return 'SUCCESS'"
+        ),
+    ].flatMap { name, template, setup, script in
+        let operation = BenchWorkload.Operation.method(template: template, setup: setup, script: script)
+        return [
+            BenchWorkload(name: "\(name), depth 1, 50 connections", operation: operation),
+            BenchWorkload(name: "\(name), depth 32, 8 connections", operation: operation, connections: 8, depth: 32),
+        ]
+    }
 
     func run() async throws {
         print("server CPU an operation in µs, medians of \(rounds) rounds; ratio: cacheismo to the other")

@@ -28,7 +28,7 @@ struct GetCommand: AsyncParsableCommand {
 private func printAnswer(to key: String, _ options: ClientOptions) async throws {
     let value = try await options.withClient { client async throws(Failure) in
         do throws(Failure) { return try await client.fetch(key) } catch {
-            guard error.reason == .miss, error.message == Router.noSuchKey else { throw error }
+            guard error == .noSuchKey else { throw error }
             let isNoMethod = key.contains(":") ? ", and no type or method of that name" : ""
             throw Failure(.miss, "there is no key '\(key)'\(isNoMethod)")
         }

@@ -151,13 +151,13 @@ struct Serve: AsyncParsableCommand {
         let connections = makeRoomForConnections(nodes: topology.nodes.count, logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
         let loops = Array(group.makeIterator())
-        let engine = try makeEngine()
+        let engine = try makeEngine(logger)
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
         let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
         let service = ServingNode(
             node: node, group: group, threads: threads,
             configuration: makeListenerConfiguration(port: port, connections: connections), logger: logger,
-            endsWithStandardInput: exitOnStdinClose)
+            endsWithStandardInput: exitOnStdinClose, scripts: scripts.map { ScriptFiles(directory: $0) })
         try await service.start()
         if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
         if let user { try ProcessIdentity.become(user: user) }
@@ -205,14 +205,17 @@ struct Serve: AsyncParsableCommand {
         return try Topology(peers: peers, selfName: name)
     }
 
-    private func makeEngine() throws(Failure) -> Engine {
-        var types = ObjectTypes.builtIn
-        if let scripts { types = try ObjectTypes.load(directory: scripts) }
-        return Engine(
-            EngineConfiguration(
-                shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
-                itemBytesMax: itemBytesMax, evicts: !disableEvictions, compresses: !noCompression,
-                frameMemoryBytes: frameMemory << 20, objectTypes: types))
+    private func makeEngine(_ logger: Logger) throws(Failure) -> Engine {
+        var configuration = EngineConfiguration(
+            shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
+            itemBytesMax: itemBytesMax, evicts: !disableEvictions, compresses: !noCompression,
+            frameMemoryBytes: frameMemory << 20)
+        if let scripts {
+            configuration.scripts = try ScriptFiles(directory: scripts).read()
+            configuration.objectTypes = try ObjectTypes(adding: configuration.scripts)
+        }
+        configuration.scriptLog = { logger.info("script: \($0)") }
+        return Engine(configuration)
     }
 
     private func makeListenerConfiguration(port: Int, connections: Int) -> MemcachedListenerConfiguration {

@@ -20,18 +20,22 @@ struct ServingNode: Service, CustomStringConvertible {
     let logger: Logger
     /// Ends when standard input does: for a node that must not outlive the process that started it.
     let endsWithStandardInput: Bool
+    /// Loaded again whenever they change; nil where there are none.
+    let scripts: ScriptFiles?
     private let shutdownRequest: AsyncStream<Void>
     private let requestShutdown: AsyncStream<Void>.Continuation
 
     /// `group` carries what nodes say to each other; clients are served by as many threads of their own.
     init(
         node: ClusterNode, group: MultiThreadedEventLoopGroup, threads: Int,
-        configuration: MemcachedListenerConfiguration, logger: Logger, endsWithStandardInput: Bool
+        configuration: MemcachedListenerConfiguration, logger: Logger, endsWithStandardInput: Bool,
+        scripts: ScriptFiles?
     ) {
         self.node = node
         self.group = group
         self.logger = logger
         self.endsWithStandardInput = endsWithStandardInput
+        self.scripts = scripts
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         shutdownRequest = stream
         requestShutdown = continuation
@@ -76,6 +80,7 @@ struct ServingNode: Service, CustomStringConvertible {
 
     func run() async {
         let synchronizing = Task { await node.synchronizeForever() }
+        let watching = scripts.map { ScriptWatcher(files: $0, engine: node.cluster.engine, logger: logger).start() }
         if endsWithStandardInput { requestShutdownAtEndOfInput() }
         await withGracefulShutdownHandler {
             for await _ in shutdownRequest { return }
@@ -83,6 +88,7 @@ struct ServingNode: Service, CustomStringConvertible {
             requestShutdown.yield()
         }
         synchronizing.cancel()
+        watching?.cancel()
         listener.stop()
         node.cluster.close()
         // The loops end with the process: methods and jobs that are still at work may yet answer to them.

@@ -19,6 +19,8 @@ package protocol CommandRouter: Sendable {
     func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion)
     /// What else there is to tell in `stats cacheismo`, by name.
     var ownStatistics: [(name: String, value: Int)] { get }
+    /// The files that the object types came of, for `stats scripts`.
+    var scripts: [ScriptStatus] { get }
 }
 
 extension CommandRouter {
@@ -29,6 +31,7 @@ extension CommandRouter {
     }
 
     package var ownStatistics: [(name: String, value: Int)] { [] }
+    package var scripts: [ScriptStatus] { [] }
 
     /// For a router that knows nothing but its stores.
     package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
@@ -46,6 +49,8 @@ extension Router: CommandRouter {
     package func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion) {
         call(key, data: data, links: links, deadline: nil, completion: completion)
     }
+
+    package var scripts: [ScriptStatus] { engine.catalog.statuses }
 
     package var ownStatistics: [(name: String, value: Int)] {
         var list = [("nodes", cluster.topology.nodes.count), ("frames", engine.frames.frames.count)]

@@ -87,7 +87,8 @@ extension MemcachedSession {
                 request.verb, flags: request.flags, expiry: expiry, cas: request.cas, value: Array(value))
             let verb = SessionCommand.store(request.verb)
             forward(command, key, node, request.isSilent ? .silent(verb) : .line(verb))
-        case .virtual(let virtualKey):
+        case .virtual(var virtualKey):
+            virtualKey.expiry = expiry
             call(virtualKey, data: Array(value), request.isSilent ? .silent(.virtualSet) : .line(.virtualSet))
         }
     }
@@ -138,7 +139,7 @@ extension MemcachedSession {
         case .stats(let arguments):
             let report = StatisticsReport(
                 statistics: statistics, configuration: configuration, stores: stores.all,
-                own: router.ownStatistics, now: now)
+                own: router.ownStatistics, scripts: router.scripts, now: now)
             report.write(arguments: UnsafeRawBufferPointer(rebasing: bytes[arguments]), to: &out)
         case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
         case .version: out.writeString("VERSION \(CacheismoVersion.memcached)\r\n")

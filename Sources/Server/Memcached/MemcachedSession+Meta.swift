@@ -84,7 +84,8 @@ extension MemcachedSession {
         case .remote(let node):
             let reply = MetaReply(echo, request.command, valueBytes: value.count)
             forward(.meta(request.command, value: Array(value)), key, node, .meta(reply))
-        case .virtual(let virtualKey):
+        case .virtual(var virtualKey):
+            virtualKey.expiry = verb == .set ? request.command.expiry : 0
             let reply = MetaReply(echo, request.command, valueBytes: value.count)
             call(virtualKey, data: verb == .set ? Array(value) : nil, .meta(reply))
         }
@@ -134,6 +135,7 @@ extension MemcachedSession {
         var value: [UInt8] = []
         switch result {
         case .success(let answer): value = answer.answer
+        case .failure(.noSuchKey) where reply.verb == .get: return write(reply, .miss, MetaFacts(), [])
         case .failure(let failure) where failure.reason == .miss:
             if reply.verb == .set { return write(reply, .notStored, MetaFacts(), []) }
             value = Array("ERROR_CACHE_MISS".utf8)

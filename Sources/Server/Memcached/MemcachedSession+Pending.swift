@@ -119,6 +119,9 @@ extension MemcachedSession {
             counters.add(.getMisses)
         case .call(.success(let value)):
             writeValue(key: key, flags: 0, unique: answersUnique ? 0 : nil, value.answer)
+        case .call(.failure(.noSuchKey)):
+            counters.add(.cmdGet)
+            counters.add(.getMisses)
         case .call(.failure(let reason)) where reason.reason == .miss:
             writeValue(key: key, flags: 0, unique: answersUnique ? 0 : nil, Array("ERROR_CACHE_MISS".utf8))
         case .call(.failure(let reason)):

@@ -16,6 +16,8 @@ struct StatisticsReport {
     let stores: [ItemStore]
     /// Of the router: see `stats cacheismo`.
     let own: [(name: String, value: Int)]
+    /// Of the router: see `stats scripts`.
+    let scripts: [ScriptStatus]
     let now: UInt32
 
     /// Answers `stats [arguments]`; what memcached does not know either answers `ERROR`.
@@ -56,6 +58,8 @@ struct StatisticsReport {
             writeConnections(to: &out)
         } else if isWord(topic, "cacheismo") {
             writeOwn(to: &out)
+        } else if isWord(topic, "scripts") {
+            writeScripts(to: &out)
         } else {
             return false
         }
@@ -214,6 +218,15 @@ struct StatisticsReport {
             out.writeStat("\(number):addr", connection.address)
             out.writeStat("\(number):listen_addr", connection.listener)
             out.writeStat("\(number):secs_connected", now &- connection.since)
+        }
+    }
+
+    /// For each file of the scripts folder its types, the version in use, and what is wrong with a newer one.
+    private func writeScripts(to out: inout ReplyBuffer) {
+        for script in scripts {
+            out.writeStat("\(script.file):types", script.types.joined(separator: ","))
+            if let version = script.version { out.writeStat("\(script.file):version", String(version, radix: 16)) }
+            if let failure = script.failure { out.writeStat("\(script.file):error", failure.message) }
         }
     }
 

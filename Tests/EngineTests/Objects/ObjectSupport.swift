@@ -9,13 +9,15 @@ final class DictionaryShelf: ObjectShelf {
     let bytesMax: Int
     init(bytesMax: Int = .max) { self.bytesMax = bytesMax }
 
-    func put(_ key: [UInt8], _ bytes: [UInt8]) -> Bool {
+    func put(_ key: [UInt8], _ bytes: [UInt8], expiry: UInt32) -> Bool {
         guard bytes.count <= bytesMax else { return false }
         objects.withLock { $0[key] = bytes }
         return true
     }
     func take(_ key: [UInt8]) -> [UInt8]? { objects.withLock { $0.removeValue(forKey: key) } }
     func remove(_ key: [UInt8]) { _ = take(key) }
+    func contains(_ key: [UInt8]) -> Bool { objects.withLock { $0[key] != nil } }
+    func share(_ bytes: Int) {}
     func evictAll() { objects.withLock { $0.removeAll() } }
     var count: Int { objects.withLock { $0.count } }
 }

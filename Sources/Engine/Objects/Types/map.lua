@@ -1,42 +1,56 @@
 -- The type `map`: values by key. Answers are in the order of the keys.
 local Map = object "map"
 
+--- map:new:NAME: an empty one.
 function Map.new()
-    return { entries = {} }
+    return { entries = {}, size = 0 }
 end
 
+--- Puts a value under a key.
 function Map:put(key, value)
-    self.entries[text(key, "key")] = text(value, "value")
+    local entries = self.entries
+    key = text(key, "key")
+    if entries[key] == nil then self.size = self.size + 1 end
+    entries[key] = text(value, "value")
     return "SUCCESS"
 end
 
+--- The key and its value, or NOT_FOUND.
 function Map:get(key)
     local value = self.entries[text(key, "key")]
     if value == nil then return "NOT_FOUND" end
     return key .. " : " .. value
 end
 
+--- Forgets a key, whether or not it was there.
 function Map:delete(key)
-    self.entries[text(key, "key")] = nil
+    local entries = self.entries
+    key = text(key, "key")
+    if entries[key] ~= nil then
+        entries[key] = nil
+        self.size = self.size - 1
+    end
     return "SUCCESS"
 end
 
+--- How many keys there are.
 function Map:count()
-    local count = 0
-    for _ in pairs(self.entries) do count = count + 1 end
-    return count
+    return self.size
 end
 
+--- All keys.
 function Map:getkeys()
     return lines(sorted_keys(self.entries))
 end
 
+--- All values, in the order of their keys.
 function Map:getvalues()
     local values = {}
     for _, key in ipairs(sorted_keys(self.entries)) do values[#values + 1] = self.entries[key] end
     return lines(values)
 end
 
+--- All keys with their values.
 function Map:getall()
     local all = {}
     for _, key in ipairs(sorted_keys(self.entries)) do all[#all + 1] = key .. " : " .. self.entries[key] end

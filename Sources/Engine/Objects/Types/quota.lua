@@ -1,5 +1,6 @@
 -- The type `quota`: at most `limit` units in each calendar hour, day or month (UTC).
 local Quota = object "quota"
+Quota.pinned()
 
 -- What tells one window from the next; the count starts again when it changes.
 local windows = {
@@ -8,14 +9,14 @@ local windows = {
     month = function() return os.date("!%Y-%m", now()) end,
 }
 
--- quota:new:NAME:LIMIT:PERIOD, the period being hour, day or month.
+--- quota:new:NAME:LIMIT:PERIOD, the period being hour, day or month.
 function Quota.new(limit, period)
     limit = math.tointeger(tonumber(limit))
     if not limit or limit < 0 or not windows[period] then return nil end
     return { limit = limit, period = period, window = windows[period](), used = 0 }
 end
 
--- Takes `count` units (1 unless given) if all of them still fit, else none.
+--- Takes `count` units (1 unless given) if all of them still fit, else none.
 function Quota:addandcheck(count)
     count = count == nil and 1 or whole(count, "count")
     if count < 1 then error("count must be 1 or more, not " .. count) end
@@ -29,7 +30,15 @@ function Quota:addandcheck(count)
     return "QUOTA_OK"
 end
 
+--- All units are free again.
 function Quota:reset()
     self.window, self.used = windows[self.period](), 0
     return "QUOTA_OK"
 end
+
+--- The units that are still free.
+function Quota:getleft()
+    return windows[self.period]() == self.window and self.limit - self.used or self.limit
+end
+
+Quota.readonly { "getleft" }

@@ -1,49 +1,70 @@
 -- The type `set`: members, each once. Answers are in sorted order.
 local Set = object "set"
 
+--- set:new:NAME: an empty one.
 function Set.new()
-    return { members = {} }
+    return { members = {}, size = 0 }
 end
 
+--- Puts a member in.
 function Set:put(member)
-    self.members[text(member, "member")] = true
+    local members = self.members
+    member = text(member, "member")
+    if members[member] == nil then
+        members[member] = true
+        self.size = self.size + 1
+    end
     return "SUCCESS"
 end
 
+--- EXISTS, or NOT_FOUND.
 function Set:exist(member)
     return self.members[text(member, "member")] and "EXISTS" or "NOT_FOUND"
 end
 
+--- Takes a member out, whether or not it was there.
 function Set:delete(member)
-    self.members[text(member, "member")] = nil
+    local members = self.members
+    member = text(member, "member")
+    if members[member] ~= nil then
+        members[member] = nil
+        self.size = self.size - 1
+    end
     return "SUCCESS"
 end
 
+--- How many members there are.
 function Set:count()
-    local count = 0
-    for _ in pairs(self.members) do count = count + 1 end
-    return count
+    return self.size
 end
 
+--- All members.
 function Set:getall()
     return lines(sorted_keys(self.members))
 end
 
--- The members of this set or of the other one, an object of the same shard.
-function Set:union(other)
+--- The members of this set or of any of the others, objects of the same shard.
+function Set:union(...)
     local all = {}
     for member in pairs(self.members) do all[member] = true end
-    for member in pairs(peek("set", text(other, "name of the other set")).members) do all[member] = true end
+    for i = 1, math.max(select("#", ...), 1) do
+        local other = peek("set", text((select(i, ...)), "name of the other set"))
+        for member in pairs(other.members) do all[member] = true end
+    end
     return lines(sorted_keys(all))
 end
 
--- The members that this set and the other one share.
-function Set:intersection(other)
-    local theirs, both = peek("set", text(other, "name of the other set")).members, {}
-    for member in pairs(self.members) do
-        if theirs[member] then both[member] = true end
+--- The members that this set and all of the others share.
+function Set:intersection(...)
+    local shared = {}
+    for member in pairs(self.members) do shared[member] = true end
+    for i = 1, math.max(select("#", ...), 1) do
+        local theirs = peek("set", text((select(i, ...)), "name of the other set")).members
+        for member in pairs(shared) do
+            if not theirs[member] then shared[member] = nil end
+        end
     end
-    return lines(sorted_keys(both))
+    return lines(sorted_keys(shared))
 end
 
 Set.readonly { "exist", "count", "getall", "union", "intersection" }

@@ -1,0 +1,18 @@
+// The object types that every node has, as scripts.
+
+enum BuiltInTypes {
+    static let scripts = [
+        ObjectScript(file: "bloom.lua", source: PackageResources.bloom_lua),
+        ObjectScript(file: "counter.lua", source: PackageResources.counter_lua),
+        ObjectScript(file: "digest.lua", source: PackageResources.digest_lua),
+        ObjectScript(file: "hll.lua", source: PackageResources.hll_lua),
+        ObjectScript(file: "list.lua", source: PackageResources.list_lua),
+        ObjectScript(file: "lock.lua", source: PackageResources.lock_lua),
+        ObjectScript(file: "map.lua", source: PackageResources.map_lua),
+        ObjectScript(file: "quota.lua", source: PackageResources.quota_lua),
+        ObjectScript(file: "session.lua", source: PackageResources.session_lua),
+        ObjectScript(file: "set.lua", source: PackageResources.set_lua),
+        ObjectScript(file: "swcounter.lua", source: PackageResources.swcounter_lua),
+        ObjectScript(file: "topk.lua", source: PackageResources.topk_lua),
+    ]
+}

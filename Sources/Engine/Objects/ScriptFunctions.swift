@@ -1,0 +1,97 @@
+// What methods can call beside Lua's own functions: json, msgpack, hash and log. Unsafe pointers inside.
+
+import CLua
+
+enum ScriptFunctions {
+    /// What one line of `log` may have, in bytes.
+    private static let logBytesMax = 1000
+    /// What an encoded value, or the text of one to decode, may have.
+    private static let codecBytesMax = 8 << 20
+
+    static func register(in state: LuaState, log: @escaping @Sendable (String) -> Void) {
+        registerCodec("json", in: state, encode: { $0.json }, decode: { Value(json: $0) })
+        registerCodec("msgpack", in: state, encode: { $0.messagePack }, decode: { Value(messagePack: $0) })
+        // All scripts share them.
+        for name in ["json", "msgpack"] { clua_lock_global(state.main, name) }
+        registerHash(in: state)
+        state.registerRaw("log") { state, thread in
+            state.charge(1_000)
+            var count = 0
+            guard let text = luaL_tolstring(thread, 1, &count) else { return 0 }
+            let line = UnsafeRawBufferPointer(start: text, count: min(count, logBytesMax))
+            log(String(decoding: line.map { $0 < 32 ? UInt8(ascii: " ") : $0 }, as: UTF8.self))
+            return 0
+        }
+    }
+
+    /// `name.encode(value)` gives text, `name.decode(text)` the value, or nil and a message. A null is nil.
+    private static func registerCodec(
+        _ name: String, in state: LuaState, encode: @escaping (Value) -> [UInt8],
+        decode: @escaping ([UInt8]) -> Value?
+    ) {
+        state.registerRaw("\(name).encode") { state, thread in
+            do throws(Failure) {
+                guard lua_gettop(thread) > 0 else { throw Failure(.scriptError, "\(name).encode needs a value") }
+                let bytes = encode(try state.readValue(thread, 1, bytesMax: codecBytesMax))
+                state.charge(bytes.count / 4)
+                bytes.withUnsafeBytes { state.push(bytes: $0, on: thread) }
+                return 1
+            } catch {
+                return state.raise(error, on: thread)
+            }
+        }
+        state.registerRaw("\(name).decode") { state, thread in
+            do throws(Failure) {
+                guard lua_type(thread, 1) == LUA_TSTRING, lua_rawlen(thread, 1) <= codecBytesMax else {
+                    throw Failure(.scriptError, "\(name).decode needs a string of at most \(codecBytesMax >> 20) MiB")
+                }
+                let bytes = state.stringBytes(thread, 1)
+                state.charge(bytes.count / 2)
+                guard let value = decode(bytes) else {
+                    lua_pushnil(thread)
+                    state.push(text: "this is no \(name)", on: thread)
+                    return 2
+                }
+                try state.push(value, on: thread)
+                return 1
+            } catch {
+                return state.raise(error, on: thread)
+            }
+        }
+    }
+
+    /// `hash(text[, seed])`: 64 bits, the same on every node and in every version.
+    private static func registerHash(in state: LuaState) {
+        state.registerRaw("hash") { state, thread in
+            guard lua_type(thread, 1) == LUA_TSTRING else {
+                return state.raise(Failure(.scriptError, "hash needs a string"), on: thread)
+            }
+            var count = 0
+            guard let text = lua_tolstring(thread, 1, &count) else { return 0 }
+            state.charge(count / 8)
+            let bytes = UnsafeRawBufferPointer(start: text, count: count)
+            let seed = UInt64(bitPattern: clua_to_integer(thread, 2))
+            lua_pushinteger(thread, Int64(bitPattern: stableHash(bytes, seed: seed)))
+            return 1
+        }
+    }
+
+    /// FNV-1a, its bits mixed as at the end of SplitMix64.
+    static func stableHash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325 ^ (seed &* 0x9E37_79B9_7F4A_7C15)
+        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+        hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        hash = (hash ^ (hash >> 27)) &* 0x94D0_49BB_1331_11EB
+        return hash ^ (hash >> 31)
+    }
+}
+
+extension LuaState {
+    /// Charges the call under way for work outside of Lua. The shim raises when it was too much.
+    func charge(_ instructions: Int) {
+        control.pointee.instructionsLeft -= Int64(instructions)
+        if control.pointee.instructionsLeft < 0, control.pointee.aborted == CLUA_NOT_ABORTED {
+            control.pointee.aborted = Int32(CLUA_ABORTED_INSTRUCTIONS)
+        }
+    }
+}

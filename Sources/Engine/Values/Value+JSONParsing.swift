@@ -1,0 +1,168 @@
+// Values from JSON text (RFC 8259): what scripts decode. Null is null, a number without a fraction or exponent an integer
+// where it fits.
+
+extension Value {
+    /// Nil when the text is no JSON, is nested deeper than 60, or has something behind the value.
+    package init?(json bytes: [UInt8]) {
+        let value = bytes.withUnsafeBufferPointer { buffer -> Value? in
+            var reader = JSONReader(buffer)
+            guard let value = reader.read(depth: 0), reader.isAtEnd else { return nil }
+            return value
+        }
+        guard let value else { return nil }
+        self = value
+    }
+}
+
+/// A cursor over the text; nil from any function is a mistake in it.
+private struct JSONReader {
+    private let bytes: UnsafeBufferPointer<UInt8>
+    private var at = 0
+    private static let depthMax = 60
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+
+    var isAtEnd: Bool {
+        mutating get {
+            skipSpace()
+            return at == bytes.count
+        }
+    }
+
+    mutating func read(depth: Int) -> Value? {
+        guard depth < Self.depthMax else { return nil }
+        skipSpace()
+        guard at < bytes.count else { return nil }
+        switch bytes[at] {
+        case UInt8(ascii: "{"): return readObject(depth)
+        case UInt8(ascii: "["): return readArray(depth)
+        case UInt8(ascii: "\""): return readString().map { .bytes($0) }
+        case UInt8(ascii: "t"): return take("true") ? .bool(true) : nil
+        case UInt8(ascii: "f"): return take("false") ? .bool(false) : nil
+        case UInt8(ascii: "n"): return take("null") ? .null : nil
+        default: return readNumber()
+        }
+    }
+
+    private mutating func skipSpace() {
+        while at < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[at]) { at += 1 }
+    }
+
+    private mutating func take(_ word: StaticString) -> Bool {
+        let count = word.utf8CodeUnitCount
+        guard bytes.count - at >= count, (0..<count).allSatisfy({ bytes[at + $0] == word.utf8Start[$0] }) else {
+            return false
+        }
+        at += count
+        return true
+    }
+
+    private mutating func readArray(_ depth: Int) -> Value? {
+        at += 1
+        var elements: [Value] = []
+        skipSpace()
+        if take("]") { return .array([]) }
+        while let element = read(depth: depth + 1) {
+            elements.append(element)
+            skipSpace()
+            if take("]") { return .array(elements) }
+            guard take(",") else { return nil }
+        }
+        return nil
+    }
+
+    private mutating func readObject(_ depth: Int) -> Value? {
+        at += 1
+        var pairs: [Value.Pair] = []
+        skipSpace()
+        if take("}") { return .map([]) }
+        while true {
+            skipSpace()
+            guard at < bytes.count, bytes[at] == UInt8(ascii: "\""), let key = readString() else { return nil }
+            skipSpace()
+            guard take(":"), let value = read(depth: depth + 1) else { return nil }
+            pairs.append(Value.Pair(.bytes(key), value))
+            skipSpace()
+            if take("}") { return .map(pairs) }
+            guard take(",") else { return nil }
+        }
+    }
+
+    private mutating func readNumber() -> Value? {
+        let start = at
+        _ = take("-")
+        guard digits(leadingZero: false) else { return nil }
+        var isWhole = true
+        if take(".") {
+            isWhole = false
+            guard digits(leadingZero: true) else { return nil }
+        }
+        if take("e") || take("E") {
+            isWhole = false
+            if !take("+") { _ = take("-") }
+            guard digits(leadingZero: true) else { return nil }
+        }
+        let text = String(decoding: UnsafeBufferPointer(rebasing: bytes[start..<at]), as: UTF8.self)
+        if isWhole, let whole = Int64(text) { return .int(whole) }
+        return Double(text).flatMap { $0.isFinite ? .double($0) : nil }
+    }
+
+    private mutating func digits(leadingZero: Bool) -> Bool {
+        let start = at
+        while at < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[at]) { at += 1 }
+        return at > start && (leadingZero || at == start + 1 || bytes[start] != UInt8(ascii: "0"))
+    }
+
+    private mutating func readString() -> [UInt8]? {
+        at += 1
+        var text: [UInt8] = []
+        while at < bytes.count {
+            let byte = bytes[at]
+            at += 1
+            switch byte {
+            case UInt8(ascii: "\""): return text
+            case UInt8(ascii: "\\"): guard readEscape(into: &text) else { return nil }
+            case 0..<0x20: return nil
+            default: text.append(byte)
+            }
+        }
+        return nil
+    }
+
+    private mutating func readEscape(into text: inout [UInt8]) -> Bool {
+        guard at < bytes.count else { return false }
+        let byte = bytes[at]
+        at += 1
+        switch byte {
+        case UInt8(ascii: "n"): text.append(0x0A)
+        case UInt8(ascii: "t"): text.append(0x09)
+        case UInt8(ascii: "r"): text.append(0x0D)
+        case UInt8(ascii: "b"): text.append(0x08)
+        case UInt8(ascii: "f"): text.append(0x0C)
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
+        case UInt8(ascii: "u"):
+            guard let first = unit() else { return false }
+            var scalar = UInt32(first)
+            if (0xD800..<0xDC00).contains(first), take("\\u") {
+                guard let second = unit(), (0xDC00..<0xE000).contains(second) else { return false }
+                scalar = 0x10000 + (UInt32(first) - 0xD800) << 10 + (UInt32(second) - 0xDC00)
+            }
+            // Half of a pair is no character: it becomes the one that stands for such.
+            text.append(contentsOf: String(Unicode.Scalar(scalar) ?? "\u{FFFD}").utf8)
+        default: return false
+        }
+        return true
+    }
+
+    /// Four hexadecimal digits.
+    private mutating func unit() -> UInt16? {
+        guard bytes.count - at >= 4 else { return nil }
+        var unit: UInt16 = 0
+        for byte in bytes[at..<at + 4] {
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else { return nil }
+            unit = unit << 4 | UInt16(digit)
+        }
+        at += 4
+        return unit
+    }
+}

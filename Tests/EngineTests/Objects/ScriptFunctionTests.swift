@@ -1,0 +1,75 @@
+// json, msgpack, hash and log, as methods use them.
+
+import Engine
+import Synchronization
+import Testing
+
+@Suite struct ScriptFunctionTests {
+    private static let thing = script(
+        """
+        local T = object "thing"
+        function T.new() return {} end
+        function T:encode(how)
+            if how == "json" then return json.encode({ a = { 1, 2.5, "x", true }, [3] = "k" }) end
+            if how == "msgpack" then return #msgpack.encode({ 1, 2 }) end
+            if how == "function" then return json.encode(print or type) end
+            if how == "self" then self.list = { "deep" } return json.encode(self) end
+        end
+        function T:decode(text) self.data = json.decode(text) return json.encode(self.data) end
+        function T:bad(text) local value, why = json.decode(text) return tostring(value) .. " " .. why end
+        function T:trip(text) return msgpack.decode(msgpack.encode(text)) end
+        function T:tell(text) log(text) return "told" end
+        function T:hash(text, seed) return hash(text, tonumber(seed)) end
+        function T:bomb() while true do json.encode(("x"):rep(1 << 20)) end end
+        function T:deep() local t = {} for i = 1, 100 do t = { t } end return json.encode(t) end
+        function T:flood() while true do log(("x"):rep(1000)) end end
+        """)
+
+    @Test("values become JSON and MessagePack, and come back")
+    func codecs() async throws {
+        let host = try makeHost([Self.thing])
+        _ = await host.answer("thing:new:a")
+        #expect(await host.answer("thing:encode:a:json") == #"{"3":"k","a":[1,2.5,"x",true]}"#)
+        #expect(await host.answer("thing:encode:a:msgpack") == "3")
+        #expect(await host.answer("thing:encode:a:function") == "<script_error>")
+        #expect(await host.answer("thing:encode:a:self") == #"{"list":["deep"]}"#)
+        let text = #"{"b":[1,-2,3.5e2,{"c":"é\n\"\u00e9\ud83d\ude00"}],"t":true,"f":false}"#
+        #expect(
+            await host.answer("thing:decode:a", data: text)
+                == "{\"b\":[1,-2,350,{\"c\":\"é\\n\\\"é😀\"}],\"f\":false,\"t\":true}")
+        for bad in ["", "{", "[1,]", "01", "nul", "1 2", "{\"a\"}", "\"\\x\"", "\"a\nb\"", "[1e999]"] {
+            #expect(await host.answer("thing:bad:a", data: bad) == "nil this is no json", "\(bad)")
+        }
+        #expect(await host.answer("thing:trip:a", data: "\0\u{1}é") == "\0\u{1}é")
+    }
+
+    @Test("hash is the same everywhere, and its seed changes it")
+    func hash() async throws {
+        let host = try makeHost([Self.thing])
+        _ = await host.answer("thing:new:a")
+        let first = await host.answer("thing:hash:a:text:0")
+        #expect(first == "\(await host.answer("thing:hash:a:text:0"))")
+        #expect(Int64(first) != nil)
+        #expect(await host.answer("thing:hash:a:text:1") != first)
+    }
+
+    @Test("log reaches the log as one line, and no script can flood it for ever")
+    func logs() async throws {
+        let lines = Mutex<[String]>([])
+        let host = try makeHost([Self.thing]) { $0.log = { line in lines.withLock { $0.append(line) } } }
+        _ = await host.answer("thing:new:a")
+        #expect(await host.answer("thing:tell:a", data: "two\r\nlines") == "told")
+        #expect(lines.withLock { $0 } == ["two  lines"])
+        #expect(await host.answer("thing:flood:a") == "<budget_exceeded>")
+        #expect(lines.withLock { $0.count } <= 10_002)
+    }
+
+    @Test("codecs cost what they do, and end with the budget")
+    func bounded() async throws {
+        let host = try makeHost([Self.thing])
+        _ = await host.answer("thing:new:a")
+        #expect(await host.answer("thing:bomb:a") == "<budget_exceeded>")
+        #expect(await host.answer("thing:deep:a") == "<script_error>")
+        #expect(await host.answer("thing:encode:a:msgpack") == "3")
+    }
+}
