@@ -7,7 +7,15 @@ package final class FrameMemory: Sendable {
     package let limitBytes: Int
     private let used = Mutex(0)
 
-    package init(limitBytes: Int = 1 << 30) { self.limitBytes = limitBytes }
+    /// What is sealed while more than this is in use is kept compressed.
+    private let compressesBeyondBytes: Int
+
+    package init(limitBytes: Int = 1 << 30, compressesBeyondBytes: Int? = nil) {
+        self.limitBytes = limitBytes
+        self.compressesBeyondBytes = compressesBeyondBytes ?? limitBytes / 4 * 3
+    }
+
+    var isScarce: Bool { usedBytes > compressesBeyondBytes }
 
     package var usedBytes: Int { used.withLock { $0 } }
 

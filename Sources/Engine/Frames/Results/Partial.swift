@@ -39,7 +39,11 @@ package struct Partial: Sendable {
         let group = keys.intern(key)
         guard group == before, keys.count > groupsMax else { return group }
         keys.truncate(to: before)
-        throw Failure(.budgetExceeded, "more than \(groupsMax) groups; filter, or group by something coarser")
+        throw Self.tooManyGroups(groupsMax)
+    }
+
+    static func tooManyGroups(_ groupsMax: Int) -> Failure {
+        Failure(.budgetExceeded, "more than \(groupsMax) groups; filter, or group by something coarser")
     }
 
     mutating func growStates() {

@@ -21,6 +21,37 @@ package enum FramePiece: Sendable {
         }
     }
 
+    var isTail: Bool { if case .tail = self { true } else { false } }
+
+    /// The column's codes are those of the dictionary that all chunks share.
+    func sharesDictionary(_ column: Int) -> Bool {
+        switch self {
+        case .chunk(let chunk): chunk.sharesDictionary(column)
+        case .tail(let view): view.columns[column].dictionary?.isShared ?? false
+        }
+    }
+
+    func sharedDictionary(_ column: Int) -> DictionaryView? {
+        switch self {
+        case .chunk(let chunk): chunk.sharedDictionary(column)
+        case .tail(let view): view.columns[column].dictionary.flatMap { $0.isShared ? $0 : nil }
+        }
+    }
+
+    /// What keys are the least one plus a multiple of; 0 where there is only one, nil where the codes of other pieces mean
+    /// something else.
+    func codeScale(_ column: Int) -> Int64? {
+        switch self {
+        case .chunk(let chunk): chunk.codeScale(column)
+        case .tail(let view):
+            switch view.columns[column].type {
+            case .double: nil
+            case .string: sharesDictionary(column) ? 1 : nil
+            default: 1
+            }
+        }
+    }
+
     func view(_ column: Int, cache: ColumnCache) throws(Failure) -> ColumnView {
         switch self {
         case .chunk(let chunk): try chunk.view(column, cache: cache)
@@ -88,11 +119,21 @@ package final class FramePart: Sendable {
 
     package let schema: FrameSchema
     private let resources: FrameResources
+    private let dictionaries: [SharedDictionary?]
+    /// Their memory is this part's to report.
+    private let ownsDictionaries: Bool
     private let state = Mutex(State())
 
-    package init(schema: FrameSchema, resources: FrameResources) {
+    /// `dictionaries`, one for each column of strings, are shared by all parts of a frame; a part alone makes its own.
+    package init(schema: FrameSchema, resources: FrameResources, dictionaries: [SharedDictionary?]? = nil) {
         self.schema = schema
         self.resources = resources
+        self.dictionaries = dictionaries ?? Self.dictionaries(for: schema, resources)
+        ownsDictionaries = dictionaries == nil
+    }
+
+    static func dictionaries(for schema: FrameSchema, _ resources: FrameResources) -> [SharedDictionary?] {
+        schema.columns.map { $0.type == .string ? SharedDictionary(memory: resources.memory) : nil }
     }
 
     /// Takes all rows, or none when the frame memory is full. A tail that fills up is sealed by this call, outside the
@@ -128,6 +169,7 @@ package final class FramePart: Sendable {
                 sum.rawBytes += tail.rawBytes
                 sum.storedBytes += tail.reservation.bytes
             }
+            if ownsDictionaries { sum.storedBytes += dictionaries.reduce(0) { $0 + ($1?.memoryBytes ?? 0) } }
             return sum
         }
     }
@@ -139,7 +181,10 @@ package final class FramePart: Sendable {
         var row = 0
         while row < batch.rowCount {
             var tail =
-                state.tail.take() ?? Tail(schema: schema, capacity: resources.chunkRows, memory: resources.memory)
+                state.tail.take()
+                ?? Tail(
+                    schema: schema, dictionaries: dictionaries, capacity: resources.chunkRows,
+                    memory: resources.memory)
             var codes = [[UInt32]](repeating: [], count: schema.columns.count)
             let taken = tail.append(batch, from: row, codes: &codes)
             tail.reservation.force(batch.tailBytes * taken / batch.rowCount)

@@ -1,0 +1,224 @@
+// How often each value occurs in each group: what quantiles, distinct counts and the most frequent values are made of.
+
+// Unsafe: counts in memory by group and value, at places below the sizes that it was made for.
+
+/// Exact. While values are codes of a small domain, an array by group and value; else hash tables.
+final class ValueCounts: Accumulator {
+    /// Counters of an array, at most.
+    static let denseMax = 1 << 22
+
+    private enum Mode {
+        /// Value = base + scale * digit with digits below `span`.
+        case dense(base: Int64, scale: Int64, span: Int)
+        case hashed
+    }
+
+    let slot: Int
+    /// Whether it matters how often.
+    private let counts: Bool
+    private let mode: Mode
+    /// Dense: by group * span + digit. Hashed: by number of (group, value).
+    private let counters = GroupArray<UInt32>(identity: 0)
+    private let seen = GroupArray<UInt8>(identity: 0)
+    private let lanes = GroupArray<UInt32>(identity: 0)
+    private var rowsInLanes = 0
+    private var values = NumberTable()
+    private var pairs = NumberTable()
+    private var strings = ByteKeyTable()
+    private var remap: (dictionary: UnsafePointer<UInt8>, ids: [UInt32])?
+    private var largeCounts: [UInt64] = []
+
+    /// `dense` as in `KeyDomain`, or nil where the domain is large; `groups` as far as known.
+    init(slot: Int, counts: Bool, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int) {
+        self.slot = slot
+        self.counts = counts
+        if let dense, dense.count > 0, groups <= Self.denseMax / dense.count {
+            mode = .dense(base: dense.base, scale: dense.scale, span: dense.count)
+        } else {
+            mode = .hashed
+        }
+    }
+
+    func beginPiece() { remap = nil }
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        let vector = try reader.vector(slot)
+        guard reader.count > vector.nulls.count else { return }
+        switch mode {
+        case .hashed: addHashed(vector, reader.count, ids)
+        case .dense(let base, let scale, let span):
+            let place = DensePlace(vector: vector, base: base, scale: scale, span: span)
+            if counts {
+                addCounts(vector, place, reader.count, ids, groups)
+            } else {
+                seen.grow(to: groups * span)
+                let seen = seen.start
+                forEach(vector, place, reader.count, ids) { seen[$0] = 1 }
+            }
+        }
+    }
+
+    private func addCounts(
+        _ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ groups: Int
+    ) {
+        rowsInLanes += count
+        if rowsInLanes > 1 << 31 { spill() }
+        if case .one = ids, place.span <= 1 << 14 {
+            lanes.grow(to: place.span * 4)
+            let counters = lanes.start
+            let span = place.span
+            var lane = 0
+            forEach(vector, place, count, ids) {
+                counters[$0 &+ lane] &+= 1
+                lane = lane == span &* 3 ? 0 : lane &+ span
+            }
+        } else {
+            counters.grow(to: groups * place.span)
+            let counters = counters.start
+            forEach(vector, place, count, ids) { counters[$0] &+= 1 }
+        }
+    }
+
+    /// Moves counters that could overflow to larger ones.
+    private func spill() {
+        end()
+        while largeCounts.count < counters.count { largeCounts.append(0) }
+        for index in 0..<counters.count {
+            largeCounts[index] += UInt64(counters.start[index])
+            counters.start[index] = 0
+        }
+        rowsInLanes = 0
+    }
+
+    func end() {
+        guard case .dense(_, _, let span) = mode, lanes.count > 0 else { return }
+        counters.grow(to: span)
+        for index in 0..<lanes.count {
+            counters.start[index % span] &+= lanes.start[index]
+            lanes.start[index] = 0
+        }
+    }
+
+    // MARK: Dense
+
+    private struct DensePlace {
+        let offset: Int
+        let step: Int
+        let span: Int
+        let base: Int64
+
+        init(vector: BlockVector, base: Int64, scale: Int64, span: Int) {
+            offset = vector.bounds == .none ? 0 : Int((vector.base &- base) / scale)
+            step = Int(vector.scale / scale)
+            self.span = span
+            self.base = base
+        }
+    }
+
+    @inline(__always)
+    private func forEach(
+        _ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ body: (Int) -> Void
+    ) {
+        let (offset, step, base) = (place.offset, place.step, place.base)
+        switch vector.elements {
+        case .constant: visit(vector, place.span, count, ids, { _ in offset }, body)
+        case .bytes(let codes): visit(vector, place.span, count, ids, { Int(codes[$0]) &* step &+ offset }, body)
+        case .shorts(let codes) where step == 1:
+            visit(vector, place.span, count, ids, { Int(codes[$0]) &+ offset }, body)
+        case .shorts(let codes): visit(vector, place.span, count, ids, { Int(codes[$0]) &* step &+ offset }, body)
+        case .words(let codes): visit(vector, place.span, count, ids, { Int(codes[$0]) &* step &+ offset }, body)
+        case .integers(let integers):
+            visit(vector, place.span, count, ids, { Int(truncatingIfNeeded: integers[$0] &- base) }, body)
+        case .doubles: preconditionFailure("doubles are counted by hash")
+        }
+    }
+
+    @inline(__always)
+    private func visit(
+        _ vector: BlockVector, _ span: Int, _ count: Int, _ ids: GroupIDs, _ digit: (Int) -> Int,
+        _ body: (Int) -> Void
+    ) {
+        vector.nulls.forEachGap(below: count) { range in
+            switch ids {
+            case .one: for at in range { body(digit(at)) }
+            case .shorts(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
+            case .words(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
+            }
+        }
+    }
+
+    // MARK: Hashed
+
+    private func addHashed(_ vector: BlockVector, _ count: Int, _ ids: GroupIDs) {
+        if let dictionary = vector.dictionary, remap?.dictionary != dictionary.bytes {
+            remap = (dictionary.bytes, (0..<dictionary.count).map { UInt32(strings.intern(dictionary[$0])) })
+        }
+        vector.nulls.forEachGap(below: count) { range in
+            for at in range {
+                let number: Int
+                if case .doubles(let doubles) = vector.elements {
+                    number = values.number(UInt64(bitPattern: doubles[at].orderedKey))
+                } else if let remap {
+                    number = Int(remap.ids[Int(vector.key(at: at))])
+                } else {
+                    number = values.number(UInt64(bitPattern: vector.key(at: at)))
+                }
+                let pair = pairs.number(UInt64(ids[at]) &<< 32 | UInt64(number))
+                if counts {
+                    counters.grow(to: pair + 1)
+                    counters.start[pair] &+= 1
+                }
+            }
+        }
+        rowsInLanes += count
+        if counts, rowsInLanes > 1 << 31 { spill() }
+    }
+
+    // MARK: Results
+
+    private func total(_ index: Int) -> Int64 {
+        Int64(counters[index]) + Int64(index < largeCounts.count ? largeCounts[index] : 0)
+    }
+
+    /// Keys (integers, or `orderedKey` of doubles) with their counts, by group; a count is 1 where they do not matter.
+    /// Not for strings.
+    func keys(groupCount: Int) -> [[(key: Int64, count: Int64)]] {
+        var result = [[(key: Int64, count: Int64)]](repeating: [], count: groupCount)
+        forEachValue(groupCount) { group, value, count in
+            let key: Int64
+            switch mode {
+            case .dense(let base, let scale, _): key = base &+ scale &* Int64(value)
+            case .hashed: key = Int64(bitPattern: values.keys[value])
+            }
+            result[group].append((key, count))
+        }
+        if case .hashed = mode { for group in result.indices { result[group].sort { $0.key < $1.key } } }
+        return result
+    }
+
+    /// Strings with their counts, by group. `shared` is the dictionary that dense codes are of.
+    func texts(groupCount: Int, shared: DictionaryView?, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void) {
+        forEachValue(groupCount) { group, value, count in
+            switch mode {
+            case .dense(let base, _, _): if let shared { body(group, shared[Int(base) + value], count) }
+            case .hashed:
+                Array(strings[value]).withUnsafeBufferPointer { body(group, $0, count) }
+            }
+        }
+    }
+
+    private func forEachValue(_ groupCount: Int, _ body: (_ group: Int, _ value: Int, _ count: Int64) -> Void) {
+        switch mode {
+        case .hashed:
+            for (index, pair) in pairs.keys.enumerated() {
+                body(Int(pair >> 32), Int(pair & 0xFFFF_FFFF), counts ? total(index) : 1)
+            }
+        case .dense(_, _, let span):
+            let size = counts ? max(counters.count, largeCounts.count) : seen.count
+            for index in 0..<size {
+                let count = counts ? total(index) : Int64(seen.start[index])
+                if count > 0 { body(index / span, index % span, count) }
+            }
+        }
+    }
+}
