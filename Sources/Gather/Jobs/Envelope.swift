@@ -20,6 +20,7 @@ package struct Envelope: Sendable {
     package var rowsScanned = 0
     package var chunksScanned = 0
     package var chunksPruned = 0
+    package var chunksCached = 0
     package var milliseconds = 0.0
     package var result = Value.null
     package var error: Failure?
@@ -54,7 +55,12 @@ package struct Envelope: Sendable {
             "shards",
             .object(["asked": .int(Int64(asked)), "answered": .int(Int64(answered)), "failed": .array(failed)]))
         add("rows", .object(["expected": .int(Int64(rowsExpected)), "scanned": .int(Int64(rowsScanned))]))
-        add("chunks", .object(["scanned": .int(Int64(chunksScanned)), "pruned": .int(Int64(chunksPruned))]))
+        add(
+            "chunks",
+            .object([
+                "scanned": .int(Int64(chunksScanned)), "pruned": .int(Int64(chunksPruned)),
+                "cached": .int(Int64(chunksCached)),
+            ]))
         add("ms", .object(["total": .double(Self.rounded(milliseconds)), "nodes": .map(times)]))
         if let error {
             add("error", .object(["reason": .string(error.reason.rawValue), "message": .string(error.message)]))

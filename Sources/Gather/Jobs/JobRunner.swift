@@ -91,6 +91,7 @@ package struct JobRunner: Sendable {
             envelope.rowsScanned += answer.rowsScanned
             envelope.chunksScanned += answer.chunksScanned
             envelope.chunksPruned += answer.chunksPruned
+            envelope.chunksCached += answer.chunksCached
         }
         for (node, failure) in outcome.failures {
             let name = cluster.topology.nodes[node].name

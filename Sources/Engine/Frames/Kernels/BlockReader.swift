@@ -92,7 +92,8 @@ final class BlockReader {
         if let vector = slot.vector { return vector }
         let vector: BlockVector
         if case .computed(let program) = sources[index] {
-            vector = try evaluator.evaluate(program, count: count, reader: self, into: slot.selected, slot.selectedNulls)
+            vector = try evaluator.evaluate(
+                program, count: count, reader: self, into: slot.selected, slot.selectedNulls)
         } else {
             let whole = try whole(index)
             vector = selection.map { compact(whole, $0, slot) } ?? whole
@@ -139,7 +140,8 @@ final class BlockReader {
     private func unpack(
         _ words: UnsafeRawPointer, bits: Int, rowsInPiece: Int, into buffer: BlockBuffer
     ) -> BlockVector.Elements {
-        let block = words + start / BitPacking.blockRows * BitPacking.blockBytes(rowCount: BitPacking.blockRows, bits: bits)
+        let block =
+            words + start / BitPacking.blockRows * BitPacking.blockBytes(rowCount: BitPacking.blockRows, bits: bits)
         switch BitPacking.laneBits(bits) {
         case 8:
             let lanes = block.assumingMemoryBound(to: UInt8.self)
@@ -170,15 +172,27 @@ final class BlockReader {
             vector.base &+= vector.scale &* Int64(codes[slot.run])
             return
         }
-        let out = slot.unpacked.pointer(UInt32.self)
+        var largest = UInt64.max
+        if case .keys(let low, let high) = vector.bounds { largest = UInt64(bitPattern: high &- low) }
+        switch largest / UInt64(vector.scale) {
+        case ...0xFF: vector.elements = .bytes(write(ends, codes, slot))
+        case ...0xFFFF: vector.elements = .shorts(write(ends, codes, slot))
+        default: vector.elements = .words(write(ends, codes, slot))
+        }
+    }
+
+    private func write<C: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+        _ ends: UnsafePointer<UInt32>, _ codes: UnsafePointer<UInt32>, _ slot: Slot
+    ) -> UnsafePointer<C> {
+        let out = slot.unpacked.pointer(C.self)
         var row = start
         while row < start + rowCount {
             let end = min(Int(ends[slot.run]), start + rowCount)
-            (out + (row - start)).update(repeating: codes[slot.run], count: end - row)
+            (out + (row - start)).update(repeating: C(truncatingIfNeeded: codes[slot.run]), count: end - row)
             row = end
             if Int(ends[slot.run]) <= row, row < start + rowCount { slot.run += 1 }
         }
-        vector.elements = .words(out)
+        return UnsafePointer(out)
     }
 
     private func nulls(_ view: ColumnView, _ slot: Slot) -> BlockPositions {

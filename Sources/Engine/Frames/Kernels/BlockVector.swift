@@ -99,5 +99,7 @@ final class BlockBuffer {
     init() { raw = .allocate(byteCount: Self.elements * 8, alignment: 64) }
     deinit { raw.deallocate() }
 
-    func pointer<T: BitwiseCopyable>(_: T.Type = T.self) -> UnsafeMutablePointer<T> { raw.assumingMemoryBound(to: T.self) }
+    func pointer<T: BitwiseCopyable>(_: T.Type = T.self) -> UnsafeMutablePointer<T> {
+        raw.assumingMemoryBound(to: T.self)
+    }
 }

@@ -219,7 +219,9 @@ private struct DigitWriter<ID: FixedWidthInteger & UnsignedInteger> {
         if let bucket = domain.bucket {
             return ID(truncatingIfNeeded: Int(bucket.index(of: vector.base) &- dense.base) &* stride)
         }
-        if case .integers = vector.elements { return ID(truncatingIfNeeded: 0 &- dense.base) &* ID(truncatingIfNeeded: stride) }
+        if case .integers = vector.elements {
+            return ID(truncatingIfNeeded: 0 &- dense.base) &* ID(truncatingIfNeeded: stride)
+        }
         return ID(truncatingIfNeeded: Int((vector.base &- dense.base) / dense.scale) &* stride)
     }
 

@@ -5,13 +5,16 @@ package struct ScanControl: Sendable {
     package let deadline: Deadline
     package let isCancelled: @Sendable () -> Bool
     package let groupsMax: Int
+    /// Idle threads of this pool take chunks of a scan too.
+    let helpers: ComputePool?
 
     package init(
-        deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault,
+        deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, helpers: ComputePool? = nil,
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.deadline = deadline
         self.groupsMax = groupsMax
+        self.helpers = helpers
         self.isCancelled = isCancelled
     }
 
@@ -57,31 +60,41 @@ package enum PlanExecutor {
         _ plan: CompiledPlan, on snapshot: FrameSnapshot, control: ScanControl = ScanControl()
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
         try control.check()
-        let sealed = snapshot.pieces.prefix { !$0.isTail }
-        var (partial, statistics) = try scan(plan, Array(sealed), snapshot, control)
+        let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
+        var (partial, statistics) = try sealedPartial(plan, sealed, snapshot, control)
         // Tails have plain columns, whose domains would widen those of the chunks: each is a scan of its own.
         for piece in snapshot.pieces.dropFirst(sealed.count) {
-            let (more, seen) = try scan(plan, [piece], snapshot, control)
+            let (more, seen) = try ParallelScan(plan, [piece], snapshot.cache, control).run()
             try partial.merge(more)
             statistics = statistics + seen
         }
         return (partial, statistics)
     }
 
-    private static func scan(
+    /// Of the chunks at the beginning: what is known of them, and a scan of the others.
+    private static func sealedPartial(
         _ plan: CompiledPlan, _ pieces: [FramePiece], _ snapshot: FrameSnapshot, _ control: ScanControl
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
-        let setup = ScanSetup(plan, pieces, cache: snapshot.cache, groupsMax: control.groupsMax)
-        let worker = ScanWorker(setup)
-        var statistics = ScanStatistics()
-        for piece in pieces {
-            try control.check()
-            let isScanned = worker.hasAllRows ? true : try worker.scan(piece, control: control)
-            statistics.rowsCovered += piece.rowCount
-            statistics.rowsScanned += isScanned ? piece.rowCount : 0
-            statistics.chunksScanned += isScanned ? 1 : 0
-            statistics.chunksPruned += isScanned ? 0 : 1
+        guard let known = snapshot.known, case .groups = plan.output, !pieces.isEmpty else {
+            return try ParallelScan(plan, pieces, snapshot.cache, control).run()
         }
-        return (try worker.partial(), statistics)
+        let key = PartialCache.Key(plan: plan.plan, part: known.part)
+        let chunks = pieces.compactMap(\.chunkID)
+        let found = known.partials.find(key, chunks: chunks)
+        var statistics = ScanStatistics()
+        statistics.chunksCached = found?.count ?? 0
+        for piece in pieces.prefix(statistics.chunksCached) { statistics.rowsCovered += piece.rowCount }
+        if let found, found.count == pieces.count, found.partial.groupCount <= control.groupsMax {
+            return (found.partial, statistics)
+        }
+        let rest = Array(pieces.dropFirst(statistics.chunksCached))
+        var (partial, seen) = try ParallelScan(plan, rest, snapshot.cache, control).run()
+        statistics = statistics + seen
+        if var sum = found?.partial {
+            try sum.merge(partial)
+            partial = sum
+        }
+        known.partials.insert(partial, for: key, chunks: chunks)
+        return (partial, statistics)
     }
 }

@@ -65,7 +65,8 @@ struct ScanSetup: Sendable {
     }
 
     /// Whether a condition holds for all rows of a piece, or for none; nil when it depends.
-    private static func verdict(_ condition: BlockFilter.Condition, _ plan: CompiledPlan, _ piece: FramePiece) -> Bool? {
+    private static func verdict(_ condition: BlockFilter.Condition, _ plan: CompiledPlan, _ piece: FramePiece) -> Bool?
+    {
         if case .never = condition.predicate { return false }
         guard case .stored(let column) = plan.sources[condition.slot] else { return nil }
         let zone = piece.zone(column)

@@ -102,7 +102,8 @@ private struct SlotResolver {
             sources.append(.computed(program))
             types.append(.double)
         } else {
-            let computed = expressions.isEmpty ? "" : ", and computed: \(expressions.keys.sorted().joined(separator: ", "))"
+            let computed =
+                expressions.isEmpty ? "" : ", and computed: \(expressions.keys.sorted().joined(separator: ", "))"
             throw Failure(
                 .scriptError, "frame '\(plan.frame)' has no column '\(name)'; there are \(schema.listing)\(computed)")
         }

@@ -96,7 +96,8 @@ extension GroupKey {
     fileprivate init(value: Value) throws(Failure) {
         if let name = value.text {
             self = .column(name)
-        } else if case .array(let parts) = value, parts.count == 2, let name = parts[0].text, let width = parts[1].text {
+        } else if case .array(let parts) = value, parts.count == 2, let name = parts[0].text, let width = parts[1].text
+        {
             self = .bucket(name, width: width)
         } else {
             throw Failure(.scriptError, "a plan's 'group' is a list of names")

@@ -22,7 +22,9 @@ struct DistinctSet: Sendable {
         }
     }
 
-    mutating func insert(_ key: Int64) { withUnsafeBytes(of: key.littleEndian) { insert($0.bindMemory(to: UInt8.self)) } }
+    mutating func insert(_ key: Int64) {
+        withUnsafeBytes(of: key.littleEndian) { insert($0.bindMemory(to: UInt8.self)) }
+    }
 
     mutating func combine(_ other: DistinctSet) {
         if let theirs = other.registers {

@@ -28,6 +28,9 @@ package struct Partial: Sendable {
 
     package var groupCount: Int { keys.count }
 
+    /// Memory held, about, in bytes: what it takes on the wire, and its table of keys.
+    var memoryBytes: Int { encoded().count + keys.memoryBytes }
+
     /// The group with this key, made if there is none. Call `growStates` before its state is used.
     mutating func group(_ key: [UInt8]) throws(Failure) -> Int {
         let before = keys.count

@@ -21,6 +21,8 @@ package enum FramePiece: Sendable {
         }
     }
 
+    var chunkID: UInt64? { if case .chunk(let chunk) = self { chunk.id } else { nil } }
+
     var isTail: Bool { if case .tail = self { true } else { false } }
 
     /// The column's codes are those of the dictionary that all chunks share.
@@ -65,11 +67,19 @@ package struct FrameSnapshot: Sendable {
     package let schema: FrameSchema
     package let pieces: [FramePiece]
     package let cache: ColumnCache
+    /// Where what plans find is kept, and under which part; nil for nowhere.
+    let known: (partials: PartialCache, part: UInt64)?
 
     package init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache) {
+        self.init(schema: schema, pieces: pieces, cache: cache, known: nil)
+    }
+
+    init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache, known: (partials: PartialCache, part: UInt64)?)
+    {
         self.schema = schema
         self.pieces = pieces
         self.cache = cache
+        self.known = known
     }
 
     package var rowCount: Int { pieces.reduce(0) { $0 + $1.rowCount } }
@@ -97,6 +107,7 @@ package struct FrameResources: Sendable {
 
     package let memory: FrameMemory
     package let cache: ColumnCache
+    package let partials: PartialCache
     /// Rows at which a tail is sealed; at most 65,536, which kernels rely on. Smaller only in tests.
     package let chunkRows: Int
 
@@ -106,6 +117,7 @@ package struct FrameResources: Sendable {
         precondition((1...Self.chunkRowsMax).contains(chunkRows))
         self.memory = memory
         self.cache = cache
+        partials = PartialCache(memory: memory)
         self.chunkRows = chunkRows
     }
 }
@@ -122,6 +134,8 @@ package final class FramePart: Sendable {
     private let dictionaries: [SharedDictionary?]
     /// Their memory is this part's to report.
     private let ownsDictionaries: Bool
+    private let id: UInt64
+    private static let nextID = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
     /// `dictionaries`, one for each column of strings, are shared by all parts of a frame; a part alone makes its own.
@@ -130,6 +144,7 @@ package final class FramePart: Sendable {
         self.resources = resources
         self.dictionaries = dictionaries ?? Self.dictionaries(for: schema, resources)
         ownsDictionaries = dictionaries == nil
+        id = Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
     }
 
     static func dictionaries(for schema: FrameSchema, _ resources: FrameResources) -> [SharedDictionary?] {
@@ -157,7 +172,8 @@ package final class FramePart: Sendable {
             guard let view = state.tail?.view(), view.rowCount > 0 else { return state.pieces }
             return state.pieces + [.tail(view)]
         }
-        return FrameSnapshot(schema: schema, pieces: pieces, cache: resources.cache)
+        return FrameSnapshot(
+            schema: schema, pieces: pieces, cache: resources.cache, known: (resources.partials, id))
     }
 
     package var statistics: FrameStatistics {
