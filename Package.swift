@@ -1,5 +1,5 @@
 // swift-tools-version: 6.1
-// The package: Server -> Gather -> Engine -> CLua, CZstd, and their tests.
+// The package: Server -> Gather -> Engine -> CLua, CZstd, CLinux, and their tests.
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -21,11 +21,12 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CLinux"),
         .target(name: "CLua", linkerSettings: [.linkedLibrary("lua5.4")]),
         .target(
             name: "Engine",
             dependencies: [
-                "CLua", "CZstd",
+                "CLua", "CZstd", "CLinux",
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             // The built-in object types are part of the binary: nothing to find at run time.
@@ -43,7 +44,8 @@ let package = Package(
         .executableTarget(
             name: "Server",
             dependencies: [
-                "Engine", "Gather",
+                "Engine", "Gather", "CLinux",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -69,7 +71,6 @@ let package = Package(
             name: "ServerTests",
             dependencies: [
                 "Server", "Gather", "Engine",
-                .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -148,13 +148,14 @@ struct Serve: AsyncParsableCommand {
             logger.warning(
                 "the port is \(port), but the peers will look for this node at \(topology.nodes[index].address)")
         }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
         let loops = Array(group.makeIterator())
         let engine = try makeEngine()
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
         let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
         let service = ServingNode(
-            node: node, group: group, configuration: makeListenerConfiguration(port: port), logger: logger,
+            node: node, group: group, threads: threads, configuration: makeListenerConfiguration(port: port),
+            logger: logger,
             endsWithStandardInput: exitOnStdinClose)
         try await service.start()
         if let pidFile { try ProcessIdentity.writePidFile(pidFile) }

@@ -15,6 +15,7 @@ import ServiceLifecycle
 struct ServingNode: Service, CustomStringConvertible {
     let node: ClusterNode
     let group: MultiThreadedEventLoopGroup
+    let loops: [ServingLoop]
     let listener: MemcachedListener<Router>
     let logger: Logger
     /// Ends when standard input does: for a node that must not outlive the process that started it.
@@ -22,9 +23,10 @@ struct ServingNode: Service, CustomStringConvertible {
     private let shutdownRequest: AsyncStream<Void>
     private let requestShutdown: AsyncStream<Void>.Continuation
 
+    /// `group` carries what nodes say to each other; clients are served by as many threads of their own.
     init(
-        node: ClusterNode, group: MultiThreadedEventLoopGroup, configuration: MemcachedListenerConfiguration,
-        logger: Logger, endsWithStandardInput: Bool
+        node: ClusterNode, group: MultiThreadedEventLoopGroup, threads: Int,
+        configuration: MemcachedListenerConfiguration, logger: Logger, endsWithStandardInput: Bool
     ) {
         self.node = node
         self.group = group
@@ -33,36 +35,43 @@ struct ServingNode: Service, CustomStringConvertible {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         shutdownRequest = stream
         requestShutdown = continuation
-        let indices = Dictionary(
-            uniqueKeysWithValues: group.makeIterator().enumerated().map { (ObjectIdentifier($0.element), $0.offset) })
+        loops = (0..<threads).map { ServingLoop(index: $0) }
         listener = MemcachedListener(
-            configuration, router: node.router, group: group,
-            links: { loop in node.cluster.links(forLoop: indices[ObjectIdentifier(loop)] ?? 0) },
-            upgrade: { channel, line, remaining in Self.upgrade(channel, line, remaining, node) },
+            configuration, router: node.router, loops: loops,
+            links: { node.cluster.links(forLoop: $0) },
+            upgrade: { descriptor, line, remaining, closed in
+                Self.upgrade(descriptor, line, remaining, node, group, closed)
+            },
             shutdown: { continuation.yield() })
     }
 
     var description: String { "node \(node.cluster.selfName)" }
 
-    /// The peer handler takes the memcached handler's place, and what the client has sent after its hello.
+    /// A peer's connection goes on over NIO, with what it has sent after its hello.
     private static func upgrade(
-        _ channel: any Channel, _ line: [UInt8], _ remaining: ByteBuffer, _ node: ClusterNode
+        _ descriptor: Int32, _ line: [UInt8], _ remaining: [UInt8], _ node: ClusterNode,
+        _ group: MultiThreadedEventLoopGroup, _ closed: @escaping @Sendable () -> Void
     ) {
-        do {
-            try channel.pipeline.syncOperations.addHandler(
-                node.peerHandler(hello: String(decoding: line, as: UTF8.self)))
-            if remaining.readableBytes > 0 { channel.pipeline.fireChannelRead(remaining) }
-        } catch {
-            channel.close(promise: nil)
-        }
+        ClientBootstrap(group: group)
+            .channelInitializer { channel in
+                channel.closeFuture.whenComplete { _ in closed() }
+                return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandlers([
+                        FirstInput(ByteBuffer(bytes: remaining)),
+                        node.peerHandler(hello: String(decoding: line, as: UTF8.self)),
+                    ])
+                }
+            }
+            .withConnectedSocket(descriptor)
+            .whenFailure { _ in closed() }
     }
 
     /// Listens; throws when a port is taken. Before `run`, so that a failure ends the command in one line.
     func start() async throws(Failure) {
-        do throws(ListenFailure) { try await listener.start() } catch {
+        do throws(ListenFailure) { try listener.start() } catch {
             throw Failure(.unreachable, error.description)
         }
-        logger.info("\(node.cluster.selfName) listens on \(listener.places.joined(separator: ", "))")
+        logger.info("\(node.cluster.selfName) listens on \(listener.placeNames.joined(separator: ", "))")
     }
 
     func run() async {
@@ -74,9 +83,9 @@ struct ServingNode: Service, CustomStringConvertible {
             requestShutdown.yield()
         }
         synchronizing.cancel()
-        await listener.stop()
+        listener.stop()
         node.cluster.close()
-        // The event loops end with the process: methods and jobs that are still at work may yet answer to them.
+        // The loops end with the process: methods and jobs that are still at work may yet answer to them.
         _ = Unmanaged.passRetained(group)
     }
 
@@ -86,5 +95,18 @@ struct ServingNode: Service, CustomStringConvertible {
             while read(STDIN_FILENO, &byte, 1) > 0 {}
             requestShutdown.yield()
         }
+    }
+}
+
+/// Bytes that came before the channel was made, as its first input.
+private final class FirstInput: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    private let bytes: ByteBuffer
+
+    init(_ bytes: ByteBuffer) { self.bytes = bytes }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        if bytes.readableBytes > 0 { context.fireChannelRead(NIOAny(bytes)) }
     }
 }

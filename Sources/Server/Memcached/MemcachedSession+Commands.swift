@@ -4,7 +4,6 @@
 
 import Engine
 import Gather
-import NIOCore
 
 extension MemcachedSession {
     // MARK: Retrieval

@@ -4,7 +4,6 @@
 
 import Engine
 import Gather
-import NIOCore
 
 extension MemcachedSession {
     /// One meta command: how much of the input it took, 0 while its data block is not there yet.

@@ -1,8 +1,8 @@
 // How a session waits for answers from elsewhere while keeping its replies in the order of their requests.
 
+import DequeModule
 import Engine
 import Gather
-import NIOCore
 
 extension MemcachedSession {
     // MARK: Asking
@@ -42,7 +42,7 @@ extension MemcachedSession {
         } else if out.readableBytes > 0 {
             let last = slots.index(before: slots.endIndex)
             queuedBytes += out.readableBytes
-            swap(&slots[last].following, &out)
+            slots[last].following = out.takeArray()
         }
         slots.append(PendingSlot(reply: reply))
         return firstSlot + UInt64(slots.count - 1)
@@ -59,19 +59,18 @@ extension MemcachedSession {
         }
         guard slots.first?.answer != nil else { return }
         while let answer = slots.first?.answer {
-            var slot = slots.removeFirst()
+            let slot = slots.removeFirst()
             firstSlot += 1
             let written = ready.readableBytes
             write(answer, slot.reply)
             answerBytesExpected = max(ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
-            queuedBytes -= slot.following.readableBytes
-            ready.writeBuffer(&slot.following)
+            queuedBytes -= slot.following.count
+            ready.writeBytes(slot.following)
         }
         if slots.isEmpty {
             isHeldBack = false
             // Nothing is pending any more: both parts of the output become one.
-            ready.writeBuffer(&out)
-            out.clear()
+            ready.take(&out)
             swap(&ready, &out)
         }
     }

@@ -5,9 +5,9 @@
 // It knows no channel: whoever drives it feeds `receive`, sends what `takeOutput` gives, and looks at `verdict`. One thread
 // at a time; only the inbox is touched by others.
 
+import DequeModule
 import Engine
 package import Gather
-package import NIOCore
 
 /// What the driver should do once the output is sent.
 package enum SessionVerdict: Equatable, Sendable {
@@ -35,10 +35,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
     package private(set) var verdict = SessionVerdict.open
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
-    @exclusivity(unchecked) var out: ByteBuffer
+    @exclusivity(unchecked) var out = ReplyBuffer()
     /// What may be sent while slots are pending; empty while there is none.
-    var ready = ByteBuffer()
-    var slots = CircularBuffer<PendingSlot>()
+    @exclusivity(unchecked) var ready = ReplyBuffer()
+    var slots = Deque<PendingSlot>()
     /// The number of the first slot in `slots`.
     var firstSlot: UInt64 = 0
     /// Bytes that wait in the slots; those in `out` come on top.
@@ -72,12 +72,12 @@ package final class MemcachedSession<Routing: CommandRouter> {
         self.counters = counters
         parser = RequestParser(retrievalLineBytesMax: configuration.retrievalLineBytesMax)
         inbox = CompletionInbox(wake: wake)
-        out = ByteBufferAllocator().buffer(capacity: 4096)
     }
 
     // MARK: In
 
     /// Takes bytes from the connection. `now`: unix seconds. While stalled or closing they are only kept.
+    @_specialize(where Routing == Router)
     package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt32) {
         self.now = now
         counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
@@ -92,6 +92,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     }
 
     /// Goes on after a stall, once the output has been sent.
+    @_specialize(where Routing == Router)
     package func resume(now: UInt32) {
         self.now = now
         consumeHeld()
@@ -99,6 +100,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     }
 
     /// Takes answers that have arrived, and goes on where the session had stalled for them.
+    @_specialize(where Routing == Router)
     package func collect(now: UInt32) {
         self.now = now
         takeAnswers()
@@ -148,19 +150,30 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Nothing is under way: a closing connection may be closed once the output is sent.
     package var isSettled: Bool { slots.isEmpty }
 
-    /// Hands over the bytes to send. Giving the buffer back when it was written spares the next one's allocation.
-    package func takeOutput() -> ByteBuffer {
-        counters.add(.bytesWritten, UInt64(truncatingIfNeeded: outputBytes))
-        var taken = ByteBuffer()
-        if slots.isEmpty { swap(&taken, &out) } else { swap(&taken, &ready) }
-        return taken
+    /// The bytes to send, until something is called that changes the session.
+    package var output: UnsafeRawBufferPointer { slots.isEmpty ? out.readable : ready.readable }
+
+    /// The first bytes of `output` are on their way.
+    package func didSend(_ count: Int) {
+        counters.add(.bytesWritten, UInt64(truncatingIfNeeded: count))
+        if slots.isEmpty { out.consume(count) } else { ready.consume(count) }
     }
 
-    /// Takes a buffer back whose bytes were written. If somebody still holds it, the next use makes another.
-    package func giveBack(_ buffer: consuming ByteBuffer) {
-        guard out.capacity == 0, buffer.capacity <= 64 << 10 else { return }
-        buffer.clear()
-        out = buffer
+    /// Lends the session a buffer to write to, where it has none of its own. See `giveBack`.
+    @inline(__always)
+    package func lend(_ buffer: inout ReplyBuffer) {
+        if out.capacity == 0 { swap(&out, &buffer) }
+    }
+
+    /// Takes back what was lent and is empty again: a session without anything to send holds no memory for it.
+    @inline(__always)
+    package func giveBack(_ buffer: inout ReplyBuffer) {
+        if out.capacity > 0, out.readableBytes == 0 {
+            if buffer.capacity == 0 { swap(&out, &buffer) } else { out = ReplyBuffer() }
+        }
+        if ready.capacity > 0, ready.readableBytes == 0 {
+            if buffer.capacity == 0 { swap(&ready, &buffer) } else { ready = ReplyBuffer() }
+        }
     }
 
     private var mayConsume: Bool {

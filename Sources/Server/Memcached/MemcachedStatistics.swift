@@ -8,7 +8,8 @@ import Synchronization
 package enum SessionCounter: Int, CaseIterable, Sendable {
     case cmdGet, cmdSet, cmdFlush, cmdTouch, getHits, getMisses, deleteHits, deleteMisses, incrHits, incrMisses
     case decrHits, decrMisses, casHits, casMisses, casBadval, touchHits, touchMisses, storeTooLarge, storeNoMemory
-    case cmdMeta, idleKicks, bytesRead, bytesWritten, virtualCalls, virtualErrors, forwards, forwardErrors
+    case cmdMeta, idleKicks, slowReaderKicks, bytesRead, bytesWritten, virtualCalls, virtualErrors, forwards,
+        forwardErrors
 }
 
 /// One event loop's counters.

@@ -1,7 +1,6 @@
 // Answers that wait for another node or a method, in the order of their requests, and the inbox they arrive in.
 
 import Engine
-import NIOCore
 import Synchronization
 
 /// What came back.
@@ -36,7 +35,7 @@ struct PendingSlot {
     let reply: PendingReply
     var answer: PendingAnswer?
     /// Bytes to send once this slot has been answered, and before the next one.
-    var following = ByteBuffer()
+    var following: [UInt8] = []
 }
 
 /// Where completions leave their answers, from any thread, until the session's event loop collects them.

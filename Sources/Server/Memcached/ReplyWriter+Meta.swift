@@ -3,7 +3,6 @@
 // Unsafe: reads flags, key and value through raw buffers, within their counts.
 
 import Engine
-import NIOCore
 
 /// What of a meta line its answer needs.
 struct MetaEcho {
@@ -16,7 +15,7 @@ struct MetaEcho {
     let wantsValue: Bool
 }
 
-extension ByteBuffer {
+extension ReplyBuffer {
     /// Nothing in quiet mode where the answer is the expected one. `now`: what `t` counts from.
     mutating func writeMeta(
         _ echo: MetaEcho, _ status: MetaStatus, _ facts: MetaFacts, value: UnsafeRawBufferPointer, now: UInt32
@@ -69,7 +68,7 @@ extension ByteBuffer {
             let flag = echo.flags[word.lowerBound]
             switch flag {
             case UInt8(ascii: "O"):
-                writeInteger(UInt8(0x20))
+                writeByte(0x20)
                 writeBytes(UnsafeRawBufferPointer(rebasing: echo.flags[word]))
             case UInt8(ascii: "k"):
                 writeLine(" k")
@@ -118,11 +117,13 @@ extension ByteBuffer {
     }
 
     private mutating func writeFlag(_ flag: UInt8, _ number: UInt64) {
-        writeInteger(UInt16(0x20) << 8 | UInt16(flag))
+        writeByte(0x20)
+        writeByte(flag)
         writeDecimal(number)
     }
 
     private mutating func writeDecimal(_ number: UInt64) {
-        writeWithUnsafeMutableBytes(minimumWritableBytes: Decimal.digitsMax) { Decimal.write(number, to: $0) }
+        let target = UnsafeMutableRawBufferPointer(start: room(for: Decimal.digitsMax), count: Decimal.digitsMax)
+        didWrite(Decimal.write(number, to: target))
     }
 }

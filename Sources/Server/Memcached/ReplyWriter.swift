@@ -3,65 +3,56 @@
 // Unsafe: writes through the buffer's raw memory, after reserving as much as it may take.
 
 import Engine
-import NIOCore
 
-extension ByteBuffer {
-    @inline(__always)
-    mutating func writeLine(_ line: StaticString) { writeStaticString(line) }
-
+extension ReplyBuffer {
     /// `VALUE key flags bytes [unique]`, the value, a line end.
+    @inline(__always)
     mutating func writeValue(
         key: UnsafeRawBufferPointer, flags: UInt32, unique: UInt64?, value: UnsafeRawBufferPointer
     ) {
         // 6 for the word, three numbers of up to 20 digits with a blank each, two line ends: less than 80.
-        writeWithUnsafeMutableBytes(minimumWritableBytes: key.count + value.count + 80) { target in
-            var at = 0
-            func put(_ bytes: UnsafeRawBufferPointer) {
-                guard bytes.count > 0 else { return }
-                (target.baseAddress! + at).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
-                at += bytes.count
-            }
-            func put(_ number: UInt64) {
-                target[at] = 0x20
-                at += 1
-                if number < 10 {
-                    target[at] = 0x30 + UInt8(truncatingIfNeeded: number)
-                    at += 1
-                } else {
-                    at += Decimal.write(number, to: UnsafeMutableRawBufferPointer(rebasing: target[at...]))
-                }
-            }
-            func putLineEnd() {
-                target[at] = 0x0D
-                target[at + 1] = 0x0A
-                at += 2
-            }
-            target.copyBytes(from: Self.valueWord)
-            at = 6
-            put(key)
-            put(UInt64(flags))
-            put(UInt64(value.count))
-            if let unique { put(unique) }
-            putLineEnd()
-            put(value)
-            putLineEnd()
-            return at
+        let start = room(for: key.count &+ value.count &+ 80)
+        start.copyMemory(from: Self.valueWord, byteCount: 6)
+        var at = start + 6
+        copyShort(key, to: at)
+        at += key.count
+        if flags == 0 {
+            at.storeBytes(of: Self.blankAndZero, as: UInt16.self)
+            at += 2
+        } else {
+            Self.put(UInt64(flags), &at)
         }
+        Self.put(UInt64(truncatingIfNeeded: value.count), &at)
+        if let unique { Self.put(unique, &at) }
+        at.storeBytes(of: Self.lineEnd, as: UInt16.self)
+        at += 2
+        copyShort(value, to: at)
+        at += value.count
+        at.storeBytes(of: Self.lineEnd, as: UInt16.self)
+        didWrite(at + 2 - start)
     }
 
-    private static var valueWord: UnsafeRawBufferPointer {
-        let word: StaticString = "VALUE "
-        return UnsafeRawBufferPointer(start: word.utf8Start, count: 6)
+    /// A blank and the number.
+    @inline(__always)
+    private static func put(_ number: UInt64, _ at: inout UnsafeMutableRawPointer) {
+        at.storeBytes(of: 0x20, as: UInt8.self)
+        let target = UnsafeMutableRawBufferPointer(start: at + 1, count: Decimal.digitsMax)
+        at += 1 &+ Decimal.write(number, to: target)
     }
+
+    private static var valueWord: UnsafeRawPointer {
+        let word: StaticString = "VALUE "
+        return UnsafeRawPointer(word.utf8Start)
+    }
+    private static var blankAndZero: UInt16 { UInt16(littleEndian: 0x3020) }
+    private static var lineEnd: UInt16 { UInt16(littleEndian: 0x0A0D) }
 
     /// A number on a line of its own.
     mutating func writeNumberLine(_ number: UInt64) {
-        writeWithUnsafeMutableBytes(minimumWritableBytes: Decimal.digitsMax + 2) { target in
-            let count = Decimal.write(number, to: target)
-            target[count] = 0x0D
-            target[count + 1] = 0x0A
-            return count + 2
-        }
+        let start = room(for: Decimal.digitsMax + 2)
+        let count = Decimal.write(number, to: UnsafeMutableRawBufferPointer(start: start, count: Decimal.digitsMax))
+        (start + count).storeBytes(of: Self.lineEnd, as: UInt16.self)
+        didWrite(count + 2)
     }
 
     /// `SERVER_ERROR reason message`.
@@ -88,4 +79,11 @@ extension ByteBuffer {
         case .value, .meta: writeLine("SERVER_ERROR a value came where none was asked for\r\n")
         }
     }
+}
+
+/// Copies what is mostly short.
+@inline(__always)
+private func copyShort(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) {
+    guard let base = source.baseAddress else { return }
+    target.copyMemory(from: base, byteCount: source.count)
 }

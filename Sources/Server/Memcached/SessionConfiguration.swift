@@ -13,6 +13,8 @@ package struct SessionConfiguration: Sendable {
     package var allowsPeers = true
     /// Connections silent for longer are closed; 0 never.
     package var idleTimeoutSeconds = 0
+    /// A client that takes nothing of its answers for so long is cut off; 0 never.
+    package var readerTimeoutMilliseconds = 30_000
     package var verbosity = 0
     /// Answers that wait for another node or a method, at most, before the session stops consuming.
     package var pendingMax = 1024

@@ -1,7 +1,6 @@
 // The answers to `stats` and its arguments.
 
 import Engine
-import NIOCore
 
 #if canImport(Glibc)
     import Glibc
@@ -20,7 +19,7 @@ struct StatisticsReport {
     let now: UInt32
 
     /// Answers `stats [arguments]`; what memcached does not know either answers `ERROR`.
-    func write(arguments: UnsafeRawBufferPointer, to out: inout ByteBuffer) {
+    func write(arguments: UnsafeRawBufferPointer, to out: inout ReplyBuffer) {
         var words = WordCursor(line: arguments, at: 0)
         let topic = words.next().map { UnsafeRawBufferPointer(rebasing: arguments[$0]) }
         let detail = words.next().map { UnsafeRawBufferPointer(rebasing: arguments[$0]) }
@@ -44,7 +43,7 @@ struct StatisticsReport {
     }
 
     /// A topic whose answer is a list; false when it is none.
-    private func writeTopic(_ topic: UnsafeRawBufferPointer, to out: inout ByteBuffer) -> Bool {
+    private func writeTopic(_ topic: UnsafeRawBufferPointer, to out: inout ReplyBuffer) -> Bool {
         if isWord(topic, "settings") {
             writeSettings(to: &out)
         } else if isWord(topic, "items") {
@@ -63,7 +62,7 @@ struct StatisticsReport {
         return true
     }
 
-    private func writeDetail(_ word: UnsafeRawBufferPointer?, to out: inout ByteBuffer) {
+    private func writeDetail(_ word: UnsafeRawBufferPointer?, to out: inout ReplyBuffer) {
         if let word, isWord(word, "on") || isWord(word, "off") {
             statistics.prefixes.isEnabled = isWord(word, "on")
             out.writeLine("OK\r\n")
@@ -82,7 +81,7 @@ struct StatisticsReport {
 
     private var items: ItemStatistics { stores.reduce(ItemStatistics()) { $0 + $1.statistics } }
 
-    private func writeGeneral(to out: inout ByteBuffer) {
+    private func writeGeneral(to out: inout ReplyBuffer) {
         let items = items
         var usage = rusage()
         #if canImport(Darwin) || canImport(Musl)
@@ -151,7 +150,7 @@ struct StatisticsReport {
         return "\(hundredths / 100)." + (hundredths % 100 < 10 ? "0" : "") + "\(hundredths % 100)"
     }
 
-    private func writeSettings(to out: inout ByteBuffer) {
+    private func writeSettings(to out: inout ReplyBuffer) {
         out.writeStat("maxbytes", configuration.memoryBytes)
         out.writeStat("maxconns", configuration.connectionsMax)
         out.writeStat("tcpport", configuration.port)
@@ -184,7 +183,7 @@ struct StatisticsReport {
     }
 
     /// There are no size classes: all items are reported as one class.
-    private func writeItems(to out: inout ByteBuffer) {
+    private func writeItems(to out: inout ReplyBuffer) {
         let items = items
         guard items.items > 0 else { return }
         out.writeStat("items:1:number", items.items)
@@ -196,7 +195,7 @@ struct StatisticsReport {
         out.writeStat("items:1:reclaimed", items.reclaimed)
     }
 
-    private func writeSlabs(to out: inout ByteBuffer) {
+    private func writeSlabs(to out: inout ReplyBuffer) {
         let items = items
         if items.items > 0 {
             for (name, counter) in Self.slabCounters { out.writeStat("1:\(name)", statistics[counter]) }
@@ -210,7 +209,7 @@ struct StatisticsReport {
         ("decr_hits", .decrHits), ("cas_hits", .casHits), ("cas_badval", .casBadval), ("touch_hits", .touchHits),
     ]
 
-    private func writeConnections(to out: inout ByteBuffer) {
+    private func writeConnections(to out: inout ReplyBuffer) {
         for (number, connection) in statistics.connections {
             out.writeStat("\(number):addr", connection.address)
             out.writeStat("\(number):listen_addr", connection.listener)
@@ -218,7 +217,7 @@ struct StatisticsReport {
         }
     }
 
-    private func writeOwn(to out: inout ByteBuffer) {
+    private func writeOwn(to out: inout ReplyBuffer) {
         let items = items
         out.writeStat("version", CacheismoVersion.product)
         out.writeStat("shards", stores.count)

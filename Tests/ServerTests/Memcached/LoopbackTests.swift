@@ -2,10 +2,9 @@
 //
 // Unsafe: plain POSIX sockets.
 
+import Dispatch
 import Engine
 import Gather
-import NIOCore
-import NIOPosix
 import Server
 import Synchronization
 import Testing
@@ -93,14 +92,16 @@ final class LoopbackClient {
         var configuration = MemcachedListenerConfiguration()
         configuration.port = 0
         adjust(&configuration)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = (0..<2).map { ServingLoop(index: $0) }
         let listener = MemcachedListener(
-            configuration, router: Router(engine: Engine(EngineConfiguration(memoryBytes: 32 << 20))), group: group,
+            configuration, router: Router(engine: Engine(EngineConfiguration(memoryBytes: 32 << 20))), loops: loops,
             upgrade: upgrade)
-        try await listener.start()
+        try listener.start()
+        defer {
+            listener.stop()
+            for loop in loops { loop.shutdown() }
+        }
         try await body(listener.ports[0], listener)
-        await listener.stop()
-        try await group.shutdownGracefully()
     }
 
     @Test("every exchange answers as expected over a socket")
@@ -207,40 +208,41 @@ final class LoopbackClient {
         try await Self.withServer { port, _ in
             var configuration = MemcachedListenerConfiguration()
             configuration.port = port
-            let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-            let second = MemcachedListener(configuration, router: Router(engine: Engine()), group: group)
-            await #expect {
-                try await second.start()
+            let loop = ServingLoop(index: 0)
+            let second = MemcachedListener(configuration, router: Router(engine: Engine()), loops: [loop])
+            #expect {
+                try second.start()
             } throws: { error in
                 "\(error)"
                     == "can't listen on 127.0.0.1:\(port): it is in use; stop what listens there or choose another port"
             }
-            try await group.shutdownGracefully()
+            loop.shutdown()
         }
     }
 
     @Test("a peer's connection is handed over with what follows its line, and read on from there")
     func peer() async throws {
-        let upgrade: PeerUpgrade = { channel, line, remaining in
-            var answer = ByteBuffer(bytes: line)
-            answer.writeImmutableBuffer(remaining)
-            try? channel.pipeline.syncOperations.addHandler(EchoHandler())
-            channel.writeAndFlush(answer, promise: nil)
+        let upgrade: PeerUpgrade = { descriptor, line, remaining, closed in
+            let answer = line + remaining
+            _ = send(descriptor, answer, answer.count, Int32(MSG_NOSIGNAL))
+            _ = fcntl(descriptor, F_SETFL, 0)
+            DispatchQueue.global().async {
+                var bytes = [UInt8](repeating: 0, count: 7)
+                let count = recv(descriptor, &bytes, bytes.count, Int32(MSG_WAITALL))
+                _ = send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
+                close(descriptor)
+                closed()
+            }
         }
-        try await Self.withServer(upgrade: upgrade) { port, _ in
+        try await Self.withServer(upgrade: upgrade) { port, listener in
             let client = LoopbackClient(port: port)
             client.send("peer 1 n2\r\nrest")
             #expect(client.receive(13) == "peer 1 n2rest")
+            #expect(listener.statistics.currentConnections == 1)
             client.send("get a\r\n")
             #expect(client.receive(7) == "get a\r\n")
-        }
-    }
-
-    private final class EchoHandler: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-        typealias OutboundOut = ByteBuffer
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            context.writeAndFlush(data, promise: nil)
+            #expect(client.isAtEnd)
+            while listener.statistics.currentConnections > 0 { await Task.yield() }
         }
     }
 }

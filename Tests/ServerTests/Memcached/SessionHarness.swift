@@ -3,7 +3,6 @@
 
 import Engine
 import Gather
-import NIOCore
 import Server
 import Synchronization
 
@@ -46,9 +45,9 @@ final class SessionHarness<Routing: CommandRouter> {
     }
 
     func takeOnce() {
-        let output = session.takeOutput()
-        received.append(contentsOf: output.readableBytesView)
-        session.giveBack(output)
+        let output = session.output
+        received.append(contentsOf: output)
+        session.didSend(output.count)
     }
 
     private func drain(now: UInt32) {

@@ -1,0 +1,17 @@
+// What the Glibc module leaves out: epoll, accept4 and the name of a thread; and a hint to the processor's cache.
+
+#pragma once
+
+#include <stdint.h>
+#include <sys/epoll.h>
+
+/// A non-blocking eventfd at 0; below 0 when the process has no descriptors left.
+int linux_alarm(void);
+
+/// As accept4, with a `sockaddr` and its size: the connection is non-blocking, and closed on exec.
+int linux_accept(int descriptor, void *address, uint32_t *bytes);
+
+void linux_name_thread(const char *name);
+
+/// Starts to bring the cache line of that address in. Never faults, whatever the address.
+static inline void linux_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }

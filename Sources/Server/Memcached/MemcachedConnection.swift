@@ -1,0 +1,236 @@
+// A memcached connection on its loop: feeds the session what comes in, sends what it answers, and minds the pace.
+//
+// Unsafe: system calls on a raw descriptor.
+
+import Engine
+package import Gather
+import Glibc
+
+/// Takes over a connection whose first line was a peer's: the descriptor, that line without its end, and the bytes after
+/// it. `closed` is to be called when the connection is gone.
+package typealias PeerUpgrade =
+    @Sendable (_ descriptor: Int32, _ line: [UInt8], _ remaining: [UInt8], _ closed: @escaping @Sendable () -> Void) ->
+    Void
+
+final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
+    /// What a connection needs of its listener.
+    struct Surroundings {
+        var upgrade: PeerUpgrade?
+        var shutdown: (@Sendable () -> Void)?
+        /// Called once, when the connection is gone.
+        var closed: @Sendable () -> Void
+    }
+
+    /// Reads of a client that sends faster than it can be answered, before the others get their turn.
+    private static var readsPerTurn: Int { 4 }
+
+    private let loop: ServingLoop
+    private let session: MemcachedSession<Routing>
+    private let surroundings: Surroundings
+    private let counters: SessionCounters
+    private let waker: Waker
+    private let idleSeconds: Int
+    private let readerTimeoutMilliseconds: Int
+    private var watched: Readiness = .readable
+    private var inputHasEnded = false
+    private var hasEnded = false
+    private var isTicking = false
+    private var lastSecond: UInt32
+    /// The client takes no more bytes for now, and took the last one then: milliseconds, see `ServingLoop`.
+    private var blockedSince: Int?
+
+    init(
+        descriptor: Int32, loop: ServingLoop, router: Routing, links: PeerLinks?, configuration: SessionConfiguration,
+        statistics: MemcachedStatistics, counters: SessionCounters, surroundings: Surroundings
+    ) {
+        self.loop = loop
+        self.surroundings = surroundings
+        self.counters = counters
+        idleSeconds = configuration.idleTimeoutSeconds
+        readerTimeoutMilliseconds = configuration.readerTimeoutMilliseconds
+        lastSecond = loop.now
+        let waker = Waker(loop)
+        self.waker = waker
+        var configuration = configuration
+        if surroundings.upgrade == nil { configuration.allowsPeers = false }
+        session = MemcachedSession(
+            router: router, links: links, configuration: configuration, statistics: statistics, counters: counters,
+            wake: { waker.wake() })
+        super.init(descriptor: descriptor)
+        waker.onWake = { [unowned self] in answersHaveCome() }
+    }
+
+    /// Wakes the connection on its loop, from any thread; nothing once it is gone.
+    private final class Waker: @unchecked Sendable {
+        private let loop: ServingLoop
+        /// Touched on the loop's thread only.
+        var onWake: (() -> Void)?
+
+        init(_ loop: ServingLoop) { self.loop = loop }
+
+        func wake() { loop.execute { self.onWake?() } }
+    }
+
+    /// From here on the loop calls. False where it can't.
+    func start() -> Bool {
+        guard loop.add(self, watched) else { return false }
+        if idleSeconds > 0 { setTicking(true) }
+        return true
+    }
+
+    // MARK: Events
+
+    override func becameReady(_ readiness: Readiness) {
+        if readiness.contains(.readable), watched.contains(.readable) {
+            readInput()
+        } else if readiness.contains(.failed) || readiness.contains(.hungUp) {
+            // Nobody is there to take an answer.
+            end()
+        } else if readiness.contains(.writable) {
+            pump()
+        }
+    }
+
+    private func answersHaveCome() {
+        guard !hasEnded else { return }
+        session.collect(now: loop.now)
+        pump()
+    }
+
+    override func tick(nowMilliseconds: Int) {
+        guard !hasEnded else { return }
+        if let blockedSince, readerTimeoutMilliseconds > 0, nowMilliseconds - blockedSince >= readerTimeoutMilliseconds
+        {
+            counters.add(.slowReaderKicks)
+            // With a reset, so that the kernel does not keep what will never be read.
+            var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+            setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+            end()
+        } else if idleSeconds > 0, Int(loop.now) - Int(lastSecond) >= idleSeconds, session.isSettled {
+            counters.add(.idleKicks)
+            end()
+        }
+    }
+
+    override func loopEnds() { end() }
+
+    // MARK: In
+
+    private func readInput() {
+        lastSecond = loop.now
+        for _ in 0..<Self.readsPerTurn {
+            let count = recv(descriptor, loop.input.baseAddress, loop.input.count, 0)
+            if count > 0 {
+                session.lend(&loop.spare)
+                session.receive(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), now: loop.now)
+                // A read that did not fill the buffer took all there was.
+                if count < loop.input.count || session.verdict != .open { break }
+            } else if count == 0 {
+                inputHasEnded = true
+                break
+            } else if errno == EINTR {
+                continue
+            } else if errno == EAGAIN {
+                break
+            } else {
+                return end()
+            }
+        }
+        pump()
+    }
+
+    // MARK: Out
+
+    /// Sends what there is and lets a stalled session go on, as long as the client keeps up. What it does not take stays
+    /// in the session, which then is given no more input.
+    private func pump() {
+        while !hasEnded {
+            guard send() else { return }
+            switch session.verdict {
+            case .open:
+                if inputHasEnded { return closeWhenSettled() }
+                return watch(.readable)
+            case .stalled:
+                session.resume(now: loop.now)
+                // Still stalled without anything to send: it waits for answers, and will be woken.
+                if session.verdict == .stalled, session.outputBytes == 0 { return watch([]) }
+            case .closing: return closeWhenSettled()
+            case .shutdown:
+                surroundings.shutdown?()
+                return closeWhenSettled()
+            case .upgradeToPeer(let line): return handOver(line)
+            }
+        }
+    }
+
+    /// True when all is sent, and the buffers it was in are given back.
+    private func send() -> Bool {
+        while session.outputBytes > 0 {
+            let bytes = session.output
+            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+            if count > 0 {
+                session.didSend(count)
+                blockedSince = nil
+            } else if errno == EAGAIN {
+                block()
+                return false
+            } else if errno != EINTR {
+                end()
+                return false
+            }
+        }
+        session.giveBack(&loop.spare)
+        loop.trimSpare()
+        blockedSince = nil
+        if idleSeconds == 0 { setTicking(false) }
+        return true
+    }
+
+    private func block() {
+        blockedSince = blockedSince ?? loop.nowMilliseconds
+        setTicking(true)
+        watch(.writable)
+    }
+
+    private func watch(_ readiness: Readiness) {
+        guard readiness != watched, !hasEnded else { return }
+        watched = readiness
+        loop.watch(self, readiness)
+    }
+
+    private func setTicking(_ ticks: Bool) {
+        guard ticks != isTicking else { return }
+        isTicking = ticks
+        if ticks { loop.startTicking() } else { loop.stopTicking() }
+    }
+
+    // MARK: The end
+
+    /// Closes once every answer was given and sent. A client that asked for much and then quit still gets it all.
+    private func closeWhenSettled() {
+        guard session.isSettled else { return watch([]) }
+        // Closing with input unread would reset the connection, and the last answers might be lost on their way.
+        shutdown(descriptor, Int32(SHUT_WR))
+        while !inputHasEnded, recv(descriptor, loop.input.baseAddress, loop.input.count, 0) == loop.input.count {}
+        end()
+    }
+
+    private func end() {
+        guard !hasEnded else { return }
+        leave()
+        close(descriptor)
+        surroundings.closed()
+    }
+
+    private func leave() {
+        hasEnded = true
+        waker.onWake = nil
+        setTicking(false)
+        loop.remove(self)
+    }
+
+    private func handOver(_ line: [UInt8]) {
+        leave()
+        surroundings.upgrade?(descriptor, line, session.takeRemainingInput(), surroundings.closed)
+    }
+}

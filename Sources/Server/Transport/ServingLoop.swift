@@ -1,0 +1,167 @@
+// A serving thread: waits for its connections, lets each of them work when there is something to do, and runs errands
+// that other threads leave with it.
+
+import CLinux
+import Engine
+import Glibc
+import Synchronization
+
+/// Something with a descriptor that lives on a loop. All its methods are called on the loop's thread.
+class LoopMember {
+    let descriptor: Int32
+
+    init(descriptor: Int32) { self.descriptor = descriptor }
+
+    func becameReady(_ readiness: Readiness) {}
+    /// Ten times a second, while the loop is asked to tick. `nowMilliseconds`: of a clock that only goes forward.
+    func tick(nowMilliseconds: Int) {}
+    /// The loop ends: the descriptor has to be closed.
+    func loopEnds() {}
+}
+
+package final class ServingLoop: @unchecked Sendable {
+    package typealias Errand = @Sendable () -> Void
+
+    private struct Inbox {
+        var errands: [Errand] = []
+        /// The thread waits for events, or is about to: it has to be woken.
+        var sleeps = false
+        var ends = false
+    }
+
+    /// What one read takes in at most, in bytes.
+    private static let inputBytes = 64 << 10
+    /// A buffer that grew beyond this for a large answer is not kept for the next one, in bytes.
+    private static let spareBytesMax = 1 << 20
+
+    private static let tickMilliseconds = 100
+
+    package let index: Int
+    private let poll = EventPoll()
+    private let inbox = Mutex(Inbox())
+    private var thread = pthread_t()
+
+    // Everything below is touched on the loop's thread alone.
+    private var members: [LoopMember?] = []
+    /// Unix seconds, as of the last time that events came.
+    @exclusivity(unchecked) private(set) var now = unixSeconds()
+    private var lastTickMilliseconds = 0
+    /// How many members want to be ticked.
+    private var tickers = 0
+    /// All connections read into this: what they can't use at once they copy.
+    let input: UnsafeMutableRawBufferPointer
+    /// Lent to the connection at work, so that answers are written where the cache is warm, and idle connections hold no
+    /// memory for them.
+    @exclusivity(unchecked) var spare = ReplyBuffer(capacity: 64 << 10)
+
+    /// Starts the thread.
+    package init(index: Int) {
+        self.index = index
+        input = .allocate(byteCount: Self.inputBytes, alignment: 64)
+        let context = Unmanaged.passRetained(self).toOpaque()
+        let outcome = pthread_create(
+            &thread, nil,
+            { context in
+                let loop = Unmanaged<ServingLoop>.fromOpaque(context!).takeRetainedValue()
+                linux_name_thread("serve-\(loop.index)")
+                loop.run()
+                return nil
+            }, context)
+        precondition(outcome == 0, "no thread could be started")
+    }
+
+    deinit { input.deallocate() }
+
+    // MARK: From any thread
+
+    /// Runs `errand` on the loop's thread, soon; never after the loop's end.
+    package func execute(_ errand: @escaping Errand) {
+        let mustWake = inbox.withLock { inbox in
+            guard !inbox.ends else { return false }
+            inbox.errands.append(errand)
+            defer { inbox.sleeps = false }
+            return inbox.sleeps
+        }
+        if mustWake { poll.wake() }
+    }
+
+    /// Closes all connections and ends the thread; returns when it has. Not to be called on the loop's own thread.
+    package func shutdown() {
+        inbox.withLock { inbox in
+            inbox.ends = true
+            inbox.sleeps = false
+        }
+        poll.wake()
+        pthread_join(thread, nil)
+    }
+
+    // MARK: On the loop's thread
+
+    /// False where the kernel takes no more: then the member is not the loop's.
+    func add(_ member: LoopMember, _ readiness: Readiness) -> Bool {
+        guard poll.add(member.descriptor, readiness) else { return false }
+        let at = Int(member.descriptor)
+        if at >= members.count { members += repeatElement(nil, count: at + 1 - members.count) }
+        members[at] = member
+        return true
+    }
+
+    func watch(_ member: LoopMember, _ readiness: Readiness) { poll.change(member.descriptor, readiness) }
+
+    /// Before the descriptor is closed, or given to somebody else.
+    func remove(_ member: LoopMember) {
+        poll.remove(member.descriptor)
+        members[Int(member.descriptor)] = nil
+    }
+
+    /// To be balanced: members are ticked while anybody needs it.
+    func startTicking() { tickers += 1 }
+    func stopTicking() { tickers -= 1 }
+
+    /// Frees the spare buffer of what a very large answer made of it.
+    @inline(__always)
+    func trimSpare() {
+        if spare.capacity > Self.spareBytesMax { spare = ReplyBuffer(capacity: Self.inputBytes) }
+    }
+
+    private func run() {
+        var errands: [Errand] = []
+        while takeErrands(&errands) {
+            now = unixSeconds()
+            for errand in errands { errand() }
+            let timeout: Int32 = errands.isEmpty ? (tickers > 0 ? Int32(Self.tickMilliseconds) : -1) : 0
+            errands.removeAll(keepingCapacity: errands.capacity < 1024)
+            let count = poll.wait(milliseconds: timeout)
+            now = unixSeconds()
+            for at in 0..<count {
+                // A member that left while this batch was worked through is none any more.
+                guard let (descriptor, readiness) = poll.event(at), let member = members[Int(descriptor)] else {
+                    continue
+                }
+                member.becameReady(readiness)
+            }
+            if tickers > 0 { tickMembers() }
+        }
+        for member in members { member?.loopEnds() }
+        members = []
+    }
+
+    /// Milliseconds of a clock that only goes forward.
+    var nowMilliseconds: Int { Int(monotonicNanoseconds() / 1_000_000) }
+
+    private func tickMembers() {
+        let now = nowMilliseconds
+        guard now - lastTickMilliseconds >= Self.tickMilliseconds else { return }
+        lastTickMilliseconds = now
+        for member in members { member?.tick(nowMilliseconds: now) }
+    }
+
+    /// False once the loop is to end. Where there are none, others have to wake this thread from now on.
+    private func takeErrands(_ errands: inout [Errand]) -> Bool {
+        inbox.withLock { inbox in
+            swap(&errands, &inbox.errands)
+            inbox.sleeps = errands.isEmpty
+            return !inbox.ends
+        }
+    }
+}
