@@ -42,12 +42,12 @@ class Connection:
 class Nodes:
     """`count` nodes that know each other, each a process of its own."""
 
-    def __init__(self, binary, port, count=1, arguments=()):
+    def __init__(self, binary, port, count=1, prefix=()):
         self.ports = [port + index for index in range(count)]
         peers = ",".join(f"n{i + 1}=127.0.0.1:{p}" for i, p in enumerate(self.ports))
         self.processes = []
         for index, at in enumerate(self.ports):
-            command = [binary, "serve", "-p", str(at), "-I", "64m", "-m", "1024", "--frame-memory", "8192", *arguments]
+            command = [*prefix, binary, "serve", "-p", str(at), "-I", "64m", "-m", "1024", "--frame-memory", "8192"]
             if count > 1:
                 command += ["--name", f"n{index + 1}", "--peers", peers]
             self.processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))

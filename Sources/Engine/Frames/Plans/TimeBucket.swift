@@ -24,7 +24,7 @@ package enum TimeBucket: Sendable, Hashable {
         switch self {
         case .width(let width, let origin):
             let offset = key.subtractingReportingOverflow(origin)
-            guard !offset.overflow else { return .min / width }
+            guard !offset.overflow else { return Int64((Int128(key) - Int128(origin)) / Int128(width)) - 1 }
             let (quotient, remainder) = offset.partialValue.quotientAndRemainder(dividingBy: width)
             return remainder < 0 ? quotient - 1 : quotient
         case .month: return Timestamp.month(of: key)
@@ -34,7 +34,8 @@ package enum TimeBucket: Sendable, Hashable {
     /// The key that the bucket of this index starts at.
     package func start(of index: Int64) -> Int64 {
         switch self {
-        case .width(let width, let origin): index &* width &+ origin
+        case .width(let width, let origin):
+            Int64(clamping: Int128(index) * Int128(width) + Int128(origin))  // the first bucket may begin below all keys
         case .month: Timestamp.start(ofMonth: index)
         }
     }

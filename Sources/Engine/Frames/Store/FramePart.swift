@@ -110,15 +110,19 @@ package struct FrameResources: Sendable {
     package let partials: PartialCache
     /// Rows at which a tail is sealed; at most 65,536, which kernels rely on. Smaller only in tests.
     package let chunkRows: Int
+    /// Strings of a column beyond which new chunks get dictionaries of their own.
+    package let sharedStringsMax: Int
 
     package init(
-        memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax
+        memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax,
+        sharedStringsMax: Int = SharedDictionary.countMax
     ) {
         precondition((1...Self.chunkRowsMax).contains(chunkRows))
         self.memory = memory
         self.cache = cache
         partials = PartialCache(memory: memory)
         self.chunkRows = chunkRows
+        self.sharedStringsMax = sharedStringsMax
     }
 }
 
@@ -148,7 +152,10 @@ package final class FramePart: Sendable {
     }
 
     static func dictionaries(for schema: FrameSchema, _ resources: FrameResources) -> [SharedDictionary?] {
-        schema.columns.map { $0.type == .string ? SharedDictionary(memory: resources.memory) : nil }
+        schema.columns.map { column in
+            guard column.type == .string else { return nil }
+            return SharedDictionary(memory: resources.memory, countMax: resources.sharedStringsMax)
+        }
     }
 
     /// Takes all rows, or none when the frame memory is full. A tail that fills up is sealed by this call, outside the
