@@ -103,6 +103,8 @@ package final class Chunk: Sendable {
 
     func sharedDictionary(_ column: Int) -> DictionaryView? { columns[column].shared?.view() }
 
+    func hasCodes(_ column: Int) -> Bool { columns[column].layout.form != .plain }
+
     /// See `FramePiece.codeScale`.
     func codeScale(_ column: Int) -> Int64? {
         let layout = columns[column].layout

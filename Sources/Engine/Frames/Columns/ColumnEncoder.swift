@@ -187,7 +187,7 @@ enum ColumnEncoder {
                 if divisor == 1 { return 1 }
             }
         }
-        return divisor == 0 ? 1 : Int64(clamping: divisor)
+        return divisor == 0 ? 1 : Int64(exactly: divisor) ?? 1
     }
 
     private static func clearNulls(_ view: ColumnView, _ codes: UnsafeMutablePointer<UInt32>) {

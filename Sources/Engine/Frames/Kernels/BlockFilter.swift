@@ -16,6 +16,8 @@ final class BlockFilter {
         case codes(Predicate)
         /// 1 for each code that passes.
         case verdicts([UInt8])
+        /// The few codes that pass.
+        case few([Int64])
     }
 
     private let clauses: [[Condition]]
@@ -79,6 +81,7 @@ final class BlockFilter {
         switch condition.shared {
         case .codes(let predicate)? where dictionary.isShared: kernel.apply(predicate)
         case .verdicts(let verdicts)? where dictionary.isShared: kernel.apply(verdicts: verdicts)
+        case .few(let codes)? where dictionary.isShared: kernel.apply(few: codes)
         default:
             let verdicts = localVerdicts[place] ?? text.verdicts(dictionary)
             localVerdicts[place] = verdicts
@@ -86,10 +89,26 @@ final class BlockFilter {
         }
     }
 
-    private static func sum(_ mask: UnsafePointer<UInt8>, _ rowCount: Int) -> Int {
-        var total: UInt32 = 0
-        for row in 0..<rowCount { total &+= UInt32(mask[row]) }
-        return Int(total)
+    /// Sixteen bytes side by side count up to 255 rows each before they are added up.
+    private static func sum(_ mask: UnsafeMutablePointer<UInt8>, _ rowCount: Int) -> Int {
+        var total = 0
+        var row = 0
+        while row < rowCount {
+            let end = min(row &+ 255 &* 16, rowCount)
+            var sums = SIMD16<UInt8>(repeating: 0)
+            while row &+ 16 <= end {
+                sums &+= UnsafeRawPointer(mask + row).loadUnaligned(as: SIMD16<UInt8>.self)
+                row &+= 16
+            }
+            for lane in 0..<16 { total &+= Int(sums[lane]) }
+            if end == rowCount {
+                while row < end {
+                    total &+= Int(mask[row])
+                    row &+= 1
+                }
+            }
+        }
+        return total
     }
 
     /// Eight rows at a time: their bits name a list of positions, written whole and counted as far as it goes.
@@ -226,6 +245,26 @@ struct FilterKernel {
             if keys[middle] < key { low = middle + 1 } else { high = middle }
         }
         return low < keys.count && keys[low] == key
+    }
+
+    /// Compares with each of a few keys in turn.
+    func apply(few keys: [Int64]) {
+        switch vector.elements {
+        case .constant: fill(keys.contains(vector.base))
+        case .bytes(let codes): keepFew(codes, keys)
+        case .shorts(let codes): keepFew(codes, keys)
+        case .words(let codes): keepFew(codes, keys)
+        case .integers, .doubles: preconditionFailure("strings are codes")
+        }
+        setNulls(to: 0)
+    }
+
+    private func keepFew<C: FixedWidthInteger & UnsignedInteger>(_ codes: UnsafePointer<C>, _ keys: [Int64]) {
+        fill(false)
+        for key in keys {
+            guard let code = C(exactly: key &- vector.base) else { continue }
+            for row in 0..<rowCount { mask[row] |= codes[row] == code ? 1 : 0 }
+        }
     }
 
     /// Looks rows up in what was found out for each string of the dictionary.

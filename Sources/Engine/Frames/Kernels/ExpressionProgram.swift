@@ -86,12 +86,13 @@ final class ExpressionEvaluator {
     ) -> BlockVector {
         let out = result.pointer(Double.self)
         let positions = nulls.pointer(UInt16.self)
+        out.update(from: values, count: count)
         var nullCount = 0
         for at in 0..<count {
-            out[at] = missing[at] == 0 ? values[at] : 0
             positions[nullCount] = UInt16(truncatingIfNeeded: at)
             nullCount &+= Int(missing[at])
         }
+        for index in 0..<nullCount { out[Int(positions[index])] = 0 }
         return BlockVector(
             elements: .doubles(UnsafePointer(out)),
             nulls: nullCount == 0 ? .none : BlockPositions(start: UnsafePointer(positions), count: nullCount))

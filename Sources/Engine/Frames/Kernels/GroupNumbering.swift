@@ -188,7 +188,7 @@ private struct DigitWriter<ID: FixedWidthInteger & UnsignedInteger> {
                 forEachCode { ID(truncatingIfNeeded: Int(remap[Int(truncatingIfNeeded: $0)]) &* stride) }
             }
         } else if vector.bounds == .none {
-            forEachCode { _ in 0 }
+            forEach { _ in 0 }
         } else {
             let offset = ID(truncatingIfNeeded: Int((vector.base &- dense.base) / dense.scale) &* stride)
             let step = ID(truncatingIfNeeded: Int(vector.scale / dense.scale) &* stride)

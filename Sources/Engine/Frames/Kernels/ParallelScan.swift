@@ -27,7 +27,7 @@ final class ParallelScan: Sendable {
 
     func run() throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
         if let pool = control.helpers, case .groups = setup.plan.output {
-            for _ in 0..<min(pool.width, setup.pieces.count) - 1 { pool.submit { self.help() } }
+            for _ in 1..<max(1, min(pool.width, setup.pieces.count)) { pool.submit { self.help() } }
         }
         scan()
         awaitHelpers()

@@ -81,6 +81,7 @@ struct ScanSetup: Sendable {
                 let range = verdicts[Int(low)...Int(high)]
                 if !range.contains(1) { return false }
                 return zone.nullCount == 0 && !range.contains(0) ? true : nil
+            case .few(let codes)?: predicate = .members(codes)
             case nil: return nil
             }
         }
@@ -96,7 +97,10 @@ struct ScanSetup: Sendable {
         switch text {
         case .equal(let text): return .codes(code(text).map { .interval($0, $0) } ?? .never)
         case .notEqual(let text): return .codes(code(text).map { .outside($0, $0) } ?? .notNull)
-        default: return .verdicts(text.verdicts(dictionary))
+        default:
+            let verdicts = text.verdicts(dictionary)
+            let codes = verdicts.indices.filter { verdicts[$0] != 0 }
+            return codes.count <= 6 ? .few(codes.map { Int64($0) }) : .verdicts(verdicts)
         }
     }
 
@@ -133,10 +137,12 @@ struct ScanSetup: Sendable {
     ) -> (base: Int64, scale: Int64, count: Int)? {
         guard case .stored(let column) = plan.sources[slot], plan.types[slot] != .double else { return nil }
         guard case .keys(let low, let high) = bounds(plan.sources[slot], pieces) else { return (0, 1, 1) }
+        guard UInt64(bitPattern: high &- low) < 1 << 62 else { return nil }
         if let bucket {
-            guard pieces.allSatisfy({ $0.codeScale(column) != nil && !$0.isTail }) else { return nil }
+            guard pieces.allSatisfy({ $0.hasCodes(column) }) else { return nil }
             let (first, last) = (bucket.index(of: low), bucket.index(of: high))
-            return last - first < GroupNumbering.denseMax ? (first, 1, Int(last - first) + 1) : nil
+            let (count, isTooLarge) = last.subtractingReportingOverflow(first)
+            return !isTooLarge && count < GroupNumbering.denseMax ? (first, 1, Int(count) + 1) : nil
         }
         var scale: UInt64 = 0
         for piece in pieces {
@@ -150,7 +156,7 @@ struct ScanSetup: Sendable {
         }
         scale = max(scale, 1)
         let count = UInt64(bitPattern: high &- low) / scale
-        guard count < 1 << 22, scale < 1 << 62 else { return nil }
+        guard count < 1 << 22 else { return nil }
         return (low, Int64(scale), Int(count) + 1)
     }
 }

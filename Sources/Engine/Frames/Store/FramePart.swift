@@ -54,6 +54,14 @@ package enum FramePiece: Sendable {
         }
     }
 
+    /// The column's values are codes, not numbers as they are.
+    func hasCodes(_ column: Int) -> Bool {
+        switch self {
+        case .chunk(let chunk): chunk.hasCodes(column)
+        case .tail(let view): view.columns[column].type == .string
+        }
+    }
+
     func view(_ column: Int, cache: ColumnCache) throws(Failure) -> ColumnView {
         switch self {
         case .chunk(let chunk): try chunk.view(column, cache: cache)

@@ -66,7 +66,10 @@ final class KeyExtremes: Accumulator {
     private func forEach(_ vector: BlockVector, _ count: Int, _ ids: GroupIDs, _ key: (Int) -> Int64) {
         vector.nulls.forEachGap(below: count) { range in
             switch ids {
-            case .one: for at in range { take(key(at), 0) }
+            case .one:
+                var found = best.start[0]
+                for at in range { found = isMin ? min(found, key(at)) : max(found, key(at)) }
+                best.start[0] = found
             case .shorts(let ids): for at in range { take(key(at), Int(ids[at])) }
             case .words(let ids): for at in range { take(key(at), Int(ids[at])) }
             }
