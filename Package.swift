@@ -67,10 +67,11 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .target(name: "CAllocations", path: "Tests/CAllocations"),
         .testTarget(
             name: "ServerTests",
             dependencies: [
-                "Server", "Gather", "Engine",
+                "Server", "Gather", "Engine", "CAllocations",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

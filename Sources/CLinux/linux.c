@@ -6,6 +6,9 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 int linux_alarm(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
@@ -14,3 +17,22 @@ int linux_accept(int descriptor, void *address, uint32_t *bytes) {
 }
 
 void linux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+long linux_receive(int descriptor, void *bytes, long count) {
+    return syscall(SYS_recvfrom, descriptor, bytes, count, 0, NULL, NULL);
+}
+
+long linux_send(int descriptor, const void *bytes, long count) {
+    return syscall(SYS_sendto, descriptor, bytes, count, MSG_NOSIGNAL, NULL, 0);
+}
+
+long linux_send_pieces(int descriptor, const void *head, long head_count, const void *body, long body_count,
+                       const void *tail, long tail_count) {
+    struct iovec pieces[3] = {
+        {(void *)head, (size_t)head_count},
+        {(void *)body, (size_t)body_count},
+        {(void *)tail, (size_t)tail_count},
+    };
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 3};
+    return syscall(SYS_sendmsg, descriptor, &message, MSG_NOSIGNAL);
+}

@@ -44,6 +44,8 @@ package struct EngineConfiguration: Sendable {
 package final class Engine: Sendable {
     package let configuration: EngineConfiguration
     package let shards: [Shard]
+    /// The shards' items, for who has no other business with a shard.
+    package let stores: ItemStores
     package let frames: FrameCatalog
     package let compute: ComputePool
 
@@ -59,6 +61,7 @@ package final class Engine: Sendable {
                 index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,
                 compute: compute)
         }
+        stores = ItemStores(shards.map(\.items))
         self.compute = compute
         frames = FrameCatalog(
             shardCount: configuration.shards,
@@ -67,9 +70,8 @@ package final class Engine: Sendable {
 
     package var objectTypes: ObjectTypes { configuration.objectTypes }
 
-    /// The shard that owns keys of this hash. The upper half of the hash decides, so that the lower half stays free for
-    /// the shard's index.
+    /// The shard that owns keys of this hash.
     package func shard(forHash hash: UInt64) -> Shard {
-        shards[Int(truncatingIfNeeded: (hash >> 32) % UInt64(truncatingIfNeeded: shards.count))]
+        shards[stores.index(ofHash: hash)]
     }
 }

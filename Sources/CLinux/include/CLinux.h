@@ -11,6 +11,14 @@ int linux_alarm(void);
 /// As accept4, with a `sockaddr` and its size: the connection is non-blocking, and closed on exec.
 int linux_accept(int descriptor, void *address, uint32_t *bytes);
 
+/// As recv and send without flags (sending to a closed connection is an error, no signal), but no cancellation points,
+/// which cost a few atomic operations each. -1 and errno on failure.
+long linux_receive(int descriptor, void *bytes, long count);
+long linux_send(int descriptor, const void *bytes, long count);
+/// Three pieces, one after the other; each may be empty.
+long linux_send_pieces(int descriptor, const void *head, long head_count, const void *body, long body_count,
+                       const void *tail, long tail_count);
+
 void linux_name_thread(const char *name);
 
 /// Starts to bring the cache line of that address in. Never faults, whatever the address.

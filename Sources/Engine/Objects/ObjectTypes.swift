@@ -1,5 +1,13 @@
 // The object types a node knows: their methods, which of them only read, and their scripts' hashes.
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
 /// One type, as declared by its script.
 package struct ObjectType: Sendable {
     package let name: String
@@ -80,8 +88,9 @@ package final class ObjectTypes: Sendable {
 
     /// Whether a key begins with a known `type:method:`. Cost: a scan for two colons and one hash; nothing is allocated.
     package func names(_ key: UnsafeRawBufferPointer) -> Bool {
-        guard let first = key.firstIndex(of: UInt8(ascii: ":")),
-            let second = key[(first + 1)...].firstIndex(of: UInt8(ascii: ":"))
+        guard let base = key.baseAddress,
+            let first = memchr(base, 0x3A, key.count).map({ UnsafeRawPointer($0) - base }),
+            let second = memchr(base + first + 1, 0x3A, key.count - first - 1).map({ UnsafeRawPointer($0) - base })
         else { return false }
         let prefix = UnsafeRawBufferPointer(rebasing: key[..<second])
         guard let candidates = prefixes[keyHash(prefix)] else { return false }

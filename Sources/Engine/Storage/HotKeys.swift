@@ -9,11 +9,11 @@ package struct HotKey: Sendable, Equatable {
     package let error: UInt64
 }
 
-/// The heaviest of at most `capacity` keys. Every access counts until 65,536 were recorded; then one in a period, at
-/// random and weighing as much as the period, which doubles after each further 65,536 recorded. Exact while no more
+/// The heaviest of at most `capacity` keys. Every access counts until 8,192 were recorded; then one in a period, at
+/// random and weighing as much as the period, which doubles after each further 8,192 recorded. Exact while no more
 /// keys than the capacity were seen and sampling has not begun.
 struct HotKeys {
-    static let recordsPerPeriod = 65_536
+    static let recordsPerPeriod = 8_192
     static let periodMax: UInt64 = 1024
 
     private let capacity: Int

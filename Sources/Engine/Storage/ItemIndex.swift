@@ -9,6 +9,8 @@
 // entries — insertion, removal, growing by an eighth, shrinking — needs only the tags, never the items. A lookup ends at
 // the first larger tag, so a miss is no dearer than a hit.
 
+import CLinux
+
 /// The place of an item: a segment and a byte offset (a multiple of 4, below 1 MiB) in it.
 struct ItemPlace: Equatable {
     var segment: UInt32
@@ -108,6 +110,14 @@ struct ItemIndex: ~Copyable {
             }
             position &+= 1
         }
+    }
+
+    /// Starts to bring in the cache line of the slot where a search for this hash begins.
+    @inline(__always)
+    func prefetch(hash: UInt64) {
+        let number = tableNumber(hash)
+        let home = Self.home(Self.tag(ofHash: hash), tables[number].slots)
+        linux_prefetch(tables[number].entries + home)
     }
 
     // MARK: Changing

@@ -89,7 +89,8 @@ extension ItemStore {
         let value = item.isCompressed ? log.expandedValue(found) : UnsafeRawBufferPointer(item.value)
         guard let number = Decimal.leadingNumber(value) else { return .notANumber }
         let result = verb == .increment ? number &+ delta : number - min(number, delta)
-        if !item.isCompressed, Decimal.digitCount(result) <= value.count {
+        let mayStay = !item.isCompressed && log.pool[found.place.segment].pins == 0
+        if mayStay, Decimal.digitCount(result) <= value.count {
             // In place; what is shorter than the old value is padded with blanks, as memcached does.
             Self.writePadded(result, to: item.value)
             item.setUnique(nextUnique(now))

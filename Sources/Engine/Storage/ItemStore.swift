@@ -34,13 +34,40 @@ package struct ItemView {
     package let flags: UInt32
     /// The unique of the last store, for `gets` and `cas`.
     package let cas: UInt64
+    /// 0: the value was expanded into a buffer.
+    private let segment: UInt32
+    private let store: Unmanaged<ItemStore>
 
-    /// `value` is the item's as the client stored it.
-    init(_ item: ItemPointer, value: UnsafeRawBufferPointer) {
+    /// `value` is the item's as the client stored it; `isInPlace`: it lies in the store itself.
+    @inline(__always)
+    init(_ found: ItemLog.Found, value: UnsafeRawBufferPointer, isInPlace: Bool, store: ItemStore) {
         self.value = value
-        flags = item.flags
-        cas = item.unique
+        flags = found.item.flags
+        cas = found.item.unique
+        segment = isInPlace ? found.place.segment : 0
+        self.store = .passUnretained(store)
     }
+
+    /// Keeps the value where it is until `PinnedValue.unpin`, also when the item is changed or dropped meanwhile. Nil where
+    /// that can't be done. To be called in the reader's closure only, and for a short while only: the store can't reuse
+    /// the memory.
+    package func pinned() -> PinnedValue? {
+        guard segment != 0 else { return nil }
+        let store = store.takeUnretainedValue()
+        guard store.log.pool[segment].pins < .max else { return nil }
+        store.log.pool[segment].pins += 1
+        return PinnedValue(bytes: value, segment: segment, store: store)
+    }
+}
+
+/// A value that stays where it is while it is being sent.
+package struct PinnedValue {
+    package let bytes: UnsafeRawBufferPointer
+    fileprivate let segment: UInt32
+    fileprivate let store: ItemStore
+
+    /// Once, from any thread.
+    package func unpin() { store.lock.withLock { _ in store.log.pool.unpin(segment) } }
 }
 
 /// Items of one shard within a fixed memory. Every operation takes the lock once, for well under a microsecond where
@@ -86,12 +113,21 @@ package final class ItemStore: @unchecked Sendable {
         }
     }
 
+    /// Starts to bring in the slots, then the items, of those hashes that are this store's.
+    @inline(__always)
+    func prefetch(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
+        lock.withLock { _ in
+            for hash in hashes where isOwn(hash) { log.prefetchSlot(hash: hash) }
+            for hash in hashes where isOwn(hash) { log.prefetchItem(hash: hash) }
+        }
+    }
+
     @inline(__always)
     func view(_ found: ItemLog.Found) -> ItemView {
         let isStoredAsIs = !found.item.isCompressed
         return ItemView(
-            found.item,
-            value: isStoredAsIs ? UnsafeRawBufferPointer(found.item.value) : log.expandedValue(found))
+            found, value: isStoredAsIs ? UnsafeRawBufferPointer(found.item.value) : log.expandedValue(found),
+            isInPlace: isStoredAsIs, store: self)
     }
 
     /// As `read`, and gives the item another expiry (an instant; 0 never, 1 already over).

@@ -18,11 +18,22 @@ enum RawMemory {
     /// Zeroed pages straight from the kernel, so that giving them back lowers the process's memory at once. Nil when the
     /// kernel has none. `bytes` is a multiple of the page size.
     static func map(_ bytes: Int) -> UnsafeMutableRawPointer? {
-        let pointer = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        let pointer = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0)
         return pointer == MAP_FAILED ? nil : pointer
     }
 
     static func unmap(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) { munmap(pointer, bytes) }
+
+    /// Gives the pages back to the kernel; the addresses stay, and read as zero.
+    static func discard(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) { madvise(pointer, bytes, MADV_DONTNEED) }
+
+    /// A wish only: a kernel that has no huge pages, or was told not to use them, takes small ones.
+    static func preferHugePages(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+        #if os(Linux)
+            madvise(pointer, bytes, MADV_HUGEPAGE)
+        #endif
+    }
 }
 
 @inline(__always)

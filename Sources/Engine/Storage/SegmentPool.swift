@@ -40,6 +40,8 @@ struct Segment {
     var isDedicated = false
     /// It waits in the list of segments worth compacting.
     var isListedSparse = false
+    /// Values in it that somebody is sending: until then its memory stays, whatever becomes of the segment.
+    var pins: UInt16 = 0
 }
 
 /// Segments in the order they were sealed, and the one that is being filled.
@@ -60,15 +62,18 @@ struct SegmentPool: ~Copyable {
     /// Numbers 1..<end have been in use.
     private(set) var end: UInt32 = 1
     private var freeNumbers: [UInt32] = []
-    /// One empty regular segment is kept, so that steady eviction does not map and unmap.
+    private var arena: SegmentArena
+    /// One empty regular segment is kept, so that steady eviction does not give back and take again.
     private var spare: UnsafeMutableRawPointer?
-    /// Everything mapped for segments, the spare included.
+    /// Everything taken for segments, the spare included.
     private(set) var mappedBytes = 0
     private(set) var segmentCount = 0
     private let queues: UnsafeMutablePointer<SegmentQueue>
 
-    init(segmentBytes: Int) {
+    /// `segmentsMax`: regular ones that may be in use at a time.
+    init(segmentBytes: Int, segmentsMax: Int) {
         self.segmentBytes = segmentBytes
+        arena = SegmentArena(segmentBytes: segmentBytes, segmentsMax: segmentsMax)
         table = .allocate(capacity: tableCapacity)
         table.initialize(repeating: Segment(), count: tableCapacity)
         queues = .allocate(capacity: 2)
@@ -76,10 +81,9 @@ struct SegmentPool: ~Copyable {
     }
 
     deinit {
-        for number in 1..<max(end, 1) {
+        for number in 1..<max(end, 1) where table[Int(number)].isDedicated {
             if let base = table[Int(number)].base { RawMemory.unmap(base, table[Int(number)].capacityBytes) }
         }
-        if let spare { RawMemory.unmap(spare, segmentBytes) }
         table.deallocate()
         queues.deallocate()
     }
@@ -111,7 +115,7 @@ struct SegmentPool: ~Copyable {
         if dedicatedBytes == nil, let spare {
             base = spare
             self.spare = nil
-        } else if let mapped = RawMemory.map(capacity) {
+        } else if let mapped = dedicatedBytes == nil ? arena.take() : RawMemory.map(capacity) {
             base = mapped
             mappedBytes += capacity
         } else {
@@ -146,10 +150,24 @@ struct SegmentPool: ~Copyable {
         precondition(segment.state != .free, "a segment was released twice")
         self[segment.lane].bytes -= segment.capacityBytes
         if self[segment.lane].open == number { self[segment.lane].open = 0 }
-        if !segment.isDedicated, spare == nil {
+        guard segment.pins == 0 else {
+            self[number] = Segment(
+                base: segment.base, capacityBytes: segment.capacityBytes, isDedicated: segment.isDedicated,
+                pins: segment.pins)
+            return
+        }
+        giveBack(number)
+    }
+
+    private mutating func giveBack(_ number: UInt32) {
+        let segment = self[number]
+        if segment.isDedicated {
+            RawMemory.unmap(segment.base!, segment.capacityBytes)
+            mappedBytes -= segment.capacityBytes
+        } else if spare == nil {
             spare = segment.base
         } else {
-            RawMemory.unmap(segment.base!, segment.capacityBytes)
+            arena.giveBack(segment.base!)
             mappedBytes -= segment.capacityBytes
         }
         self[number] = Segment()
@@ -157,9 +175,15 @@ struct SegmentPool: ~Copyable {
         segmentCount -= 1
     }
 
+    /// Gives back a pin; with the last one of a segment that was released meanwhile goes its memory.
+    mutating func unpin(_ number: UInt32) {
+        self[number].pins -= 1
+        if self[number].pins == 0, self[number].state == .free { giveBack(number) }
+    }
+
     mutating func releaseSpare() {
         guard let base = spare else { return }
-        RawMemory.unmap(base, segmentBytes)
+        arena.giveBack(base)
         mappedBytes -= segmentBytes
         spare = nil
     }

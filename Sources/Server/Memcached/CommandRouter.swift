@@ -5,8 +5,10 @@ package import Gather
 
 package protocol CommandRouter: Sendable {
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route
-    /// The store of this node's keys of this hash.
-    func items(forHash hash: UInt64) -> ItemStore
+    /// Whether a key names an item of this node: `route` says `local`. `colons`: how many there are in the key, or a few more.
+    func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool
+    /// This node's items.
+    var stores: ItemStores { get }
     /// The completions of both come once, on any thread, or before the call returns.
     func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion)
@@ -15,19 +17,22 @@ package protocol CommandRouter: Sendable {
     func holdsBack(_ key: VirtualKey) -> Bool
     /// All that was stored up to `delaySeconds` from `now` is gone, wherever it is; completes like `call`.
     func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion)
-    /// All stores of this node, for `stats`.
-    var itemStores: [ItemStore] { get }
     /// What else there is to tell in `stats cacheismo`, by name.
     var ownStatistics: [(name: String, value: Int)] { get }
 }
 
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
+
+    package func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool {
+        if case .local = route(key, virtual: virtual) { true } else { false }
+    }
+
     package var ownStatistics: [(name: String, value: Int)] { [] }
 
     /// For a router that knows nothing but its stores.
     package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
-        for store in itemStores { store.flushAll(at: now &+ delaySeconds, now: now) }
+        for store in stores.all { store.flushAll(at: now &+ delaySeconds, now: now) }
         completion(.success(.null))
     }
 }
@@ -36,14 +41,11 @@ extension Router: CommandRouter {
     /// Methods of objects run in the order of their calls anyway; services work in the background.
     package func holdsBack(_ key: VirtualKey) -> Bool { isService(key) }
 
-    @inline(__always)
-    package func items(forHash hash: UInt64) -> ItemStore { engine.shard(forHash: hash).items }
+    package var stores: ItemStores { engine.stores }
 
     package func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion) {
         call(key, data: data, links: links, deadline: nil, completion: completion)
     }
-
-    package var itemStores: [ItemStore] { engine.shards.map(\.items) }
 
     package var ownStatistics: [(name: String, value: Int)] {
         var list = [("nodes", cluster.topology.nodes.count), ("frames", engine.frames.frames.count)]

@@ -2,6 +2,7 @@
 //
 // Unsafe: system calls on a raw descriptor.
 
+import CLinux
 import Engine
 package import Gather
 import Glibc
@@ -31,7 +32,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     private let waker: Waker
     private let idleSeconds: Int
     private let readerTimeoutMilliseconds: Int
-    private var watched: Readiness = .readable
+    /// There may be input that was not read yet: the kernel tells only once.
+    private var inputWaits = false
+    /// The client has closed its sending half: all of its input is to be read.
+    private var inputEnds = false
     private var inputHasEnded = false
     private var hasEnded = false
     private var isTicking = false
@@ -73,7 +77,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     /// From here on the loop calls. False where it can't.
     func start() -> Bool {
-        guard loop.add(self, watched) else { return false }
+        guard loop.add(self, [.readable, .writable, .inputEnded, .once]) else { return false }
         if idleSeconds > 0 { setTicking(true) }
         return true
     }
@@ -81,20 +85,21 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     // MARK: Events
 
     override func becameReady(_ readiness: Readiness) {
-        if readiness.contains(.readable), watched.contains(.readable) {
-            readInput()
-        } else if readiness.contains(.failed) || readiness.contains(.hungUp) {
-            // Nobody is there to take an answer.
-            end()
-        } else if readiness.contains(.writable) {
-            pump()
+        if readiness.contains(.readable) { inputWaits = true }
+        if !readiness.isDisjoint(with: [.inputEnded, .hungUp, .failed]) {
+            (inputWaits, inputEnds) = (true, true)
+            // Nobody is there to take an answer, and what holds this connection up will not go away.
+            let hasFailed = !readiness.isDisjoint(with: [.failed, .hungUp])
+            if hasFailed, blockedSince != nil || session.verdict == .stalled { return end() }
         }
+        // Writable is what a connection nearly always is.
+        if inputWaits || blockedSince != nil { goOn() }
     }
 
     private func answersHaveCome() {
         guard !hasEnded else { return }
         session.collect(now: loop.now)
-        pump()
+        goOn()
     }
 
     override func tick(nowMilliseconds: Int) {
@@ -114,64 +119,70 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     override func loopEnds() { end() }
 
-    // MARK: In
+    // MARK: In and out
 
-    private func readInput() {
-        lastSecond = loop.now
+    /// Answers and reads in turns, for as long as there is something to read and the client takes the answers.
+    override func goOn() {
         for _ in 0..<Self.readsPerTurn {
-            let count = recv(descriptor, loop.input.baseAddress, loop.input.count, 0)
-            if count > 0 {
-                session.lend(&loop.spare)
-                session.receive(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), now: loop.now)
-                // A read that did not fill the buffer took all there was.
-                if count < loop.input.count || session.verdict != .open { break }
-            } else if count == 0 {
-                inputHasEnded = true
-                break
-            } else if errno == EINTR {
-                continue
-            } else if errno == EAGAIN {
-                break
-            } else {
-                return end()
-            }
+            guard pump(), inputWaits else { return }
+            guard readInput() else { return }
         }
-        pump()
+        if pump(), inputWaits { loop.deferTurn(of: self) }
     }
 
-    // MARK: Out
+    /// False when the connection is gone.
+    private func readInput() -> Bool {
+        lastSecond = loop.now
+        let count = linux_receive(descriptor, loop.input.baseAddress, loop.input.count)
+        if count > 0 {
+            // A read that did not fill the buffer took all there was.
+            if count < loop.input.count, !inputEnds { inputWaits = false }
+            session.lend(&loop.spare)
+            session.receive(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), now: loop.now)
+        } else if count == 0 {
+            (inputHasEnded, inputWaits) = (true, false)
+        } else if errno == EAGAIN {
+            inputWaits = false
+        } else if errno != EINTR {
+            end()
+            return false
+        }
+        return true
+    }
 
-    /// Sends what there is and lets a stalled session go on, as long as the client keeps up. What it does not take stays
-    /// in the session, which then is given no more input.
-    private func pump() {
+    /// Sends what there is and lets a stalled session go on. True when the session wants more input; what the client does
+    /// not take stays in the session, which then is given none.
+    private func pump() -> Bool {
         while !hasEnded {
-            guard send() else { return }
+            guard send() else { return false }
             switch session.verdict {
             case .open:
-                if inputHasEnded { return closeWhenSettled() }
-                return watch(.readable)
+                if inputHasEnded { closeWhenSettled() }
+                return !inputHasEnded
             case .stalled:
                 session.resume(now: loop.now)
                 // Still stalled without anything to send: it waits for answers, and will be woken.
-                if session.verdict == .stalled, session.outputBytes == 0 { return watch([]) }
-            case .closing: return closeWhenSettled()
+                if session.verdict == .stalled, session.outputBytes == 0 { return false }
+            case .closing: closeWhenSettled()
             case .shutdown:
                 surroundings.shutdown?()
-                return closeWhenSettled()
-            case .upgradeToPeer(let line): return handOver(line)
+                closeWhenSettled()
+            case .upgradeToPeer(let line): handOver(line)
             }
+            if session.verdict != .open, session.verdict != .stalled { return false }
         }
+        return false
     }
 
     /// True when all is sent, and the buffers it was in are given back.
     private func send() -> Bool {
         while session.outputBytes > 0 {
-            let bytes = session.output
-            let count = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+            let count = send(session.output)
             if count > 0 {
                 session.didSend(count)
                 blockedSince = nil
             } else if errno == EAGAIN {
+                session.settleOutput()
                 block()
                 return false
             } else if errno != EINTR {
@@ -186,16 +197,17 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
         return true
     }
 
+    private func send(_ output: OutputPieces) -> Int {
+        guard output.value.count > 0 else { return linux_send(descriptor, output.head.baseAddress, output.head.count) }
+        return linux_send_pieces(
+            descriptor, output.head.baseAddress, output.head.count, output.value.baseAddress, output.value.count,
+            output.tail.baseAddress, output.tail.count)
+    }
+
+    /// The kernel will say when the client takes more.
     private func block() {
         blockedSince = blockedSince ?? loop.nowMilliseconds
         setTicking(true)
-        watch(.writable)
-    }
-
-    private func watch(_ readiness: Readiness) {
-        guard readiness != watched, !hasEnded else { return }
-        watched = readiness
-        loop.watch(self, readiness)
     }
 
     private func setTicking(_ ticks: Bool) {
@@ -208,10 +220,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     /// Closes once every answer was given and sent. A client that asked for much and then quit still gets it all.
     private func closeWhenSettled() {
-        guard session.isSettled else { return watch([]) }
+        guard session.isSettled else { return }
         // Closing with input unread would reset the connection, and the last answers might be lost on their way.
         shutdown(descriptor, Int32(SHUT_WR))
-        while !inputHasEnded, recv(descriptor, loop.input.baseAddress, loop.input.count, 0) == loop.input.count {}
+        while !inputHasEnded, linux_receive(descriptor, loop.input.baseAddress, loop.input.count) == loop.input.count {}
         end()
     }
 

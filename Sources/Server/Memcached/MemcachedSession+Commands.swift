@@ -13,7 +13,9 @@ extension MemcachedSession {
     func retrieveKey(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, isAlone: Bool) -> Bool {
         switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .local:
-            return verb.touches ? touchLocal(key, verb, expiry, isAlone) : retrieveLocal(key, verb.answersUnique)
+            if verb.touches { return touchLocal(key, verb, expiry, isAlone) }
+            retrieveLocal(key, hash: keyHash(key), answersUnique: verb.answersUnique)
+            return false
         case .remote(let node):
             let command: ItemCommand = verb.touches ? .getAndTouch(expiry: expiry) : .get
             forward(
@@ -28,24 +30,35 @@ extension MemcachedSession {
         }
     }
 
-    /// Copies the value from the store straight into the output.
+    /// Copies the value from the store straight into the output, or leaves it to be sent from there.
     @inline(__always)
-    private func retrieveLocal(_ key: UnsafeRawBufferPointer, _ answersUnique: Bool) -> Bool {
-        let hash = keyHash(key)
-        let isHit = router.items(forHash: hash).read(key: key, hash: hash, now: now) { item in
-            out.writeValue(key: key, flags: item.flags, unique: answersUnique ? item.cas : nil, value: item.value)
+    func retrieveLocal(_ key: UnsafeRawBufferPointer, hash: UInt64, answersUnique: Bool) {
+        let isHit = stores.read(key: key, hash: hash, now: now) { item in
+            let unique = answersUnique ? item.cas : nil
+            if item.value.count < PinnedOutput.bytesMin || !pin(item, key: key, unique: unique) {
+                out.writeValue(key: key, flags: item.flags, unique: unique, value: item.value)
+            }
         }
         counters.add(.cmdGet)
         counters.add(isHit ? .getHits : .getMisses)
         statistics.prefixes.record(key, .get(isHit: isHit))
-        return false
+    }
+
+    /// False when the value has to be copied after all.
+    @inline(never)
+    private func pin(_ item: ItemView, key: UnsafeRawBufferPointer, unique: UInt64?) -> Bool {
+        guard slots.isEmpty, pinned.isEmpty, let value = item.pinned() else { return false }
+        out.writeValueLine(key: key, flags: item.flags, unique: unique, valueBytes: item.value.count)
+        pinned.append(value, behind: out)
+        out.writeLine("\r\n")
+        return true
     }
 
     private func touchLocal(
         _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, _ isAlone: Bool
     ) -> Bool {
         let hash = keyHash(key)
-        let outcome = router.items(forHash: hash).readAndTouch(key: key, hash: hash, expiry: expiry, now: now) { item in
+        let outcome = stores[hash].readAndTouch(key: key, hash: hash, expiry: expiry, now: now) { item in
             out.writeValue(key: key, flags: item.flags, unique: verb.answersUnique ? item.cas : nil, value: item.value)
         }
         counters.add(.cmdTouch)
@@ -66,13 +79,9 @@ extension MemcachedSession {
         let isVirtual = request.verb == .set && configuration.allowsVirtualKeys
         switch router.route(key, virtual: isVirtual) {
         case .local:
-            let hash = keyHash(key)
-            let outcome = router.items(forHash: hash).store(
-                request.verb, key: key, hash: hash, flags: request.flags, expiry: expiry, cas: request.cas,
-                value: value, now: now)
-            count(.store(request.verb), outcome)
-            statistics.prefixes.record(key, .set)
-            if !request.isSilent { out.writeOutcome(outcome) }
+            storeLocal(
+                request.verb, key: key, hash: keyHash(key), flags: request.flags, expiry: expiry, cas: request.cas,
+                value: value, isSilent: request.isSilent)
         case .remote(let node):
             let command = ItemCommand.store(
                 request.verb, flags: request.flags, expiry: expiry, cas: request.cas, value: Array(value))
@@ -81,6 +90,18 @@ extension MemcachedSession {
         case .virtual(let virtualKey):
             call(virtualKey, data: Array(value), request.isSilent ? .silent(.virtualSet) : .line(.virtualSet))
         }
+    }
+
+    @inline(__always)
+    func storeLocal(
+        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
+        value: UnsafeRawBufferPointer, isSilent: Bool
+    ) {
+        let outcome = stores.store(
+            verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
+        count(.store(verb), outcome)
+        statistics.prefixes.record(key, .set)
+        if !isSilent { out.writeOutcome(outcome) }
     }
 
     /// The block is larger than any item: it is not read. A set removes what the client believes replaced.
@@ -92,7 +113,7 @@ extension MemcachedSession {
             switch router.route(key, virtual: configuration.allowsVirtualKeys) {
             case .local:
                 let hash = keyHash(key)
-                _ = router.items(forHash: hash).delete(key: key, hash: hash, now: now)
+                _ = stores[hash].delete(key: key, hash: hash, now: now)
             case .remote(let node): forward(.delete, key, node, .silent(.delete))
             case .virtual: break
             }
@@ -116,7 +137,7 @@ extension MemcachedSession {
         case .flushAll(let delaySeconds, let isSilent): flush(delaySeconds, isSilent)
         case .stats(let arguments):
             let report = StatisticsReport(
-                statistics: statistics, configuration: configuration, stores: router.itemStores,
+                statistics: statistics, configuration: configuration, stores: stores.all,
                 own: router.ownStatistics, now: now)
             report.write(arguments: UnsafeRawBufferPointer(rebasing: bytes[arguments]), to: &out)
         case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
@@ -135,7 +156,7 @@ extension MemcachedSession {
         case .remote(let node): forward(command, key, node, isSilent ? .silent(kind) : .line(kind))
         case .local, .virtual:
             let hash = keyHash(key)
-            let outcome = router.items(forHash: hash).execute(command, key: key, hash: hash, now: now)
+            let outcome = stores[hash].execute(command, key: key, hash: hash, now: now)
             count(kind, outcome)
             if kind == .delete { statistics.prefixes.record(key, .delete) }
             if !isSilent { out.writeOutcome(outcome) }

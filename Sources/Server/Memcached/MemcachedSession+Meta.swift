@@ -64,7 +64,7 @@ extension MemcachedSession {
         switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .local:
             let hash = keyHash(key)
-            _ = router.items(forHash: hash).delete(key: key, hash: hash, now: now)
+            _ = stores[hash].delete(key: key, hash: hash, now: now)
         case .remote(let node): forward(.delete, key, node, .silent(.delete))
         case .virtual: break
         }
@@ -95,7 +95,7 @@ extension MemcachedSession {
         _ command: MetaCommand, _ echo: MetaEcho, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
     ) {
         let hash = keyHash(key)
-        let status = router.items(forHash: hash).meta(command, value: value, key: key, hash: hash, now: now) {
+        let status = stores[hash].meta(command, value: value, key: key, hash: hash, now: now) {
             facts, value in
             out.writeMeta(echo, .found, facts, value: value, now: now)
         }

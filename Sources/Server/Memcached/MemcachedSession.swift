@@ -25,6 +25,7 @@ package enum SessionVerdict: Equatable, Sendable {
 
 package final class MemcachedSession<Routing: CommandRouter> {
     let router: Routing
+    let stores: ItemStores
     let links: PeerLinks?
     let configuration: SessionConfiguration
     let statistics: MemcachedStatistics
@@ -36,6 +37,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
     @exclusivity(unchecked) var out = ReplyBuffer()
+    /// A large value among what is in `out`, while no slots are pending.
+    @exclusivity(unchecked) var pinned = PinnedOutput()
     /// What may be sent while slots are pending; empty while there is none.
     @exclusivity(unchecked) var ready = ReplyBuffer()
     var slots = Deque<PendingSlot>()
@@ -58,6 +61,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
     private var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
     private var isFresh = true
+    /// What comes next in the bytes that are being worked through.
+    @exclusivity(unchecked) private var plain = PlainRequests()
 
     /// `wake` is called from any thread when answers have arrived; it must lead to a call of `collect` on the session's
     /// own thread.
@@ -66,6 +71,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         counters: SessionCounters, wake: @escaping @Sendable () -> Void
     ) {
         self.router = router
+        stores = router.stores
         self.links = links
         self.configuration = configuration
         self.statistics = statistics
@@ -146,18 +152,31 @@ package final class MemcachedSession<Routing: CommandRouter> {
     // MARK: Out
 
     /// How many bytes may be sent now.
-    package var outputBytes: Int { slots.isEmpty ? out.readableBytes : ready.readableBytes }
+    package var outputBytes: Int {
+        slots.isEmpty ? out.readableBytes &+ (pinned.isEmpty ? 0 : pinned.bytesLeft) : ready.readableBytes
+    }
     /// Nothing is under way: a closing connection may be closed once the output is sent.
     package var isSettled: Bool { slots.isEmpty }
 
-    /// The bytes to send, until something is called that changes the session.
-    package var output: UnsafeRawBufferPointer { slots.isEmpty ? out.readable : ready.readable }
+    /// What to send, good until something is called that changes the session.
+    package var output: OutputPieces {
+        slots.isEmpty ? pinned.pieces(with: out) : OutputPieces(head: ready.readable)
+    }
 
     /// The first bytes of `output` are on their way.
     package func didSend(_ count: Int) {
         counters.add(.bytesWritten, UInt64(truncatingIfNeeded: count))
-        if slots.isEmpty { out.consume(count) } else { ready.consume(count) }
+        if !slots.isEmpty {
+            ready.consume(count)
+        } else if pinned.isEmpty {
+            out.consume(count)
+        } else {
+            pinned.didSend(count, of: &out)
+        }
     }
+
+    /// To be called when the client takes no more for now: nothing of the output may stay in the store.
+    package func settleOutput() { pinned.settle(into: &out) }
 
     /// Lends the session a buffer to write to, where it has none of its own. See `giveBack`.
     @inline(__always)
@@ -183,7 +202,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
                 && queuedBytes + out.readableBytes < configuration.queuedBytesMax
                 && ready.readableBytes < configuration.outputBytesHigh
         }
-        return out.readableBytes < configuration.outputBytesHigh
+        return out.readableBytes < configuration.outputBytesHigh && pinned.isEmpty
     }
 
     // MARK: Consuming
@@ -192,6 +211,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     private func run(_ bytes: UnsafeRawBufferPointer) -> Int {
         neededBytes = 0
         var at = 0
+        defer { plain.drop() }
         while at < bytes.count || retrieval != nil {
             switch verdict {
             case .open, .stalled: break
@@ -201,12 +221,43 @@ package final class MemcachedSession<Routing: CommandRouter> {
                 verdict = .stalled
                 return at
             }
+            if let request = nextPlain(bytes, at) {
+                perform(request, bytes)
+                at &+= request.requestBytes
+                continue
+            }
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
             let consumed = step(rest)
             guard consumed > 0 else { break }
             at += consumed
         }
         return at
+    }
+
+    /// The request at `at`, if it is a plain one. The first of several looks ahead for all of them.
+    @inline(__always)
+    private func nextPlain(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> PlainRequest? {
+        if let request = plain.next() { return request }
+        guard swallowBytes == 0, retrieval == nil else { return nil }
+        plain.fill(bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores) { key, colons in
+            router.isOwnItem(key, colons: colons, virtual: configuration.allowsVirtualKeys)
+        }
+        return plain.next()
+    }
+
+    @inline(__always)
+    private func perform(_ request: PlainRequest, _ bytes: UnsafeRawBufferPointer) {
+        isFresh = false
+        let key = request.key(in: bytes)
+        guard let block = request.set else {
+            retrieveLocal(key, hash: request.hash, answersUnique: false)
+            return out.writeLine("END\r\n")
+        }
+        let valueStart = request.start &+ request.lineBytes
+        storeLocal(
+            .set, key: key, hash: request.hash, flags: block.flags, expiry: expiryInstant(block.exptime, now: now),
+            cas: 0, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueStart &+ block.valueBytes]),
+            isSilent: block.isSilent)
     }
 
     /// One request, or a part of one; 0 when more input is needed.
@@ -320,15 +371,18 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Goes on with the keys of a line, of which `bytes` holds the rest.
     private func continueRetrieval(_ bytes: UnsafeRawBufferPointer) -> Int {
         guard let (verb, expiry, keyBytes, lineBytes) = retrieval else { return 0 }
+        let keys = UnsafeRawBufferPointer(rebasing: bytes[..<keyBytes])
+        var prefetched = 0
         var at = 0
         while at < keyBytes {
-            while at < keyBytes, bytes[at] == 0x20 { at += 1 }
-            let start = at
-            while at < keyBytes, bytes[at] != 0x20 { at += 1 }
-            if at > start {
-                let key = UnsafeRawBufferPointer(rebasing: bytes[start..<at])
+            while at < keyBytes, keys[at] == 0x20 { at &+= 1 }
+            if at >= prefetched { prefetched = prefetchKeys(keys, from: at) }
+            let end = KeyScan.blank(keys, from: at)
+            if end > at {
+                let key = UnsafeRawBufferPointer(rebasing: keys[at..<end])
                 _ = retrieveKey(key, verb, expiry, isAlone: false)
             }
+            at = end
             if at < keyBytes, !mayConsume {
                 retrieval = (verb, expiry, keyBytesLeft: keyBytes - at, lineBytesLeft: lineBytes - at)
                 return at
@@ -337,6 +391,25 @@ package final class MemcachedSession<Routing: CommandRouter> {
         retrieval = nil
         out.writeLine("END\r\n")
         return lineBytes
+    }
+
+    /// Starts to bring in what the next keys of a line need; returns where the first key after them starts. Keys of other
+    /// nodes and methods are among them: they cost a little, and change nothing.
+    @inline(__always)
+    private func prefetchKeys(_ keys: UnsafeRawBufferPointer, from start: Int) -> Int {
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: PlainRequests.countMax) { hashes in
+            var count = 0
+            var at = start
+            while at < keys.count, count < hashes.count {
+                let end = KeyScan.blank(keys, from: at)
+                hashes[count] = keyHash(UnsafeRawBufferPointer(rebasing: keys[at..<end]))
+                count &+= 1
+                at = end
+                while at < keys.count, keys[at] == 0x20 { at &+= 1 }
+            }
+            if count > 1 { stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<count])) }
+            return at
+        }
     }
 
     // MARK: Storage

@@ -10,26 +10,42 @@ extension ReplyBuffer {
     mutating func writeValue(
         key: UnsafeRawBufferPointer, flags: UInt32, unique: UInt64?, value: UnsafeRawBufferPointer
     ) {
-        // 6 for the word, three numbers of up to 20 digits with a blank each, two line ends: less than 80.
-        let start = room(for: key.count &+ value.count &+ 80)
-        start.copyMemory(from: Self.valueWord, byteCount: 6)
-        var at = start + 6
-        copyShort(key, to: at)
-        at += key.count
-        if flags == 0 {
-            at.storeBytes(of: Self.blankAndZero, as: UInt16.self)
-            at += 2
-        } else {
-            Self.put(UInt64(flags), &at)
-        }
-        Self.put(UInt64(truncatingIfNeeded: value.count), &at)
-        if let unique { Self.put(unique, &at) }
-        at.storeBytes(of: Self.lineEnd, as: UInt16.self)
-        at += 2
-        copyShort(value, to: at)
+        let start = room(for: key.count &+ value.count &+ Self.valueLineBytesMax)
+        var at = Self.putValueLine(start, key, flags, unique, valueBytes: value.count)
+        if let source = value.baseAddress { at.copyMemory(from: source, byteCount: value.count) }
         at += value.count
         at.storeBytes(of: Self.lineEnd, as: UInt16.self)
         didWrite(at + 2 - start)
+    }
+
+    /// The line alone; the value and another line end have to follow.
+    mutating func writeValueLine(key: UnsafeRawBufferPointer, flags: UInt32, unique: UInt64?, valueBytes: Int) {
+        let start = room(for: key.count + Self.valueLineBytesMax)
+        didWrite(Self.putValueLine(start, key, flags, unique, valueBytes: valueBytes) - start)
+    }
+
+    /// Beside the key: 6 for the word, three numbers of up to 20 digits with a blank each, two line ends.
+    private static var valueLineBytesMax: Int { 80 }
+
+    @inline(__always)
+    private static func putValueLine(
+        _ start: UnsafeMutableRawPointer, _ key: UnsafeRawBufferPointer, _ flags: UInt32, _ unique: UInt64?,
+        valueBytes: Int
+    ) -> UnsafeMutableRawPointer {
+        start.copyMemory(from: valueWord, byteCount: 6)
+        var at = start + 6
+        if let source = key.baseAddress { at.copyMemory(from: source, byteCount: key.count) }
+        at += key.count
+        if flags == 0 {
+            at.storeBytes(of: blankAndZero, as: UInt16.self)
+            at += 2
+        } else {
+            put(UInt64(flags), &at)
+        }
+        put(UInt64(truncatingIfNeeded: valueBytes), &at)
+        if let unique { put(unique, &at) }
+        at.storeBytes(of: lineEnd, as: UInt16.self)
+        return at + 2
     }
 
     /// A blank and the number.
@@ -79,11 +95,4 @@ extension ReplyBuffer {
         case .value, .meta: writeLine("SERVER_ERROR a value came where none was asked for\r\n")
         }
     }
-}
-
-/// Copies what is mostly short.
-@inline(__always)
-private func copyShort(_ source: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) {
-    guard let base = source.baseAddress else { return }
-    target.copyMemory(from: base, byteCount: source.count)
 }

@@ -111,15 +111,15 @@ struct RequestParser {
     private func retrieval(
         _ verb: RetrievalVerb, exptime: Int64, _ line: UnsafeRawBufferPointer, from: Int, _ lineBytes: Int
     ) -> ParseResult {
-        var keyStart = from
+        var at = from
         var hasKey = verb.touches
-        for at in from..<line.count where line[at] == 0x20 {
-            if at - keyStart > Self.keyBytesMax { return refusedKey(lineBytes) }
-            if at > keyStart { hasKey = true }
-            keyStart = at + 1
+        while at < line.count {
+            let end = KeyScan.blank(line, from: at)
+            if end - at > Self.keyBytesMax { return refusedKey(lineBytes) }
+            if end > at { hasKey = true }
+            at = end + 1
         }
-        if line.count - keyStart > Self.keyBytesMax { return refusedKey(lineBytes) }
-        guard hasKey || line.count > keyStart else { return .refused(.error, lineBytes: lineBytes, isSilent: false) }
+        guard hasKey else { return .refused(.error, lineBytes: lineBytes, isSilent: false) }
         return .request(.retrieval(verb, exptime: exptime, keys: from..<line.count), lineBytes: lineBytes)
     }
 

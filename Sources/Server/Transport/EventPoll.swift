@@ -14,6 +14,10 @@ struct Readiness: OptionSet {
     /// Always told, whether it is watched for or not: the connection failed, or both its directions are closed.
     static let failed = Readiness(rawValue: 0x008)
     static let hungUp = Readiness(rawValue: 0x010)
+    /// The other side sends no more.
+    static let inputEnded = Readiness(rawValue: 0x2000)
+    /// Told once when it comes about, not for as long as it lasts: half the kernel's work.
+    static let once = Readiness(rawValue: 1 << 31)
 }
 
 /// One thread waits; `wake` may be called from any other.

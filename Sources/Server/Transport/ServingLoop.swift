@@ -13,6 +13,8 @@ class LoopMember {
     init(descriptor: Int32) { self.descriptor = descriptor }
 
     func becameReady(_ readiness: Readiness) {}
+    /// Its turn again: see `ServingLoop.deferTurn`.
+    func goOn() {}
     /// Ten times a second, while the loop is asked to tick. `nowMilliseconds`: of a clock that only goes forward.
     func tick(nowMilliseconds: Int) {}
     /// The loop ends: the descriptor has to be closed.
@@ -24,8 +26,8 @@ package final class ServingLoop: @unchecked Sendable {
 
     private struct Inbox {
         var errands: [Errand] = []
-        /// The thread waits for events, or is about to: it has to be woken.
-        var sleeps = false
+        /// The thread was woken and has not looked in yet.
+        var wasWoken = false
         var ends = false
     }
 
@@ -46,6 +48,8 @@ package final class ServingLoop: @unchecked Sendable {
     /// Unix seconds, as of the last time that events came.
     @exclusivity(unchecked) private(set) var now = unixSeconds()
     private var lastTickMilliseconds = 0
+    /// Members that have more to do at once.
+    private var deferred: [LoopMember] = []
     /// How many members want to be ticked.
     private var tickers = 0
     /// All connections read into this: what they can't use at once they copy.
@@ -79,18 +83,15 @@ package final class ServingLoop: @unchecked Sendable {
         let mustWake = inbox.withLock { inbox in
             guard !inbox.ends else { return false }
             inbox.errands.append(errand)
-            defer { inbox.sleeps = false }
-            return inbox.sleeps
+            defer { inbox.wasWoken = true }
+            return !inbox.wasWoken
         }
         if mustWake { poll.wake() }
     }
 
     /// Closes all connections and ends the thread; returns when it has. Not to be called on the loop's own thread.
     package func shutdown() {
-        inbox.withLock { inbox in
-            inbox.ends = true
-            inbox.sleeps = false
-        }
+        inbox.withLock { $0.ends = true }
         poll.wake()
         pthread_join(thread, nil)
     }
@@ -125,25 +126,44 @@ package final class ServingLoop: @unchecked Sendable {
     }
 
     private func run() {
-        var errands: [Errand] = []
-        while takeErrands(&errands) {
-            now = unixSeconds()
-            for errand in errands { errand() }
-            let timeout: Int32 = errands.isEmpty ? (tickers > 0 ? Int32(Self.tickMilliseconds) : -1) : 0
-            errands.removeAll(keepingCapacity: errands.capacity < 1024)
+        var mustEnd = false
+        while !mustEnd {
+            let timeout: Int32 = !deferred.isEmpty ? 0 : tickers > 0 ? Int32(Self.tickMilliseconds) : -1
             let count = poll.wait(milliseconds: timeout)
             now = unixSeconds()
+            if !deferred.isEmpty { runDeferred() }
             for at in 0..<count {
-                // A member that left while this batch was worked through is none any more.
-                guard let (descriptor, readiness) = poll.event(at), let member = members[Int(descriptor)] else {
+                guard let (descriptor, readiness) = poll.event(at) else {
+                    mustEnd = runErrands()
                     continue
                 }
-                member.becameReady(readiness)
+                // A member that left while this batch was worked through is none any more.
+                members[Int(descriptor)]?.becameReady(readiness)
             }
             if tickers > 0 { tickMembers() }
         }
         for member in members { member?.loopEnds() }
         members = []
+    }
+
+    /// Lets the member go on after the others have had their turn.
+    func deferTurn(of member: LoopMember) { deferred.append(member) }
+
+    private func runDeferred() {
+        var turn: [LoopMember] = []
+        swap(&turn, &deferred)
+        for member in turn { member.goOn() }
+    }
+
+    /// True once the loop is to end.
+    private func runErrands() -> Bool {
+        let (errands, ends) = inbox.withLock { inbox in
+            inbox.wasWoken = false
+            defer { inbox.errands = [] }
+            return (inbox.errands, inbox.ends)
+        }
+        for errand in errands { errand() }
+        return ends
     }
 
     /// Milliseconds of a clock that only goes forward.
@@ -154,14 +174,5 @@ package final class ServingLoop: @unchecked Sendable {
         guard now - lastTickMilliseconds >= Self.tickMilliseconds else { return }
         lastTickMilliseconds = now
         for member in members { member?.tick(nowMilliseconds: now) }
-    }
-
-    /// False once the loop is to end. Where there are none, others have to wake this thread from now on.
-    private func takeErrands(_ errands: inout [Errand]) -> Bool {
-        inbox.withLock { inbox in
-            swap(&errands, &inbox.errands)
-            inbox.sleeps = errands.isEmpty
-            return !inbox.ends
-        }
     }
 }

@@ -46,7 +46,7 @@ final class SessionHarness<Routing: CommandRouter> {
 
     func takeOnce() {
         let output = session.output
-        received.append(contentsOf: output)
+        for piece in [output.head, output.value, output.tail] { received.append(contentsOf: piece) }
         session.didSend(output.count)
     }
 
@@ -84,9 +84,7 @@ final class ScriptedRouter: CommandRouter {
         return .local
     }
 
-    func items(forHash hash: UInt64) -> ItemStore { engine.shard(forHash: hash).items }
-
-    var itemStores: [ItemStore] { engine.shards.map(\.items) }
+    var stores: ItemStores { engine.stores }
 
     func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion

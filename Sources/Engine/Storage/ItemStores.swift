@@ -1,0 +1,69 @@
+// The item stores of all shards of a node, each found by a key's hash.
+//
+// Unsafe: keeps unmanaged references beside the managed ones, so that finding a store counts no references.
+
+/// As many as there are shards. Good for as long as one copy of it lives.
+package struct ItemStores: @unchecked Sendable {
+    private final class Table: @unchecked Sendable {
+        let stores: [ItemStore]
+        let unmanaged: UnsafeMutablePointer<Unmanaged<ItemStore>>
+
+        init(_ stores: [ItemStore]) {
+            self.stores = stores
+            unmanaged = .allocate(capacity: stores.count)
+            for at in stores.indices { (unmanaged + at).initialize(to: .passUnretained(stores[at])) }
+        }
+
+        deinit { unmanaged.deallocate() }
+    }
+
+    private let table: Table
+    private let unmanaged: UnsafeMutablePointer<Unmanaged<ItemStore>>
+    package let count: Int
+
+    init(_ stores: [ItemStore]) {
+        table = Table(stores)
+        unmanaged = table.unmanaged
+        count = stores.count
+    }
+
+    package var all: [ItemStore] { table.stores }
+
+    package subscript(hash: UInt64) -> ItemStore { table.stores[index(ofHash: hash)] }
+
+    /// The store, or shard, of keys with this hash. The upper half of the hash decides, so that the lower half stays free
+    /// for the store's index.
+    @inline(__always)
+    package func index(ofHash hash: UInt64) -> Int {
+        Int(truncatingIfNeeded: (hash >> 32) &* UInt64(truncatingIfNeeded: count) >> 32)
+    }
+
+    /// See `ItemStore.read`.
+    @discardableResult
+    package func read(
+        key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemView) -> Void
+    ) -> Bool {
+        unmanaged[index(ofHash: hash)]._withUnsafeGuaranteedRef { $0.read(key: key, hash: hash, now: now, body) }
+    }
+
+    /// See `ItemStore.store`.
+    package func store(
+        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
+        value: UnsafeRawBufferPointer, now: UInt32
+    ) -> ItemOutcome {
+        unmanaged[index(ofHash: hash)]._withUnsafeGuaranteedRef {
+            $0.store(
+                verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
+        }
+    }
+
+    /// Starts to bring what reading or writing these keys will look at into the processor's cache, so that the waits for
+    /// memory overlap. Worth it from two keys on; about 16 at a time are enough.
+    package func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) {
+        for at in 0..<count {
+            unmanaged[at]._withUnsafeGuaranteedRef { store in
+                store.prefetch(hashes) { index(ofHash: $0) == at }
+            }
+        }
+    }
+}
