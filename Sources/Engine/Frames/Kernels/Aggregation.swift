@@ -30,7 +30,7 @@ final class Aggregation {
         }
         shapes = aggregates
         self.inputs = inputs
-        for (shape, input) in zip(aggregates, inputs) { prepare(shape, input, groups.count) }
+        for (shape, input) in zip(aggregates, inputs) { prepare(shape, input, groups.knownCount) }
         countingSums = hasKeys ? integerSums.sorted { $0.key < $1.key }.map(\.value).first(where: \.countsRows) : nil
         if countingSums == nil {
             let counter = RowCounter()
@@ -39,7 +39,7 @@ final class Aggregation {
         }
     }
 
-    private func prepare(_ shape: AggregateShape, _ input: Int?, _ groups: Int) {
+    private func prepare(_ shape: AggregateShape, _ input: Int?, _ groups: Int?) {
         guard let slot = input, let type = shape.input else { return }
         if shape.function != .distinct, shape.function != .quantile, shape.function != .variance,
             shape.function != .stddev
@@ -61,11 +61,11 @@ final class Aggregation {
         case .variance, .stddev: make(&moments, slot) { Moments(slot: slot) }
         case .quantile:
             make(&counts, slot) {
-                ValueCounts(slot: slot, counts: true, dense: setup.dense(slot), groups: groups)
+                ValueCounts(slot: slot, type: type, counts: true, dense: setup.dense(slot), groups: groups)
             }
         case .distinct:
             make(&distincts, slot) {
-                ValueCounts(slot: slot, counts: false, dense: setup.dense(slot), groups: groups)
+                ValueCounts(slot: slot, type: type, counts: false, dense: setup.dense(slot), groups: groups)
             }
         }
     }
@@ -134,11 +134,11 @@ final class Aggregation {
             return MomentStates(
                 isRoot: shape.function == .stddev, moments: living.map { moments[slot]?.moment($0) ?? Moment() })
         case .quantile:
-            let keys = counts[slot]?.keys(groupCount: groupCount) ?? []
-            return QuantileStates(
-                share: shape.number ?? 0.5, type: type,
-                sketches: living.map { ValueSketch($0 < keys.count ? keys[$0] : [], isDouble: type == .double) })
-        case .distinct: return DistinctStates(sets: distinctSets(slot, type, living, groupCount))
+            let sketches = counts[slot]?.allSketches(groupCount: groupCount) ?? []
+            return QuantileStates(share: shape.number ?? 0.5, type: type, sketches: living.map { sketches[$0] })
+        case .distinct:
+            let sets = distincts[slot]?.allSets(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
+            return DistinctStates(sets: living.map { sets[$0] })
         }
     }
 
@@ -153,22 +153,5 @@ final class Aggregation {
         }
         let sums = zip(living, counts).map { integerSums[slot]?.sum($0, valueCount: $1) ?? 0 }
         return IntegerSumStates(isAverage: shape.function == .avg, name: shape.name, sums: sums, counts: counts)
-    }
-
-    private func distinctSets(
-        _ slot: Int, _ type: ColumnType, _ living: [Int], _ groupCount: Int
-    ) -> [DistinctSet] {
-        guard let values = distincts[slot] else { return living.map { _ in DistinctSet() } }
-        var sets = [DistinctSet](repeating: DistinctSet(), count: groupCount)
-        if type == .string {
-            values.texts(groupCount: groupCount, shared: setup.dictionaries[slot]) { group, text, _ in
-                sets[group].insert(text)
-            }
-        } else {
-            for (group, keys) in values.keys(groupCount: groupCount).enumerated() {
-                for (key, _) in keys { sets[group].insert(key) }
-            }
-        }
-        return living.map { sets[$0] }
     }
 }

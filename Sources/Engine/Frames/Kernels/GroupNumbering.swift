@@ -56,6 +56,9 @@ final class GroupNumbering {
     /// Groups there may be: all ids are below it.
     var count: Int { domains.isEmpty ? 1 : strides == nil ? keys.count : denseCount }
 
+    /// `count`, where it does not grow.
+    var knownCount: Int? { domains.isEmpty ? 1 : strides == nil ? nil : denseCount }
+
     /// The ids of the reader's selected rows. Throws when there are too many groups.
     func number(_ reader: BlockReader) throws(Failure) -> GroupIDs {
         guard hasKeys else { return .one }

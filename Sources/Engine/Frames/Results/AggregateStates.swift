@@ -10,9 +10,15 @@ protocol AggregateStates: Sendable {
     mutating func combine(_ other: any AggregateStates, groups: [Int])
     /// Finalize.
     func finish(_ group: Int) throws(Failure) -> Scalar
+    /// By what share of the true value an answer may be off; nil while all are exact.
+    var relativeError: Double? { get }
     func encode(_ group: Int, to out: inout WireWriter)
     /// Reads the next group's state.
     mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage)
+}
+
+extension AggregateStates {
+    var relativeError: Double? { nil }
 }
 
 struct CountStates: AggregateStates {

@@ -118,7 +118,8 @@ struct DistinctStates: AggregateStates {
 
     func finish(_ group: Int) -> Scalar { .int(sets[group].count) }
 
-    var isApproximate: Bool { sets.contains { $0.registers != nil } }
+    /// The standard error.
+    var relativeError: Double? { sets.contains { $0.registers != nil } ? DistinctSet.relativeError : nil }
 
     func encode(_ group: Int, to out: inout WireWriter) { sets[group].encode(to: &out) }
 

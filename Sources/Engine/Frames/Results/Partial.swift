@@ -28,6 +28,12 @@ package struct Partial: Sendable {
 
     package var groupCount: Int { keys.count }
 
+    /// By result column: by what share an approximate answer may be off. Empty while all of it is exact.
+    package var relativeErrors: [(column: String, error: Double)] {
+        guard case .groups(_, let aggregates) = shape else { return [] }
+        return zip(aggregates, states).compactMap { shape, state in state.relativeError.map { (shape.name, $0) } }
+    }
+
     /// Memory held, about, in bytes: what it takes on the wire, and its table of keys.
     var memoryBytes: Int { encoded().count + keys.memoryBytes }
 

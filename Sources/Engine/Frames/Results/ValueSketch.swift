@@ -199,7 +199,7 @@ struct QuantileStates: AggregateStates {
         }
     }
 
-    var isApproximate: Bool { sketches.contains { !$0.isExact } }
+    var relativeError: Double? { sketches.contains { !$0.isExact } ? ValueSketch.relativeError : nil }
 
     func encode(_ group: Int, to out: inout WireWriter) { sketches[group].encode(to: &out) }
 

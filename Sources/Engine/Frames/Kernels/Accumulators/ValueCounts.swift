@@ -27,12 +27,23 @@ final class ValueCounts: Accumulator {
     private var strings = ByteKeyTable()
     private var remap: (dictionary: UnsafePointer<UInt8>, ids: [UInt32])?
     private var largeCounts: [UInt64] = []
+    /// Of values that tables had no more room for.
+    private var sketches: [ValueSketch] = []
+    private var sets: [DistinctSet] = []
+    /// Different (group, value) that tables hold.
+    static let pairsMax = 1 << 18
+    private let isDouble: Bool
+    private let isText: Bool
 
-    /// `dense` as in `KeyDomain`, or nil where the domain is large; `groups` as far as known.
-    init(slot: Int, counts: Bool, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int) {
+    /// `dense` as in `KeyDomain`, or nil where the domain is large; nil `groups` where they are not known yet.
+    init(
+        slot: Int, type: ColumnType, counts: Bool, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?
+    ) {
         self.slot = slot
+        isDouble = type == .double
+        isText = type == .string
         self.counts = counts
-        if let dense, dense.count > 0, groups <= Self.denseMax / dense.count {
+        if let dense, let groups, dense.count > 0, groups <= Self.denseMax / dense.count {
             mode = .dense(base: dense.base, scale: dense.scale, span: dense.count)
         } else {
             mode = .hashed
@@ -194,33 +205,69 @@ final class ValueCounts: Accumulator {
         }
         rowsInLanes += count
         if counts, rowsInLanes > 1 << 31 { spill() }
+        if pairs.count > Self.pairsMax { settle() }
+    }
+
+    /// Moves what the tables hold to sketches and sets, which stay within bounds however many values there are.
+    private func settle() {
+        let groupCount = pairs.keys.reduce(0) { max($0, Int($1 >> 32) + 1) }
+        if counts {
+            sketches = allSketches(groupCount: max(groupCount, sketches.count))
+        } else {
+            sets = allSets(groupCount: max(groupCount, sets.count), shared: nil)
+        }
+        (values, pairs, strings, remap) = (NumberTable(), NumberTable(), ByteKeyTable(), nil)
+        for index in 0..<counters.count { counters.start[index] = 0 }
+        largeCounts = []
     }
 
     // MARK: Results
+
+    /// Of numbers: each group's values with their counts.
+    func allSketches(groupCount: Int) -> [ValueSketch] {
+        var result = keys(groupCount: groupCount).map { ValueSketch($0, isDouble: isDouble) }
+        for (group, sketch) in sketches.enumerated() { result[group].combine(sketch, isDouble: isDouble) }
+        return result
+    }
+
+    /// Each group's different values. `shared` is the dictionary that dense codes are of.
+    func allSets(groupCount: Int, shared: DictionaryView?) -> [DistinctSet] {
+        var result = sets
+        while result.count < groupCount { result.append(DistinctSet()) }
+        if isText {
+            texts(groupCount: groupCount, shared: shared) { group, text, _ in result[group].insert(text) }
+        } else {
+            forEachKey { group, key, _ in result[group].insert(key) }
+        }
+        return result
+    }
 
     private func total(_ index: Int) -> Int64 {
         Int64(counters[index]) + Int64(index < largeCounts.count ? largeCounts[index] : 0)
     }
 
-    /// Keys (integers, or `orderedKey` of doubles) with their counts, by group; a count is 1 where they do not matter.
-    /// Not for strings.
-    func keys(groupCount: Int) -> [[(key: Int64, count: Int64)]] {
+    /// Keys (integers, or `orderedKey` of doubles) with their counts, by group, ascending.
+    private func keys(groupCount: Int) -> [[(key: Int64, count: Int64)]] {
         var result = [[(key: Int64, count: Int64)]](repeating: [], count: groupCount)
-        forEachValue(groupCount) { group, value, count in
-            let key: Int64
-            switch mode {
-            case .dense(let base, let scale, _): key = base &+ scale &* Int64(value)
-            case .hashed: key = Int64(bitPattern: values.keys[value])
-            }
-            result[group].append((key, count))
-        }
+        forEachKey { group, key, count in result[group].append((key, count)) }
         if case .hashed = mode { for group in result.indices { result[group].sort { $0.key < $1.key } } }
         return result
     }
 
+    private func forEachKey(_ body: (_ group: Int, _ key: Int64, _ count: Int64) -> Void) {
+        forEachValue { group, value, count in
+            switch mode {
+            case .dense(let base, let scale, _): body(group, base &+ scale &* Int64(value), count)
+            case .hashed: body(group, Int64(bitPattern: values.keys[value]), count)
+            }
+        }
+    }
+
     /// Strings with their counts, by group. `shared` is the dictionary that dense codes are of.
-    func texts(groupCount: Int, shared: DictionaryView?, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void) {
-        forEachValue(groupCount) { group, value, count in
+    private func texts(
+        groupCount: Int, shared: DictionaryView?, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void
+    ) {
+        forEachValue { group, value, count in
             switch mode {
             case .dense(let base, _, _): if let shared { body(group, shared[Int(base) + value], count) }
             case .hashed:
@@ -229,7 +276,7 @@ final class ValueCounts: Accumulator {
         }
     }
 
-    private func forEachValue(_ groupCount: Int, _ body: (_ group: Int, _ value: Int, _ count: Int64) -> Void) {
+    private func forEachValue(_ body: (_ group: Int, _ value: Int, _ count: Int64) -> Void) {
         switch mode {
         case .hashed:
             for (index, pair) in pairs.keys.enumerated() {
