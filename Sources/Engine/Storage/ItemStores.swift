@@ -35,7 +35,7 @@ package struct ItemStores: @unchecked Sendable {
     /// for the store's index.
     @inline(__always)
     package func index(ofHash hash: UInt64) -> Int {
-        Int(truncatingIfNeeded: (hash >> 32) &* UInt64(truncatingIfNeeded: count) >> 32)
+        Int(truncatingIfNeeded: ((hash >> 32) &* UInt64(truncatingIfNeeded: count)) >> 32)
     }
 
     /// See `ItemStore.read`.
