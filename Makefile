@@ -3,7 +3,7 @@
 
 SWIFT_BUILD = swift build --configuration release
 
-.PHONY: help demo test bench bench-analytics format clean
+.PHONY: help demo test bench bench-analytics fuzz format clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,25 @@ bench-analytics: ## Measure queries beside DuckDB and ClickHouse (from PyPI, int
 	@test -x .build-peers/bin/python || python3 -m venv .build-peers
 	@.build-peers/bin/python -m pip install --quiet --disable-pip-version-check duckdb chdb || true
 	@.build-peers/bin/python Benchmarks/Analytics/run.py --all
+
+FUZZ_SECONDS ?= 60
+# Without a main of its own from the sanitizer, and with the linker that takes what the fuzzer adds. No backtraces: they would
+# wait for a debugger's answer.
+FUZZ_BUILD = CACHEISMO_FUZZ=1 $(SWIFT_BUILD) --scratch-path .build-fuzz --product Fuzz -Xswiftc -parse-as-library \
+	-Xswiftc -sanitize=fuzzer,address -Xswiftc -use-ld=lld
+
+fuzz: ## Fuzz session, store, readers and decoders, FUZZ_SECONDS=60 in all; what fails is in .build-fuzz/found
+	@scripts/install-dependencies
+	$(FUZZ_BUILD)
+	@mkdir -p .build-fuzz/found
+	@for target in session store text wire; do \
+		mkdir -p .build-fuzz/corpus-$$target; \
+		echo "== $$target"; \
+		SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 .build-fuzz/release/Fuzz $$target \
+			-max_total_time=$$(( ($(FUZZ_SECONDS) + 3) / 4 )) -max_len=2000 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=.build-fuzz/found/$$target- .build-fuzz/corpus-$$target Tests/Fuzz/Corpus/$$target \
+			< /dev/null || exit 1; \
+	done
 
 format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive Sources Tests Package.swift

@@ -79,3 +79,19 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Fuzzers, on demand only (`make fuzz`): they want a compiler's sanitizers, and a main of their own.
+if Context.environment["CACHEISMO_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: [
+                "Engine", "Gather", "CLinux",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/Fuzz/Sources",
+            // They belong to the transport, which has sockets.
+            exclude: ["Memcached/MemcachedConnection.swift", "Memcached/MemcachedListener.swift"],
+            swiftSettings: strict + [.define("FUZZING")]))
+}

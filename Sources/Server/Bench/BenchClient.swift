@@ -1,5 +1,6 @@
 // One connection of the load generator: keeps `depth` requests under way and times each batch.
 
+import DequeModule
 import Engine
 import Histogram
 import NIOCore
@@ -13,7 +14,8 @@ final class BenchTally {
     var firstError = ""
 }
 
-/// Closed loop: a batch goes out when the one before it has been answered.
+/// Closed loop: a batch goes out when the one before it has been answered. Open loop: whoever keeps the time calls
+/// `sendDue`, and a request's latency counts from when it was due.
 final class BenchHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -29,6 +31,8 @@ final class BenchHandler: ChannelInboundHandler {
     private var phase: Phase
     private var awaited = 0
     private var sentAt: UInt64 = 0
+    /// Open loop: when the requests under way were due, in nanoseconds.
+    private var due = Deque<UInt64>()
     private let onSetupDone: () -> Void
 
     init(_ requests: BenchRequests, setupFrom first: Int, step: Int, onSetupDone: @escaping () -> Void) {
@@ -44,6 +48,7 @@ final class BenchHandler: ChannelInboundHandler {
         let replies = unwrapInboundIn(data).withUnsafeReadableBytes { counter.feed($0) }
         awaited -= replies
         if case .measuring = phase { tally.replies += replies }
+        if requests.workload.requestsPerSecond != nil, case .measuring = phase { return recordDue(replies) }
         guard awaited <= 0 else { return }
         switch phase {
         case .setup: sendSetup(context)
@@ -58,7 +63,24 @@ final class BenchHandler: ChannelInboundHandler {
     func start(_ context: ChannelHandlerContext) {
         counter = ReplyCounter(requests.wire)
         phase = .measuring
-        sendBatch(context)
+        if requests.workload.requestsPerSecond == nil { sendBatch(context) }
+    }
+
+    /// One request, which was due at `instant`.
+    func sendDue(_ context: ChannelHandlerContext, at instant: UInt64) {
+        guard case .measuring = phase else { return }
+        var out = context.channel.allocator.buffer(capacity: 512)
+        requests.append(to: &out)
+        due.append(instant)
+        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
+    }
+
+    private func recordDue(_ replies: Int) {
+        let now = monotonicNanoseconds()
+        for _ in 0..<replies {
+            guard let instant = due.popFirst() else { return }
+            tally.latencies.record((now - min(now, instant)) / 1000)
+        }
     }
 
     func stop() {

@@ -23,6 +23,9 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Memory of each server, in megabytes.")
     var memory = 1024
 
+    @Option(help: "Serving threads of cacheismo and memcached.")
+    var threads = 1
+
     @Option(help: "The first of three ports.")
     var port = 31311
 
@@ -44,6 +47,14 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Zipf exponent of your own workload, from 0 to below 1; uniform without.")
     var zipf: Double?
 
+    @Option(help: "Requests a second of your own workload, over all connections; as fast as they are answered without.")
+    var rate: Double?
+
+    func validate() throws {
+        guard (rate ?? 1) > 0 else { throw ValidationError("--rate needs more than 0 requests a second") }
+        guard (1...64).contains(threads) else { throw ValidationError("--threads \(threads): from 1 to 64") }
+    }
+
     func run() async throws {
         var workloads = BenchSuite.workloads
         if let operation { workloads = [try ownWorkload(operation)] }
@@ -57,7 +68,9 @@ struct Bench: AsyncParsableCommand {
             }
             kinds.append(kind)
         }
-        try await BenchSuite(workloads: workloads, kinds: kinds, rounds: rounds, memory: memory, firstPort: port).run()
+        try await BenchSuite(
+            workloads: workloads, kinds: kinds, rounds: rounds, memory: memory, threads: threads, firstPort: port
+        ).run()
     }
 
     private func ownWorkload(_ text: String) throws(Failure) -> BenchWorkload {
@@ -76,6 +89,6 @@ struct Bench: AsyncParsableCommand {
         }
         return BenchWorkload(
             name: "\(text) depth \(depth), \(connections) connections", operation: operation, connections: connections,
-            depth: depth, keys: keys, valueBytes: valueBytes, zipf: zipf)
+            depth: depth, keys: keys, valueBytes: valueBytes, zipf: zipf, requestsPerSecond: rate)
     }
 }

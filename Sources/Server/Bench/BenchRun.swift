@@ -14,7 +14,7 @@ struct BenchResult: Sendable {
     var seconds: Double
     /// The server's own accounting, user and system, over the measurement.
     var serverSeconds: Double
-    /// Of one batch of `depth` requests, in microseconds.
+    /// Of one batch of `depth` requests, or of one request where they come at a rate, in microseconds.
     var p50: UInt64
     var p99: UInt64
     var misses: Int
@@ -45,7 +45,7 @@ struct BenchRun {
         try await allSetUp.futureResult.get()
         let before = Self.cpuSeconds(of: pid)
         let started = monotonicNanoseconds()
-        loop.execute { bench.value.start() }
+        loop.execute { bench.value.start(requestsPerSecond: workload.requestsPerSecond, on: loop) }
         try await Task.sleep(for: .seconds(workload.seconds))
         let after = Self.cpuSeconds(of: pid)
         let seconds = Double(monotonicNanoseconds() - started) / 1e9
@@ -86,19 +86,43 @@ struct BenchRun {
         var all: [(channel: any Channel, handler: BenchHandler)] = []
         var setUp = 0
 
-        func start() {
-            for (channel, handler) in all {
-                if let context = try? channel.pipeline.syncOperations.context(handler: handler) {
-                    handler.start(context)
-                }
+        private var timer: RepeatedTask?
+        /// Open loop: who is next, since when, how far apart in nanoseconds, and how many were sent.
+        private var members: [(handler: BenchHandler, context: ChannelHandlerContext)] = []
+        private var started: UInt64 = 0
+        private var interval = 0.0
+        private var sent = 0
+
+        func start(requestsPerSecond: Double?, on loop: any EventLoop) {
+            members = all.compactMap { channel, handler in
+                (try? channel.pipeline.syncOperations.context(handler: handler)).map { (handler, $0) }
+            }
+            for (handler, context) in members { handler.start(context) }
+            guard let requestsPerSecond else { return }
+            started = monotonicNanoseconds()
+            interval = 1e9 / requestsPerSecond
+            let bound = NIOLoopBound(self, eventLoop: loop)
+            timer = loop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.tick) { _ in bound.value.sendDue() }
+        }
+
+        private func sendDue() {
+            let elapsed = Double(monotonicNanoseconds() - started)
+            while Double(sent) * interval <= elapsed {
+                let (handler, context) = members[sent % members.count]
+                handler.sendDue(context, at: started + UInt64(Double(sent) * interval))
+                sent += 1
             }
         }
+
+        /// How late a request may go out, at most, on a free machine: it counts towards the latency.
+        private static let tick = TimeAmount.microseconds(100)
 
         func finish(
             _ workload: BenchWorkload, seconds: Double, serverSeconds: Double
         ) -> (result: BenchResult, errors: Int, firstError: String) {
             var latencies = Histogram<UInt32>(numberOfSignificantValueDigits: .two)
             var (replies, errors, misses, firstError) = (0, 0, 0, "")
+            timer?.cancel()
             for (channel, handler) in all {
                 handler.stop()
                 channel.close(promise: nil)

@@ -1,4 +1,4 @@
-// The servers that are measured side by side, each a child process with one serving thread on a port of its own.
+// The servers that are measured side by side, each a child process on a port of its own.
 
 import Engine
 import NIOCore
@@ -14,14 +14,14 @@ struct BenchServer: Sendable {
     var wire: BenchWorkload.Wire { kind == .redis ? .redis : .memcached }
 
     /// Nil where the server is not installed.
-    static func start(_ kind: Kind, port: Int, memoryMegabytes: Int) async throws -> BenchServer? {
+    static func start(_ kind: Kind, port: Int, memoryMegabytes: Int, threads: Int) async throws -> BenchServer? {
         let memory = "\(memoryMegabytes)"
         let port = "\(port)"
         let process: ChildProcess
         switch kind {
         case .cacheismo:
             process = try ChildProcess(arguments: [
-                "serve", "--port", port, "--threads", "1", "--memory", memory, "--max-item-size", "8m",
+                "serve", "--port", port, "--threads", "\(threads)", "--memory", memory, "--max-item-size", "8m",
                 "--exit-on-stdin-close",
             ])
         case .memcached:
@@ -29,7 +29,8 @@ struct BenchServer: Sendable {
             process = try ChildProcess(
                 program: program,
                 arguments: [
-                    "-p", port, "-l", "127.0.0.1", "-t", "1", "-m", memory, "-I", "8m", "-U", "0", "-u", "nobody",
+                    "-p", port, "-l", "127.0.0.1", "-t", "\(threads)", "-m", memory, "-I", "8m", "-U", "0", "-u",
+                    "nobody",
                 ])
         case .redis:
             guard let program = find("redis-server") else { return nil }

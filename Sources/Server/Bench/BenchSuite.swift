@@ -7,6 +7,7 @@ struct BenchSuite {
     let kinds: [BenchServer.Kind]
     let rounds: Int
     let memory: Int
+    let threads: Int
     let firstPort: Int
 
     static let workloads: [BenchWorkload] = [
@@ -16,6 +17,7 @@ struct BenchSuite {
         BenchWorkload(name: "multiget of 100 keys", operation: .multiget(keys: 100), connections: 8),
         BenchWorkload(name: "get of 64 KiB values", operation: .get, connections: 8, keys: 2_000, valueBytes: 64 << 10),
         BenchWorkload(name: "90 % get, Zipf 0.99, depth 1", operation: .mixed(setShare: 0.1), zipf: 0.99),
+        BenchWorkload(name: "get at half load, 50 connections", operation: .get, isHalfLoad: true),
     ]
 
     func run() async throws {
@@ -34,22 +36,42 @@ struct BenchSuite {
         var servers: [BenchServer] = []
         defer { for server in servers { server.process.stop() } }
         for (index, kind) in kinds.enumerated() {
-            if let server = try await BenchServer.start(kind, port: firstPort + index, memoryMegabytes: memory) {
+            if let server = try await BenchServer.start(
+                kind, port: firstPort + index, memoryMegabytes: memory, threads: threads)
+            {
                 servers.append(server)
             }
         }
+        let workload = try await withRate(workload, servers)
         var results: [[BenchResult]] = Array(repeating: [], count: servers.count)
         for _ in 0..<rounds {
             for (index, server) in servers.enumerated() {
-                var run = BenchRun(
-                    workload: workload, wire: server.wire, address: server.address, pid: server.process.identifier)
-                if case .method(_, _, let script) = workload.operation, server.kind == .redis {
-                    run.scriptHash = try await server.loadScript(script)
-                }
-                results[index].append(try await run.measure())
+                results[index].append(try await measure(workload, on: server))
             }
         }
         return row(workload, servers, results)
+    }
+
+    private func measure(_ workload: BenchWorkload, on server: BenchServer) async throws -> BenchResult {
+        var run = BenchRun(
+            workload: workload, wire: server.wire, address: server.address, pid: server.process.identifier)
+        if case .method(_, _, let script) = workload.operation, server.kind == .redis {
+            run.scriptHash = try await server.loadScript(script)
+        }
+        return try await run.measure()
+    }
+
+    /// Half load is half of what the slowest of the servers does when asked as fast as it answers: the same for all.
+    private func withRate(_ workload: BenchWorkload, _ servers: [BenchServer]) async throws -> BenchWorkload {
+        guard workload.isHalfLoad else { return workload }
+        var slowest = Double.infinity
+        for server in servers {
+            slowest = min(slowest, try await measure(workload, on: server).operationsPerSecond)
+        }
+        var workload = workload
+        workload.requestsPerSecond = slowest / 2
+        workload.name += " (\(Int(slowest / 2)) a second)"
+        return workload
     }
 
     private func row(_ workload: BenchWorkload, _ servers: [BenchServer], _ results: [[BenchResult]]) -> Value {
@@ -65,6 +87,10 @@ struct BenchSuite {
         if let own = servers.firstIndex(where: { $0.kind == .cacheismo }) {
             for (index, server) in servers.enumerated() where index != own {
                 add("to \(server.kind.rawValue)", costs[own] / costs[index])
+                if workload.isHalfLoad {
+                    let p99 = [own, index].map { at in Self.median(results[at].map { Double($0.p99) }) }
+                    add("p99 to \(server.kind.rawValue)", p99[0] / p99[1])
+                }
             }
         }
         return .map(pairs)

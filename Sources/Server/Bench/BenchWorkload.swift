@@ -31,6 +31,12 @@ package struct BenchWorkload: Sendable {
     var zipf: Double?
     var seconds = 2.0
 
+    /// Requests a second over all connections, sent when they are due whether or not earlier ones were answered; nil: each
+    /// connection sends as soon as it has its answers.
+    var requestsPerSecond: Double?
+    /// The rate is to be half of what the servers can do: see `BenchSuite`.
+    var isHalfLoad = false
+
     /// Answers that one reply stands for, in the figure of CPU an operation.
     var operationsPerRequest: Int {
         if case .multiget(let keys) = operation { return keys }

@@ -148,14 +148,15 @@ struct Serve: AsyncParsableCommand {
             logger.warning(
                 "the port is \(port), but the peers will look for this node at \(topology.nodes[index].address)")
         }
+        let connections = makeRoomForConnections(nodes: topology.nodes.count, logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
         let loops = Array(group.makeIterator())
         let engine = try makeEngine()
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
         let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
         let service = ServingNode(
-            node: node, group: group, threads: threads, configuration: makeListenerConfiguration(port: port),
-            logger: logger,
+            node: node, group: group, threads: threads,
+            configuration: makeListenerConfiguration(port: port, connections: connections), logger: logger,
             endsWithStandardInput: exitOnStdinClose)
         try await service.start()
         if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
@@ -182,6 +183,20 @@ struct Serve: AsyncParsableCommand {
         return logger
     }
 
+    /// How many connections there may be: fewer than asked for where the system allows fewer open files.
+    private func makeRoomForConnections(nodes: Int, _ logger: Logger) -> Int {
+        let reserve = OpenFiles.reserve(threads: threads, nodes: nodes)
+        let possible = OpenFiles.makeRoom(connections: connections, reserve: reserve)
+        if possible < connections {
+            logger.warning(
+                """
+                -c \(connections) needs \(connections + reserve) open files, and the limit can't be raised to that: \
+                \(possible) connections at a time. Raise it (ulimit -Hn, or LimitNOFILE of systemd), or ask for fewer.
+                """)
+        }
+        return possible
+    }
+
     private func makeTopology() throws(Failure) -> Topology {
         guard let peers, let name else {
             let port = port ?? Self.portDefault
@@ -200,7 +215,7 @@ struct Serve: AsyncParsableCommand {
                 frameMemoryBytes: frameMemory << 20, objectTypes: types))
     }
 
-    private func makeListenerConfiguration(port: Int) -> MemcachedListenerConfiguration {
+    private func makeListenerConfiguration(port: Int, connections: Int) -> MemcachedListenerConfiguration {
         var configuration = MemcachedListenerConfiguration()
         configuration.addresses = unixSocket == nil ? listen.split(separator: ",").map(String.init) : []
         configuration.port = port

@@ -33,7 +33,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
     let parser: RequestParser
     let inbox: CompletionInbox
 
-    package private(set) var verdict = SessionVerdict.open
+    // One thread at a time uses a session, and nothing that it calls comes back to it: accesses can't overlap, and are not
+    // checked for that at run time.
+    @exclusivity(unchecked) package private(set) var verdict = SessionVerdict.open
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
     @exclusivity(unchecked) var out = ReplyBuffer()
@@ -41,7 +43,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     @exclusivity(unchecked) var pinned = PinnedOutput()
     /// What may be sent while slots are pending; empty while there is none.
     @exclusivity(unchecked) var ready = ReplyBuffer()
-    var slots = Deque<PendingSlot>()
+    @exclusivity(unchecked) var slots = Deque<PendingSlot>()
     /// The number of the first slot in `slots`.
     var firstSlot: UInt64 = 0
     /// Bytes that wait in the slots; those in `out` come on top.
@@ -53,13 +55,16 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var awaitsVisit = false
 
     /// Received and not yet consumed.
-    private var held: [UInt8] = []
+    @exclusivity(unchecked) private var held: [UInt8] = []
     /// No use looking at `held` before it has this many bytes.
     private var neededBytes = 0
+    /// `held` starts with a long line whose end has not come.
+    private var awaitsLineEnd = false
     /// What is left to skip of a refused data block.
     private var swallowBytes = 0
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
-    private var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
+    @exclusivity(unchecked) private var retrieval:
+        (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
     private var isFresh = true
     /// What comes next in the bytes that are being worked through.
     @exclusivity(unchecked) private var plain = PlainRequests()
@@ -91,7 +96,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
             let consumed = run(bytes)
             if consumed < bytes.count { held.append(contentsOf: bytes[consumed...]) }
         } else {
+            // A line that comes in small pieces is searched for its end once a page, not once a piece.
+            let awaitsMore = awaitsLineEnd && held.count % 4096 + bytes.count < 4096 && !bytes.contains(0x0A)
             held.append(contentsOf: bytes)
+            if awaitsMore { return }
             consumeHeld()
         }
         finishTurn()
@@ -210,6 +218,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Works through whole requests; returns how many bytes are done with.
     private func run(_ bytes: UnsafeRawBufferPointer) -> Int {
         neededBytes = 0
+        awaitsLineEnd = false
         var at = 0
         defer { plain.drop() }
         while at < bytes.count || retrieval != nil {
@@ -278,7 +287,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
             if let consumed = peerLine(bytes) { return consumed }
         }
         switch parser.parse(bytes) {
-        case .needMore: return 0
+        case .needMore:
+            awaitsLineEnd = bytes.count > RequestParser.lineBytesMax
+            return 0
         case .request(let request, let lineBytes):
             isFresh = false
             return perform(request, bytes, lineBytes)

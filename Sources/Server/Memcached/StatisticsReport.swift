@@ -225,6 +225,7 @@ struct StatisticsReport {
         out.writeStat("virtual_errors", statistics[.virtualErrors])
         out.writeStat("forwards", statistics[.forwards])
         out.writeStat("forward_errors", statistics[.forwardErrors])
+        out.writeStat("slow_reader_kicks", statistics[.slowReaderKicks])
         out.writeStat("store_used_bytes", items.usedBytes)
         out.writeStat("store_limit_bytes", items.limitBytes)
         out.writeStat("index_bytes", items.indexBytes)

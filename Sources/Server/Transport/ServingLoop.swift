@@ -44,12 +44,12 @@ package final class ServingLoop: @unchecked Sendable {
     private var thread = pthread_t()
 
     // Everything below is touched on the loop's thread alone.
-    private var members: [LoopMember?] = []
+    @exclusivity(unchecked) private var members: [LoopMember?] = []
     /// Unix seconds, as of the last time that events came.
     @exclusivity(unchecked) private(set) var now = unixSeconds()
     private var lastTickMilliseconds = 0
     /// Members that have more to do at once.
-    private var deferred: [LoopMember] = []
+    @exclusivity(unchecked) private var deferred: [LoopMember] = []
     /// How many members want to be ticked.
     private var tickers = 0
     /// All connections read into this: what they can't use at once they copy.

@@ -1,6 +1,4 @@
 // The same tables over a real socket, and what only a socket can show: large answers, slow readers, limits, busy ports.
-//
-// Unsafe: plain POSIX sockets.
 
 import Dispatch
 import Engine
@@ -14,75 +12,6 @@ import Testing
 #elseif canImport(Musl)
     import Musl
 #endif
-
-/// A blocking client. Every wait ends after 20 seconds with what has come so far.
-final class LoopbackClient {
-    private let descriptor: Int32
-
-    init(port: Int) {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var timeout = timeval(tv_sec: 20, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(UInt16(port)).bigEndian
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        let outcome = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        precondition(outcome == 0, "can't connect")
-    }
-
-    init(path: String) {
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
-        let outcome = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        precondition(outcome == 0, "can't connect")
-    }
-
-    deinit { close(descriptor) }
-
-    /// No more will be sent; answers are still awaited.
-    func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
-
-    func send(_ text: String) {
-        let bytes = Array(text.utf8)
-        var at = 0
-        while at < bytes.count {
-            let sent = bytes[at...].withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard sent > 0 else { return }
-            at += sent
-        }
-    }
-
-    /// Reads until `count` bytes have come, or the end.
-    func receive(_ count: Int) -> String {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var at = 0
-        while at < count {
-            let got = bytes[at...].withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-            guard got > 0 else { break }
-            at += got
-        }
-        return String(decoding: bytes[..<at], as: UTF8.self)
-    }
-
-    /// Whether the server has closed the connection, after what was received.
-    var isAtEnd: Bool {
-        var byte: UInt8 = 0
-        return recv(descriptor, &byte, 1, 0) <= 0
-    }
-}
 
 @Suite(.serialized) struct LoopbackTests {
     static func withServer(

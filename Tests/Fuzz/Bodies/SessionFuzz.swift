@@ -1,0 +1,187 @@
+// Bytes into a session: cut differently they give the same answers, which are well-formed, and one for each command.
+
+import Engine
+import Gather
+import Synchronization
+
+#if !FUZZING
+    import Server
+#endif
+
+enum SessionFuzz {
+    /// The first byte says how: an odd one makes known commands of the rest, and counts the answers. Otherwise the rest is
+    /// what a client sends. The second byte is a seed for the cuts.
+    static func run(_ input: [UInt8]) -> String? {
+        var choices = Choices(input)
+        let mode = choices.byte()
+        var random = SeededRandom(UInt64(choices.byte()))
+        var script = Script()
+        if mode & 1 == 1 { script.make(&choices) } else { script.bytes = choices.rest() }
+        let whole = Conversation()
+        whole.send(script.bytes[...])
+        whole.finish()
+        if let problem = ReplyGrammar.problem(whole.received) { return problem }
+        if mode & 1 == 1, ReplyGrammar.count(whole.received) != script.replies {
+            return "\(ReplyGrammar.count(whole.received)) answers to \(script.replies) commands"
+        }
+        // Times and counts of bytes depend on the cuts.
+        if contains(script.bytes, "stats") { return nil }
+        let cut = Conversation()
+        var rest = script.bytes[...]
+        let pieceBytesMax = [1, 2, 7, 64, 700][Int(mode >> 1) % 5]
+        while !rest.isEmpty {
+            let count = min(rest.count, 1 + random.below(pieceBytesMax))
+            cut.send(rest.prefix(count), isDelayed: random.below(4) == 0)
+            rest = rest.dropFirst(count)
+        }
+        cut.finish()
+        return cut.received == whole.received ? nil : "the answers depend on how the input is cut"
+    }
+
+    private static func contains(_ bytes: [UInt8], _ word: String) -> Bool {
+        let word = Array(word.utf8)
+        guard bytes.count >= word.count else { return false }
+        return (0...(bytes.count - word.count)).contains { bytes[$0..<($0 + word.count)].elementsEqual(word) }
+    }
+}
+
+/// Commands of which it is known how many answers they get.
+private struct Script {
+    var bytes: [UInt8] = []
+    var replies = 0
+
+    mutating func make(_ choices: inout Choices) {
+        while !choices.isEmpty, replies < 400 { command(&choices) }
+    }
+
+    private mutating func command(_ choices: inout Choices) {
+        let key = ["a", "bb", "r:x", "v:m:o", "key-\(choices.below(40))"][choices.below(5)]
+        let value = (0..<choices.below(choices.below(8) == 0 ? 3000 : 30)).map { _ in choices.byte() }
+        let silent = choices.below(4) == 0
+        let noreply = silent ? " noreply" : ""
+        switch choices.below(12) {
+        case 0: add("get \(key) a \(key)\r\n")
+        case 1: add("gets \(key)\r\n")
+        case 2: add("gat \(choices.below(3) - 1) \(key) bb\r\n")
+        case 3, 4:
+            let verb = ["set", "add", "replace", "append", "prepend"][choices.below(5)]
+            add("\(verb) \(key) \(choices.byte()) \(choices.below(4) - 1) \(value.count)\(noreply)\r\n", value, silent)
+        case 5: add("cas \(key) 0 0 \(value.count) \(choices.below(60))\(noreply)\r\n", value, silent)
+        case 6: add("\(choices.below(2) == 0 ? "incr" : "decr") \(key) \(choices.byte())\(noreply)\r\n", nil, silent)
+        case 7: add("delete \(key)\(noreply)\r\n", nil, silent)
+        case 8: add("mg \(key) v t f c s k\(choices.below(2) == 0 ? " T9" : " N9 R30")\r\n")
+        case 9:
+            add(
+                "ms \(key) \(value.count) T\(choices.byte()) M\(["S", "E", "A", "R", "P"][choices.below(5)])\r\n", value
+            )
+        case 10: add("ma \(key) N0 J\(choices.byte()) D2 v\r\n")
+        default: add(["mn\r\n", "md \(key) I T9\r\n", "touch \(key) 9\r\n", "version\r\n"][choices.below(4)])
+        }
+    }
+
+    private mutating func add(_ line: String, _ block: [UInt8]? = nil, _ silent: Bool = false) {
+        bytes += Array(line.utf8)
+        if let block { bytes += block + [0x0D, 0x0A] }
+        if !silent { replies += 1 }
+    }
+}
+
+/// One session with an empty store of its own.
+private final class Conversation {
+    private let router = FuzzRouter()
+    private let session: MemcachedSession<FuzzRouter>
+    private(set) var received: [UInt8] = []
+    private let now: UInt32 = 1_000_000_000
+
+    init() {
+        var configuration = SessionConfiguration()
+        configuration.itemBytesMax = 4096
+        configuration.outputBytesHigh = 8192
+        configuration.pendingMax = 8
+        configuration.queuedBytesMax = 16 << 10
+        configuration.retrievalLineBytesMax = 8192
+        let statistics = MemcachedStatistics()
+        session = MemcachedSession(
+            router: router, links: nil, configuration: configuration, statistics: statistics,
+            counters: statistics.makeCounters(), wake: {})
+    }
+
+    private var hasEnded: Bool { session.verdict != .open && session.verdict != .stalled }
+
+    /// `isDelayed`: answers from elsewhere come only with a later piece.
+    func send(_ bytes: ArraySlice<UInt8>, isDelayed: Bool = false) {
+        guard !hasEnded else { return }
+        bytes.withUnsafeBytes { session.receive($0, now: now) }
+        settle(answers: !isDelayed)
+    }
+
+    func finish() { settle(answers: true) }
+
+    private func settle(answers: Bool) {
+        var goesOn = true
+        while goesOn {
+            let isAnswered = answers && router.answerAll()
+            if isAnswered { session.collect(now: now) }
+            let count = session.outputBytes
+            received.append(contentsOf: session.output)
+            session.didSend(count)
+            let wasStalled = session.verdict == .stalled
+            if wasStalled { session.resume(now: now) }
+            goesOn = isAnswered || session.outputBytes > 0 || (wasStalled && session.verdict == .open)
+        }
+    }
+}
+
+/// Keys that start with `r:` are another node's, with `v:` a method's; their answers wait for `answerAll`, last one first.
+private final class FuzzRouter: CommandRouter {
+    private let store = ItemStore(ItemStoreConfiguration(memoryBytes: 2 << 20, itemBytesMax: 4096))
+    private let waiting = Mutex<[@Sendable () -> Void]>([])
+
+    func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route {
+        if key.count > 2, key[0] == UInt8(ascii: "r"), key[1] == UInt8(ascii: ":") { return .remote(node: 0) }
+        if virtual, key.count > 2, key[0] == UInt8(ascii: "v"), let virtualKey = VirtualKey(key) {
+            return .virtual(virtualKey)
+        }
+        return .local
+    }
+
+    func items(forHash hash: UInt64) -> ItemStore { store }
+    var itemStores: [ItemStore] { [store] }
+
+    func forward(
+        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
+    ) {
+        // What a node would answer: by the length of the key, a hit or a failure.
+        let answer: ItemOutcome =
+            switch command {
+            case .get, .getAndTouch:
+                key.count % 3 == 0 ? .value(flags: 7, cas: 9, bytes: key) : key.count % 3 == 1 ? .miss : Self.failure
+            case .meta: Self.failure
+            default: key.count % 2 == 0 ? .stored : Self.failure
+            }
+        waiting.withLock { $0.append { completion(answer) } }
+    }
+
+    private static let failure = ItemOutcome.failed(Failure(.unreachable, "nobody is there"))
+
+    func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion) {
+        let object = key.object
+        waiting.withLock {
+            $0.append {
+                completion(object.count % 2 == 0 ? .failure(Failure(.scriptError, "no")) : .success(.bytes(object)))
+            }
+        }
+    }
+
+    func holdsBack(_ key: VirtualKey) -> Bool { key.object.count > 3 }
+
+    /// True when there were some.
+    func answerAll() -> Bool {
+        let answers = waiting.withLock { waiting in
+            defer { waiting = [] }
+            return waiting
+        }
+        for answer in answers.reversed() { answer() }
+        return !answers.isEmpty
+    }
+}

@@ -1,0 +1,1 @@
+../../EngineTests/Storage/StoreHarness.swift
