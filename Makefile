@@ -6,7 +6,7 @@ SWIFT_BUILD = swift build --configuration release
 .PHONY: help demo test bench bench-analytics fuzz format clean
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: ## Three nodes on this machine, a year of flights, jobs across them
 	@scripts/install-dependencies
