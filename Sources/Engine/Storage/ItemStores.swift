@@ -21,7 +21,7 @@ package struct ItemStores: @unchecked Sendable {
     private let unmanaged: UnsafeMutablePointer<Unmanaged<ItemStore>>
     package let count: Int
 
-    init(_ stores: [ItemStore]) {
+    package init(_ stores: [ItemStore]) {
         table = Table(stores)
         unmanaged = table.unmanaged
         count = stores.count

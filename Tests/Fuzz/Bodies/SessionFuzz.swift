@@ -122,9 +122,9 @@ private final class Conversation {
         while goesOn {
             let isAnswered = answers && router.answerAll()
             if isAnswered { session.collect(now: now) }
-            let count = session.outputBytes
-            received.append(contentsOf: session.output)
-            session.didSend(count)
+            let output = session.output
+            for piece in [output.head, output.value, output.tail] { received.append(contentsOf: piece) }
+            session.didSend(output.count)
             let wasStalled = session.verdict == .stalled
             if wasStalled { session.resume(now: now) }
             goesOn = isAnswered || session.outputBytes > 0 || (wasStalled && session.verdict == .open)
@@ -134,7 +134,7 @@ private final class Conversation {
 
 /// Keys that start with `r:` are another node's, with `v:` a method's; their answers wait for `answerAll`, last one first.
 private final class FuzzRouter: CommandRouter {
-    private let store = ItemStore(ItemStoreConfiguration(memoryBytes: 2 << 20, itemBytesMax: 4096))
+    let stores = ItemStores([ItemStore(ItemStoreConfiguration(memoryBytes: 2 << 20, itemBytesMax: 4096))])
     private let waiting = Mutex<[@Sendable () -> Void]>([])
 
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route {
@@ -144,9 +144,6 @@ private final class FuzzRouter: CommandRouter {
         }
         return .local
     }
-
-    func items(forHash hash: UInt64) -> ItemStore { store }
-    var itemStores: [ItemStore] { [store] }
 
     func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion

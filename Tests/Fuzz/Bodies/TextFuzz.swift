@@ -42,7 +42,9 @@ enum TextFuzz {
         var (batch, report) = (ColumnBatch(schema: schema), RowReport())
         try? reader.parse(whole, onError: RowErrorPolicy.skip, into: &batch, report: &report)
         var (pieces, pieceReport) = (ColumnBatch(schema: schema), RowReport())
-        for block in blocks { try? reader.parse(block, onError: RowErrorPolicy.skip, into: &pieces, report: &pieceReport) }
+        for block in blocks {
+            try? reader.parse(block, onError: RowErrorPolicy.skip, into: &pieces, report: &pieceReport)
+        }
         return batch.rowCount == pieces.rowCount ? nil : "\(batch.rowCount) rows whole, \(pieces.rowCount) in blocks"
     }
 }
