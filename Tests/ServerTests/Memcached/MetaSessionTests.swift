@@ -16,7 +16,7 @@ import Testing
         harness.send("mg a l t u\r\nset b 0 0 1\r\n3\r\n", now: Self.start + 5)
         #expect(harness.answer() == "HD l5 t95\r\nSTORED\r\n")
         harness.send("mg a l\r\nme b\r\n", now: Self.start + 7)
-        #expect(harness.answer() == "HD l7\r\nME b exp=-1 la=2 cas=3 fetch=no cls=1 size=16\r\n")
+        #expect(harness.answer() == "HD l7\r\nME b exp=-1 la=2 cas=4 fetch=no cls=1 size=16\r\n")
         harness.send("get a\r\n", now: Self.start + 8)
         harness.send("mg a l u\r\nmg a l u h\r\n", now: Self.start + 11)
         #expect(harness.answer() == "VALUE a 0 1\r\n1\r\nEND\r\nHD l3\r\nHD l3 h1\r\n")
