@@ -3,10 +3,10 @@
 
 SWIFT_BUILD = swift build --configuration release
 
-.PHONY: help demo test bench fuzz format clean
+.PHONY: help demo test bench bench-analytics fuzz format clean
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: ## Three nodes on this machine, a year of flights, jobs across them
 	@scripts/install-dependencies
@@ -22,6 +22,13 @@ bench: ## Measure beside memcached and redis, where they are installed
 	@scripts/install-dependencies
 	$(SWIFT_BUILD) --product cacheismo
 	@exec .build/release/cacheismo bench
+
+bench-analytics: ## Measure queries beside DuckDB and ClickHouse (from PyPI, into .build-peers)
+	@scripts/install-dependencies
+	$(SWIFT_BUILD) --product cacheismo
+	@test -x .build-peers/bin/python || python3 -m venv .build-peers
+	@.build-peers/bin/python -m pip install --quiet --disable-pip-version-check duckdb chdb || true
+	@.build-peers/bin/python Benchmarks/Analytics/run.py --all
 
 FUZZ_SECONDS ?= 60
 # Without a main of its own from the sanitizer, and with the linker that takes what the fuzzer adds. No backtraces: they would
@@ -46,4 +53,4 @@ format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive Sources Tests Package.swift
 
 clean: ## Remove what was built and the test clients
-	rm -rf .build .build-clients
+	rm -rf .build .build-clients .build-peers

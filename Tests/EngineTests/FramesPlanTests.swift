@@ -94,9 +94,14 @@ import Testing
     @Test("without rows count is 0 and the others null; without groups there is always one row")
     func empty() throws {
         let plan = Plan(
-            frame: "f", aggregates: AggregateFunction.allCases.map { Aggregate($0.rawValue, $0, "n") })
-        #expect(try Self.run(plan, []) == [[.null, .int(0), .null, .null, .null]])
-        #expect(try Self.run(plan, [[.null], [.null]]) == [[.null, .int(0), .null, .null, .null]])
+            frame: "f",
+            aggregates: AggregateFunction.allCases.map {
+                Aggregate($0.rawValue, $0, "n", number: $0 == .quantile ? 0.5 : nil)
+            })
+        // avg, count, distinct, max, min, quantile, stddev, sum, variance
+        let nothing: [Scalar] = [.null, .int(0), .int(0), .null, .null, .null, .null, .null, .null]
+        #expect(try Self.run(plan, []) == [nothing])
+        #expect(try Self.run(plan, [[.null], [.null]]) == [nothing])
         #expect(try Self.run(Plan(frame: "f", group: ["n"], aggregates: [Aggregate("c", .count)]), []) == [])
     }
 
@@ -195,7 +200,10 @@ import Testing
         let names = ["n", "city", "x", "ok", "at"]
         let aggregates =
             names.flatMap { [Aggregate("min_" + $0, .min, $0), Aggregate("n_" + $0, .count, $0)] }
-            + [Aggregate("s", .sum, "n"), Aggregate("t", .avg, "x")]
+            + [
+                Aggregate("s", .sum, "n"), Aggregate("t", .avg, "x"), Aggregate("v", .variance, "n"),
+                Aggregate("q", .quantile, "x", number: 0.5), Aggregate("d", .distinct, "city"),
+            ]
         for plan in [
             Plan(frame: "f", group: names, aggregates: aggregates), Plan(frame: "f", aggregates: aggregates),
             Plan(frame: "f", rows: names, limit: 10),

@@ -70,7 +70,10 @@ struct RandomTable {
 
     /// The rows spread over parts in runs, appended in batches.
     func parts(_ count: Int, chunkRows: Int, using random: inout Seeded) throws -> [FramePart] {
-        let resources = FrameResources(cache: ColumnCache(limitBytes: 20_000), chunkRows: chunkRows)
+        let resources = FrameResources(
+            memory: FrameMemory(compressesBeyondBytes: random.pick([0, 1 << 30])),
+            cache: ColumnCache(limitBytes: 20_000), chunkRows: chunkRows,
+            sharedStringsMax: random.pick([0, 20, SharedDictionary.countMax]))
         let parts = (0..<count).map { _ in FramePart(schema: schema, resources: resources) }
         var start = 0
         while start < rows.count {
@@ -90,18 +93,108 @@ struct NaiveEvaluator {
     let rows: [[Scalar]]
 
     func evaluate(_ plan: Plan) -> [[Scalar]] {
-        let passing = rows.filter { row in plan.filters.allSatisfy { passes($0, row) } }
-        guard case .groups(let keys, let aggregates) = plan.output else { return [] }
-        let keyIndices = keys.map { schema.index(of: $0.name)! }
+        let computed = plan.computed.map { column in
+            (column.name, try! Expression(parsing: column.text))
+        }
+        let columns = schema.columns.map(\.name) + computed.map(\.0)
+        let wide = rows.map { row in row + computed.map { value(of: $0.1, row) } }
+        let table = NaiveTable(columns: columns, rows: wide)
+        let passing = table.rows.filter { row in
+            plan.filters.allSatisfy { passes($0, row[table.index($0.column)]) }
+                && plan.anyFilters.allSatisfy { $0.contains { passes($0, row[table.index($0.column)]) } }
+        }
+        switch plan.output {
+        case .rows(let names, _): return passing.map { row in names.map { row[table.index($0)] } }
+        case .groups(let keys, let aggregates): return groups(passing, keys, aggregates, table)
+        }
+    }
+
+    private struct NaiveTable {
+        let columns: [String]
+        let rows: [[Scalar]]
+        func index(_ name: String) -> Int { columns.firstIndex(of: name)! }
+    }
+
+    private func groups(
+        _ passing: [[Scalar]], _ keys: [GroupKey], _ aggregates: [Aggregate], _ table: NaiveTable
+    ) -> [[Scalar]] {
         var groups: [[Scalar]: [[Scalar]]] = keys.isEmpty ? [[]: []] : [:]
-        for row in passing { groups[keyIndices.map { Self.normal(row[$0]) }, default: []].append(row) }
-        let table = groups.map { key, rows in key.map(Self.original) + aggregates.map { aggregate($0, rows) } }
-        return table.sorted { a, b in
+        for row in passing {
+            groups[keys.map { Self.normal(Self.cut(row[table.index($0.name)], $0)) }, default: []].append(row)
+        }
+        let answer = groups.map { key, rows in
+            key.map(Self.original)
+                + aggregates.map { aggregate in
+                    self.aggregate(
+                        aggregate, rows.count,
+                        aggregate.column.map { name in rows.map { $0[table.index(name)] }.filter { $0 != .null } })
+                }
+        }
+        return answer.sorted { a, b in
             for index in keys.indices {
                 let order = Self.order(a[index], b[index])
                 if order != 0 { return order < 0 }
             }
             return false
+        }
+    }
+
+    // MARK: Buckets and expressions
+
+    private static func cut(_ scalar: Scalar, _ key: GroupKey) -> Scalar {
+        guard case .bucket(_, let width) = key else { return scalar }
+        switch scalar {
+        case .time(let time) where width == "month":
+            let text = Timestamp.text(time)
+            return .time(Timestamp.parse(String(text.prefix(7)) + "-01")!)
+        case .time(let time):
+            let seconds: Int128 = ["hour": 3600, "day": 86_400, "week": 604_800][width] ?? Int128(width)!
+            let origin: Int128 = width == "week" ? 4 * 86_400_000_000 : 0  // 1970-01-05 was a Monday
+            return .time(floor(time, seconds * 1_000_000, origin))
+        case .int(let number): return .int(floor(number, Int128(width)!, 0))
+        default: return scalar
+        }
+    }
+
+    private static func floor(_ number: Int64, _ width: Int128, _ origin: Int128) -> Int64 {
+        var quotient = (Int128(number) - origin) / width
+        if quotient * width + origin > Int128(number) { quotient -= 1 }
+        return Int64(clamping: quotient * width + origin)
+    }
+
+    private func value(of expression: Expression, _ row: [Scalar]) -> Scalar {
+        number(expression, row).map { .double($0) } ?? .null
+    }
+
+    private func number(_ expression: Expression, _ row: [Scalar]) -> Double? {
+        switch expression {
+        case .number(let number): return number
+        case .negated(let inner): return number(inner, row).map { -$0 }
+        case .column(let name):
+            switch row[schema.index(of: name)!] {
+            case .int(let number): return Double(number)
+            case .double(let number): return number
+            case .bool(let flag): return flag ? 1 : 0
+            default: return nil
+            }
+        case .call(let function, let inner):
+            guard let a = number(inner, row) else { return nil }
+            switch function {
+            case .abs: return abs(a)
+            case .floor: return a.rounded(.down)
+            case .ceil: return a.rounded(.up)
+            case .round: return a.rounded()
+            case .sqrt: return a.squareRoot()
+            }
+        case .binary(let operation, let left, let right):
+            guard let a = number(left, row), let b = number(right, row) else { return nil }
+            switch operation {
+            case .add: return a + b
+            case .subtract: return a - b
+            case .multiply: return a * b
+            case .divide: return b == 0 ? nil : a / b
+            case .remainder: return b == 0 ? nil : a.truncatingRemainder(dividingBy: b)
+            }
         }
     }
 
@@ -115,8 +208,7 @@ struct NaiveEvaluator {
 
     private static func original(_ scalar: Scalar) -> Scalar { scalar == nanMark ? .double(.nan) : scalar }
 
-    private func passes(_ filter: Filter, _ row: [Scalar]) -> Bool {
-        let column = row[schema.index(of: filter.column)!]
+    private func passes(_ filter: Filter, _ column: Scalar) -> Bool {
         if filter.op == .isNull { return column == .null }
         guard column != .null else { return false }
         func order(_ index: Int) -> Int { Self.order(column, Self.scalar(filter.values[index], like: column)) }
@@ -181,17 +273,36 @@ struct NaiveEvaluator {
         }
     }
 
-    private func aggregate(_ aggregate: Aggregate, _ rows: [[Scalar]]) -> Scalar {
-        guard let name = aggregate.column else { return .int(Int64(rows.count)) }
-        let index = schema.index(of: name)!
-        let values = rows.map { $0[index] }.filter { $0 != .null }
+    private func aggregate(_ aggregate: Aggregate, _ rowCount: Int, _ values: [Scalar]?) -> Scalar {
+        guard let values else { return .int(Int64(rowCount)) }
         if aggregate.function == .count { return .int(Int64(values.count)) }
+        if aggregate.function == .distinct { return .int(Int64(Set(values.map(Self.normal)).count)) }
         guard !values.isEmpty else { return .null }
         switch aggregate.function {
         case .min: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) < 0 ? $1 : $0 }
         case .max: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) > 0 ? $1 : $0 }
-        case .count, .sum, .avg: return Self.sum(values, isAverage: aggregate.function == .avg)
+        case .quantile:
+            let rank = Int((Double(values.count) * aggregate.number!).rounded(.up))
+            return values.sorted { Self.order($0, $1) < 0 }[max(rank, 1) - 1]
+        case .variance: return Self.variance(values).map { .double($0) } ?? .null
+        case .stddev: return Self.variance(values).map { .double($0.squareRoot()) } ?? .null
+        case .sum, .avg, .count, .distinct: return Self.sum(values, isAverage: aggregate.function == .avg)
         }
+    }
+
+    /// In two passes.
+    private static func variance(_ values: [Scalar]) -> Double? {
+        guard values.count > 1 else { return nil }
+        let numbers = values.map { scalar -> Double in
+            switch scalar {
+            case .int(let number): Double(number)
+            case .double(let number): number
+            case .bool(let flag): flag ? 1 : 0
+            default: fatalError("the test takes the variance of \(scalar)")
+            }
+        }
+        let mean = numbers.reduce(0, +) / Double(numbers.count)
+        return numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(numbers.count - 1)
     }
 
     /// For min and max -0.0 comes before 0.0.

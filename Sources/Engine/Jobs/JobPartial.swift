@@ -27,6 +27,11 @@ package enum JobPartial: Sendable {
 
     private static let unreadable = Failure(.scriptVersion, "a partial in a version that is not understood")
 
+    /// By result column: by what share of its value an approximate answer may be off.
+    package var relativeErrors: [(column: String, error: Double)] {
+        if case .aggregate(let partial) = self { partial.relativeErrors } else { [] }
+    }
+
     var luaValue: LuaValue {
         switch self {
         case .aggregate(let partial): .object(PartialHandle(partial))

@@ -55,11 +55,13 @@ package final class JobScript {
 
     /// `map(shard, p)` on one shard; nil when it returns nothing.
     package func map(
-        over shard: Shard, frames: FrameCatalog, parameters: Value, coverage: ScanCoverage
+        over shard: Shard, frames: FrameCatalog, parameters: Value, coverage: ScanCoverage,
+        pool: ComputePool? = nil
     ) throws(Failure) -> JobPartial? {
         guard let map = function("map") else { throw Failure(.scriptError, "job \(name) has no map(shard, p)") }
         let handle = ShardHandle(
-            index: shard.index, frames: frames, coverage: coverage, deadline: budget.deadline)
+            index: shard.index, frames: frames, coverage: coverage, deadline: budget.deadline,
+            pool: pool)
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
         return try partial(results.first, from: "map")
     }

@@ -8,6 +8,7 @@ package final class ScanCoverage: Sendable {
         package var rows = 0
         package var chunksScanned = 0
         package var chunksPruned = 0
+        package var chunksCached = 0
         package var frames: Swift.Set<String> = []
     }
 
@@ -15,6 +16,7 @@ package final class ScanCoverage: Sendable {
         var rows: [String: [Int: Int]] = [:]
         var chunksScanned = 0
         var chunksPruned = 0
+        var chunksCached = 0
     }
 
     private let state = Mutex(State())
@@ -24,11 +26,12 @@ package final class ScanCoverage: Sendable {
     /// The map asked for this frame, whether or not the node holds any of it.
     func note(frame: String) { state.withLock { _ = $0.rows[frame, default: [:]] } }
 
-    func add(frame: String, shard: Int, rows: Int, chunksScanned: Int, chunksPruned: Int) {
+    func add(frame: String, shard: Int, _ scanned: ScanStatistics) {
         state.withLock { state in
-            state.rows[frame, default: [:]][shard] = max(rows, state.rows[frame]?[shard] ?? 0)
-            state.chunksScanned += chunksScanned
-            state.chunksPruned += chunksPruned
+            state.rows[frame, default: [:]][shard] = max(scanned.rowsCovered, state.rows[frame]?[shard] ?? 0)
+            state.chunksScanned += scanned.chunksScanned
+            state.chunksPruned += scanned.chunksPruned
+            state.chunksCached += scanned.chunksCached
         }
     }
 
@@ -36,7 +39,8 @@ package final class ScanCoverage: Sendable {
         state.withLock { state in
             Total(
                 rows: state.rows.values.reduce(0) { $0 + $1.values.reduce(0, +) },
-                chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned, frames: Set(state.rows.keys))
+                chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned,
+                chunksCached: state.chunksCached, frames: Set(state.rows.keys))
         }
     }
 }

@@ -20,7 +20,10 @@ package struct Envelope: Sendable {
     package var rowsScanned = 0
     package var chunksScanned = 0
     package var chunksPruned = 0
+    package var chunksCached = 0
     package var milliseconds = 0.0
+    /// By result column: by what share of its value an approximate answer may be off.
+    package var relativeErrors: [(column: String, error: Double)] = []
     package var result = Value.null
     package var error: Failure?
 
@@ -30,7 +33,7 @@ package struct Envelope: Sendable {
     }
 
     /// The envelope as it travels and as `--json` prints it: `{"status", "query", "job", "shards", "rows", "chunks", "ms",
-    /// "result" | "error"}`.
+    /// "approximate" where something is, "result" | "error"}`.
     package var value: Value {
         let asked = nodes.reduce(0) { $0 + $1.shards }
         let answered = nodes.reduce(0) { $0 + ($1.failure == nil ? $1.shards : 0) }
@@ -54,8 +57,16 @@ package struct Envelope: Sendable {
             "shards",
             .object(["asked": .int(Int64(asked)), "answered": .int(Int64(answered)), "failed": .array(failed)]))
         add("rows", .object(["expected": .int(Int64(rowsExpected)), "scanned": .int(Int64(rowsScanned))]))
-        add("chunks", .object(["scanned": .int(Int64(chunksScanned)), "pruned": .int(Int64(chunksPruned))]))
+        add(
+            "chunks",
+            .object([
+                "scanned": .int(Int64(chunksScanned)), "pruned": .int(Int64(chunksPruned)),
+                "cached": .int(Int64(chunksCached)),
+            ]))
         add("ms", .object(["total": .double(Self.rounded(milliseconds)), "nodes": .map(times)]))
+        if !relativeErrors.isEmpty {
+            add("approximate", .map(relativeErrors.map { Value.Pair(.string($0.column), .double($0.error)) }))
+        }
         if let error {
             add("error", .object(["reason": .string(error.reason.rawValue), "message": .string(error.message)]))
         } else {

@@ -28,7 +28,7 @@ struct JobMap {
                 return MapAnswer(
                     incarnation: cluster.incarnation, shards: shards.count, partial: partial,
                     rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
-                    chunksPruned: scanned.chunksPruned,
+                    chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
                     milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
                     frames: acknowledgements(of: scanned.frames))
             }
@@ -42,7 +42,8 @@ struct JobMap {
             let script = try JobScript(request.source, name: request.name, now: request.now, deadline: deadline)
             return .success(
                 try script.map(
-                    over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage))
+                    over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
+                    pool: cluster.engine.compute))
         } catch {
             return .failure(error)
         }

@@ -46,12 +46,14 @@ package struct JobRunner: Sendable {
         report(outcome, in: &envelope)
         let lost = checkCoverage(of: outcome, in: &envelope)
         try decide(outcome, lost: lost, request: request, envelope: &envelope)
-        let partials = outcome.answers.filter { answer in !lost.contains { $0.node == answer.node } }
-            .map(\.answer.partial).filter { !$0.isEmpty }
+        let partials = outcome.answers.sorted { $0.node < $1.node }.filter { answer in
+            !lost.contains { $0.node == answer.node }
+        }
+        .map(\.answer.partial).filter { !$0.isEmpty }
         guard !partials.isEmpty else {
             throw Failure(.miss, "job \(request.name) found no data: its map returned nothing on any shard")
         }
-        envelope.result = try await reduce(partials, map, deadline)
+        (envelope.result, envelope.relativeErrors) = try await reduce(partials, map, deadline)
     }
 
     /// The map gets what is left less a reserve for the reduce: a tenth, at least 20 ms.
@@ -91,6 +93,7 @@ package struct JobRunner: Sendable {
             envelope.rowsScanned += answer.rowsScanned
             envelope.chunksScanned += answer.chunksScanned
             envelope.chunksPruned += answer.chunksPruned
+            envelope.chunksCached += answer.chunksCached
         }
         for (node, failure) in outcome.failures {
             let name = cluster.topology.nodes[node].name
@@ -159,12 +162,15 @@ package struct JobRunner: Sendable {
 
     // MARK: Reduce
 
-    private func reduce(_ partials: [[UInt8]], _ map: MapRequest, _ deadline: Deadline) async throws(Failure) -> Value {
+    private func reduce(
+        _ partials: [[UInt8]], _ map: MapRequest, _ deadline: Deadline
+    ) async throws(Failure) -> (result: Value, relativeErrors: [(column: String, error: Double)]) {
         try await cluster.engine.compute.attempt { () throws(Failure) in
             let script = try JobScript(map.source, name: map.name, now: map.now, deadline: deadline)
             var decoded: [JobPartial] = []
             for partial in partials { decoded.append(try JobPartial(decoding: partial)) }
-            return try script.finish(try script.reduce(decoded), parameters: map.parameters)
+            let reduced = try script.reduce(decoded)
+            return (try script.finish(reduced, parameters: map.parameters), reduced.relativeErrors)
         }
     }
 }

@@ -281,7 +281,7 @@ extension MapAnswer {
         buffer.writeWire(incarnation)
         buffer.writeWire(UInt32(shards))
         buffer.writeWire(bytes: partial)
-        for count in [rowsScanned, chunksScanned, chunksPruned] { buffer.writeWire(UInt64(count)) }
+        for count in [rowsScanned, chunksScanned, chunksPruned, chunksCached] { buffer.writeWire(UInt64(count)) }
         buffer.writeWire(milliseconds.bitPattern)
         buffer.writeWire(value: .array(frames.map(\.value)))
     }
@@ -290,11 +290,13 @@ extension MapAnswer {
         guard let incarnation = buffer.readWire(UInt64.self), let shards = buffer.readWire(UInt32.self),
             let partial = buffer.readWireBytes(), let rows = buffer.readWire(UInt64.self),
             let chunks = buffer.readWire(UInt64.self), let pruned = buffer.readWire(UInt64.self),
+            let cached = buffer.readWire(UInt64.self),
             let milliseconds = buffer.readWire(UInt64.self), case .array(let list)? = buffer.readWireValue()
         else { return nil }
         self.init(
             incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: Int(clamping: rows),
             chunksScanned: Int(clamping: chunks), chunksPruned: Int(clamping: pruned),
+            chunksCached: Int(clamping: cached),
             milliseconds: Double(bitPattern: milliseconds), frames: list.compactMap(FrameAcknowledgements.init(value:)))
     }
 }

@@ -111,13 +111,14 @@ package struct MapAnswer: Sendable, Equatable {
     package var rowsScanned: Int
     package var chunksScanned: Int
     package var chunksPruned: Int
+    package var chunksCached: Int
     package var milliseconds: Double
     /// The frames that the job looked at, and the rows that this node knows every node to have acknowledged.
     package var frames: [FrameAcknowledgements]
 
     package init(
         incarnation: UInt64, shards: Int, partial: [UInt8] = [], rowsScanned: Int = 0, chunksScanned: Int = 0,
-        chunksPruned: Int = 0, milliseconds: Double = 0, frames: [FrameAcknowledgements] = []
+        chunksPruned: Int = 0, chunksCached: Int = 0, milliseconds: Double = 0, frames: [FrameAcknowledgements] = []
     ) {
         self.incarnation = incarnation
         self.shards = shards
@@ -125,6 +126,7 @@ package struct MapAnswer: Sendable, Equatable {
         self.rowsScanned = rowsScanned
         self.chunksScanned = chunksScanned
         self.chunksPruned = chunksPruned
+        self.chunksCached = chunksCached
         self.milliseconds = milliseconds
         self.frames = frames
     }

@@ -37,6 +37,20 @@ package struct ByteKeyTable: Sendable {
 
     package mutating func intern(_ key: [UInt8]) -> Int { key.withUnsafeBufferPointer { intern($0) } }
 
+    /// The index of `key`, or nil when it is not there.
+    package func find(_ key: [UInt8]) -> Int? {
+        key.withUnsafeBufferPointer { key in
+            let hash = Self.hash(key)
+            var slot = Int(hash) & (slots.count &- 1)
+            while slots[slot] != 0 {
+                let index = Int(slots[slot] &- 1)
+                if hashes[index] == hash, equals(index, key) { return index }
+                slot = (slot &+ 1) & (slots.count &- 1)
+            }
+            return nil
+        }
+    }
+
     /// Forgets the keys from `count` on.
     mutating func truncate(to count: Int) {
         guard count < self.count else { return }

@@ -1,24 +1,55 @@
-// A sealed, immutable run of a frame's rows: encoded columns, compressed at rest where that pays.
+// A sealed, immutable run of a frame's rows: encoded columns, compressed where memory had become scarce.
 
-// Unsafe: builds views over decoded bytes whose layout `ColumnEncoder` wrote and whose size was checked.
+// Unsafe: builds views over bytes whose layout `ColumnEncoder` wrote and whose size was checked.
 
 import Synchronization
 
-/// How an encoded column's bytes are laid out: [validity words][values, padded to 8][dictionary].
+/// How an encoded column's bytes are laid out: [nulls][codes or numbers][dictionary], each padded to 8 bytes.
 struct ColumnLayout: Sendable {
+    enum Form: Sendable, Equatable {
+        case constant
+        case packed(bits: Int)
+        /// [ends, 4 bytes each][codes, 4 bytes each]
+        case runs(Int)
+        /// 64-bit integers or doubles as they are.
+        case plain
+    }
+    enum Nulls: Sendable, Equatable {
+        case none
+        /// So many 32-bit rows.
+        case list(Int)
+        case validity
+    }
     let type: ColumnType
     let rowCount: Int
-    let width: Width
-    let base: Int64
-    let hasNulls: Bool
-    let dictionaryCount: Int
+    let form: Form
+    let nulls: Nulls
+    var base: Int64 = 0
+    var scale: Int64 = 1
+    /// Of a dictionary of the chunk's own; nil where the column's shared one is meant.
+    var dictionaryCount: Int?
 
-    var validityBytes: Int { hasNulls ? (rowCount + 63) / 64 * 8 : 0 }
-    var valuesBytes: Int { (rowCount * width.rawValue + 7) & ~7 }
-    var dictionaryStart: Int { validityBytes + valuesBytes }
+    var nullsBytes: Int {
+        switch nulls {
+        case .none: 0
+        case .list(let count): Self.padded(count * 4)
+        case .validity: (rowCount + 63) / 64 * 8
+        }
+    }
+    var valuesBytes: Int {
+        switch form {
+        case .constant: 0
+        case .packed(let bits): Self.padded(BitPacking.packedBytes(rowCount: rowCount, bits: bits))
+        case .runs(let count): count * 8
+        case .plain: rowCount * 8
+        }
+    }
+    var dictionaryStart: Int { nullsBytes + valuesBytes }
+
+    private static func padded(_ bytes: Int) -> Int { (bytes + 7) & ~7 }
 }
 
-/// One encoded column: compressed bytes, or the bytes themselves where compression saves less than a tenth.
+/// One encoded column: its bytes as kernels read them, or compressed.
 struct ChunkColumn: Sendable {
     enum Stored: Sendable {
         case plain(ColumnBytes)
@@ -28,6 +59,7 @@ struct ChunkColumn: Sendable {
     let zone: Zone
     let encodedBytes: Int
     let stored: Stored
+    let shared: SharedDictionary?
 
     var storedBytes: Int {
         switch stored {
@@ -65,6 +97,35 @@ package final class Chunk: Sendable {
 
     package func zone(_ column: Int) -> Zone { columns[column].zone }
 
+    func sharesDictionary(_ column: Int) -> Bool {
+        columns[column].layout.type == .string && columns[column].layout.dictionaryCount == nil
+    }
+
+    func sharedDictionary(_ column: Int) -> DictionaryView? { columns[column].shared?.view() }
+
+    func hasCodes(_ column: Int) -> Bool { columns[column].layout.form != .plain }
+
+    /// See `FramePiece.codeScale`.
+    func codeScale(_ column: Int) -> Int64? {
+        let layout = columns[column].layout
+        if layout.type == .string { return layout.dictionaryCount == nil ? 1 : nil }
+        switch layout.form {
+        case .plain: return layout.type == .double ? nil : 1
+        case .constant: return 0
+        case .packed, .runs: return layout.scale
+        }
+    }
+
+    /// The encoding of a column, for people: `packed 11`, `runs 4`, `constant`, `plain`.
+    package func encoding(_ column: Int) -> String {
+        switch columns[column].layout.form {
+        case .constant: "constant"
+        case .packed(let bits): "packed \(bits)"
+        case .runs(let count): "runs \(count)"
+        case .plain: "plain"
+        }
+    }
+
     /// The column, decompressed through `cache`. Throws only when memory was damaged.
     func view(_ index: Int, cache: ColumnCache) throws(Failure) -> ColumnView {
         let column = columns[index]
@@ -83,20 +144,38 @@ package final class Chunk: Sendable {
 
 extension ChunkColumn {
     fileprivate func view(_ bytes: ColumnBytes) -> ColumnView {
-        let start = UnsafeRawPointer(bytes.start)
-        let values = start + layout.validityBytes
-        let contents: ColumnView.Values
-        switch layout.type {
-        case .double: contents = .doubles(.init(pointer: values.assumingMemoryBound(to: Double.self)))
-        case .string:
-            let dictionary = DictionaryView(
-                packed: bytes, at: layout.dictionaryStart, count: layout.dictionaryCount, isSorted: true)
-            contents = .strings(StringValues(width: layout.width, codes: values, dictionary: dictionary))
-        default: contents = .integers(IntegerValues(base: layout.base, width: layout.width, pointer: values))
+        ColumnView(
+            type: layout.type, rowCount: layout.rowCount, zone: zone, values: values(bytes), nulls: nulls(bytes),
+            dictionary: dictionary(bytes), owners: [bytes])
+    }
+
+    private func values(_ bytes: ColumnBytes) -> ColumnView.Values {
+        let start = UnsafeRawPointer(bytes.start) + layout.nullsBytes
+        switch layout.form {
+        case .constant: return .codes(.constant, base: layout.base, scale: layout.scale)
+        case .packed(let bits):
+            return .codes(.packed(bits: bits, start), base: layout.base, scale: layout.scale)
+        case .runs(let count):
+            let ends = start.assumingMemoryBound(to: UInt32.self)
+            return .codes(
+                .runs(ends: ends, codes: ends + count, count: count), base: layout.base, scale: layout.scale)
+        case .plain where layout.type == .double: return .doubles(start.assumingMemoryBound(to: Double.self))
+        case .plain: return .integers(start.assumingMemoryBound(to: Int64.self))
         }
-        return ColumnView(
-            type: layout.type, rowCount: layout.rowCount, zone: zone, values: contents,
-            validity: layout.hasNulls ? ValidityView(words: start.assumingMemoryBound(to: UInt64.self)) : nil,
-            owners: [bytes])
+    }
+
+    private func nulls(_ bytes: ColumnBytes) -> NullStore {
+        let start = UnsafeRawPointer(bytes.start)
+        switch layout.nulls {
+        case .none: return .none
+        case .list(let count): return .list(start.assumingMemoryBound(to: UInt32.self), count: count)
+        case .validity: return .validity(start.assumingMemoryBound(to: UInt64.self))
+        }
+    }
+
+    private func dictionary(_ bytes: ColumnBytes) -> DictionaryView? {
+        guard layout.type == .string else { return nil }
+        guard let count = layout.dictionaryCount else { return shared?.view() }
+        return DictionaryView(packed: bytes, at: layout.dictionaryStart, count: count, isSorted: true, isShared: false)
     }
 }

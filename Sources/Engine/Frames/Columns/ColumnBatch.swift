@@ -135,9 +135,9 @@ extension BatchColumn {
                 continue
             }
             switch view.values {
-            case .integers(let integers): append(integer: integers.value(at: row))
-            case .doubles(let doubles): append(double: doubles.pointer[row])
-            case .strings(let strings): append(string: strings.dictionary[strings.code(at: row)])
+            case .doubles(let doubles): append(double: doubles[row])
+            case .codes where type == .string: append(string: view.dictionary![Int(view.key(at: row))])
+            default: append(integer: view.key(at: row))
             }
         }
     }

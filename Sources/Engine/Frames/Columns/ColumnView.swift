@@ -1,129 +1,122 @@
-// A column of one chunk or tail as kernels read it: typed pointers into memory that the view keeps alive.
+// A column of one chunk or tail as kernels read it: how its keys are encoded, and where they lie.
 
 // Unsafe: the pointers are valid for `rowCount` rows as long as `owners` live, which the view guarantees.
 
-/// What is known of a column's values without reading them. Doubles are bounded by their `orderedKey`.
+/// What is known of a column's values without reading them. Doubles are bounded by their `orderedKey`, strings by their
+/// codes.
 package struct Zone: Sendable, Equatable {
     package enum Bounds: Sendable, Equatable {
         /// No row has a value.
         case none
         case keys(Int64, Int64)
-        case strings([UInt8], [UInt8])
     }
     package var nullCount: Int
     package var bounds: Bounds
+    /// The exact sum of an integer column's values; nil where it was not worked out.
+    package var sum: Int128?
+
+    package init(nullCount: Int, bounds: Bounds, sum: Int128? = nil) {
+        self.nullCount = nullCount
+        self.bounds = bounds
+        self.sum = sum
+    }
 }
 
-/// The bytes an offset or a code takes.
-enum Width: Int, Sendable {
-    case one = 1
-    case two = 2
-    case four = 4
-    case eight = 8
+/// Where a column's codes lie.
+enum CodeStore: @unchecked Sendable {
+    /// Every row has code 0.
+    case constant
+    /// See `BitPacking`.
+    case packed(bits: Int, UnsafeRawPointer)
+    /// Run `i` has code `codes[i]` up to, not including, row `ends[i]`.
+    case runs(ends: UnsafePointer<UInt32>, codes: UnsafePointer<UInt32>, count: Int)
 
-    /// The narrowest width for unsigned numbers up to `maximum`.
-    init(unsignedUpTo maximum: UInt64) {
-        switch maximum {
-        case ...0xFF: self = .one
-        case ...0xFFFF: self = .two
-        case ...0xFFFF_FFFF: self = .four
-        default: self = .eight
+    func code(at row: Int, rowCount: Int) -> UInt32 {
+        switch self {
+        case .constant: return 0
+        case .packed(let bits, let words): return BitPacking.code(at: row, of: words, rowCount: rowCount, bits: bits)
+        case .runs(let ends, let codes, let count):
+            var (low, high) = (0, count - 1)
+            while low < high {
+                let middle = (low + high) / 2
+                if ends[middle] > row { high = middle } else { low = middle + 1 }
+            }
+            return codes[low]
         }
     }
 }
 
-struct IntegerValues: @unchecked Sendable {
-    /// Value = base + offset. Width 8 has base 0, and its offsets are the values themselves, signed.
-    let base: Int64
-    let width: Width
-    let pointer: UnsafeRawPointer
-}
+/// Which rows have no value. Sparse nulls are a list, many a bitmap.
+enum NullStore: @unchecked Sendable {
+    case none
+    /// Ascending rows.
+    case list(UnsafePointer<UInt32>, count: Int)
+    /// One bit a row, set where there is a value.
+    case validity(UnsafePointer<UInt64>)
 
-struct DictionaryView: @unchecked Sendable {
-    let count: Int
-    /// `count + 1` positions in `bytes`.
-    let offsets: UnsafePointer<UInt32>
-    let bytes: UnsafePointer<UInt8>
-    /// Codes order as their strings do.
-    let isSorted: Bool
+    func isNull(_ row: Int) -> Bool {
+        switch self {
+        case .none: return false
+        case .validity(let words): return words[row >> 6] >> UInt64(row & 63) & 1 == 0
+        case .list(let rows, let count):
+            let at = Self.position(of: row, in: rows, count)
+            return at < count && rows[at] == row
+        }
+    }
 
-    @inline(__always)
-    subscript(code: Int) -> UnsafeBufferPointer<UInt8> {
-        let start = Int(offsets[code])
-        return UnsafeBufferPointer(start: bytes + start, count: Int(offsets[code &+ 1]) &- start)
+    /// The number of listed rows before `row`.
+    static func position(of row: Int, in rows: UnsafePointer<UInt32>, _ count: Int) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if rows[middle] < row { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }
 
-struct StringValues: @unchecked Sendable {
-    let width: Width
-    let codes: UnsafeRawPointer
-    let dictionary: DictionaryView
-}
-
-/// One bit a row, set where there is a value. Words are complete: the last one is padded with zeros.
-struct ValidityView: @unchecked Sendable {
-    let words: UnsafePointer<UInt64>
-
-    @inline(__always)
-    subscript(row: Int) -> Bool { words[row &>> 6] &>> UInt64(row & 63) & 1 != 0 }
-}
-
-/// Rows without a value hold 0 in `values` (offset, code or 0.0), so that sums need not look at `validity`.
+/// Rows without a value have code 0, or the number 0.
 package struct ColumnView: Sendable {
-    enum Values: Sendable {
-        /// int, time and bool (0 and 1).
-        case integers(IntegerValues)
-        case doubles(UnsafeDoubles)
-        case strings(StringValues)
+    enum Values: @unchecked Sendable {
+        /// int, time, bool (0 and 1): the value is base + scale * code. Strings: base + code is the dictionary's code.
+        case codes(CodeStore, base: Int64, scale: Int64)
+        case integers(UnsafePointer<Int64>)
+        case doubles(UnsafePointer<Double>)
     }
-
-    struct UnsafeDoubles: @unchecked Sendable { let pointer: UnsafePointer<Double> }
 
     package let type: ColumnType
     package let rowCount: Int
     package let zone: Zone
     let values: Values
-    /// Nil where every row has a value.
-    let validity: ValidityView?
+    let nulls: NullStore
+    /// Of a column of strings.
+    let dictionary: DictionaryView?
     let owners: [ColumnBytes]
 
-    func isValid(_ row: Int) -> Bool { validity.map { $0[row] } ?? true }
+    func isValid(_ row: Int) -> Bool { !nulls.isNull(row) }
 
-    /// The value of one row. For row-at-a-time uses; kernels read the pointers.
+    /// The key of one row that has a value: the integer, the string's code.
+    func key(at row: Int) -> Int64 {
+        switch values {
+        case .codes(let store, let base, let scale):
+            base &+ scale &* Int64(store.code(at: row, rowCount: rowCount))
+        case .integers(let integers): integers[row]
+        case .doubles(let doubles): doubles[row].orderedKey
+        }
+    }
+
+    /// The value of one row. For row-at-a-time uses; kernels read blocks.
     package func scalar(at row: Int) -> Scalar {
         precondition(row >= 0 && row < rowCount)
         guard isValid(row) else { return .null }
-        switch values {
-        case .integers(let integers):
-            let number = integers.value(at: row)
-            switch type {
-            case .bool: return .bool(number != 0)
-            case .time: return .time(number)
-            default: return .int(number)
-            }
-        case .doubles(let doubles): return .double(doubles.pointer[row])
-        case .strings(let strings): return .string(Array(strings.dictionary[strings.code(at: row)]))
-        }
-    }
-}
-
-extension IntegerValues {
-    func value(at row: Int) -> Int64 {
-        switch width {
-        case .one: base + Int64(pointer.assumingMemoryBound(to: UInt8.self)[row])
-        case .two: base + Int64(pointer.assumingMemoryBound(to: UInt16.self)[row])
-        case .four: base + Int64(pointer.assumingMemoryBound(to: UInt32.self)[row])
-        case .eight: pointer.assumingMemoryBound(to: Int64.self)[row]
-        }
-    }
-}
-
-extension StringValues {
-    func code(at row: Int) -> Int {
-        switch width {
-        case .one: Int(codes.assumingMemoryBound(to: UInt8.self)[row])
-        case .two: Int(codes.assumingMemoryBound(to: UInt16.self)[row])
-        case .four, .eight: Int(codes.assumingMemoryBound(to: UInt32.self)[row])
+        switch type {
+        case .double:
+            guard case .doubles(let doubles) = values else { preconditionFailure("doubles are kept as such") }
+            return .double(doubles[row])
+        case .string: return .string(Array(dictionary![Int(key(at: row))]))
+        case .bool: return .bool(key(at: row) != 0)
+        case .time: return .time(key(at: row))
+        case .int: return .int(key(at: row))
         }
     }
 }

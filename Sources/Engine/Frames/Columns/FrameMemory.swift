@@ -6,12 +6,34 @@ import Synchronization
 package final class FrameMemory: Sendable {
     package let limitBytes: Int
     private let used = Mutex(0)
+    /// What is kept only to save work, and goes before anything is refused.
+    private let derived = Mutex<(bytes: Int, reclaim: (@Sendable () -> Void)?)>((0, nil))
 
-    package init(limitBytes: Int = 1 << 30) { self.limitBytes = limitBytes }
+    /// What is sealed while more than this is in use is kept compressed.
+    private let compressesBeyondBytes: Int
+
+    package init(limitBytes: Int = 1 << 30, compressesBeyondBytes: Int? = nil) {
+        self.limitBytes = limitBytes
+        self.compressesBeyondBytes = compressesBeyondBytes ?? limitBytes / 4 * 3
+    }
+
+    var isScarce: Bool { usedBytes > compressesBeyondBytes }
 
     package var usedBytes: Int { used.withLock { $0 } }
 
+    /// Called when room is needed; it gives up all derived bytes.
+    func setReclaimer(_ reclaim: @escaping @Sendable () -> Void) { derived.withLock { $0.reclaim = reclaim } }
+
+    func set(derivedBytes: Int) { derived.withLock { $0.bytes = derivedBytes } }
+
+    /// Whether there is room for more that is only derived.
+    func hasRoom(for bytes: Int) -> Bool { bytes <= limitBytes - usedBytes - derived.withLock { $0.bytes } }
+
     fileprivate func take(_ bytes: Int) throws(Failure) {
+        if let reclaim = derived.withLock({ $0.bytes > 0 && !hasRoom(for: bytes, beside: $0.bytes) ? $0.reclaim : nil })
+        {
+            reclaim()
+        }
         let usedBytes: Int? = used.withLock { used in
             guard bytes <= limitBytes - used else { return used }
             used += bytes
@@ -22,6 +44,10 @@ package final class FrameMemory: Sendable {
             .budgetExceeded,
             "frame memory is full: \(usedBytes) of \(limitBytes) bytes are in use and \(bytes) more are needed; "
                 + "drop a frame or raise --frame-memory")
+    }
+
+    private func hasRoom(for bytes: Int, beside derivedBytes: Int) -> Bool {
+        bytes <= limitBytes - usedBytes - derivedBytes
     }
 
     fileprivate func give(_ bytes: Int) { used.withLock { $0 -= bytes } }

@@ -8,15 +8,18 @@ struct Tail: Sendable {
     private(set) var rowCount = 0
     private(set) var rawBytes = 0
     let reservation: MemoryReservation
-    private let schema: FrameSchema
+    private let dictionaries: [SharedDictionary?]
     private var columns: [TailColumn]
     private var cachedView: TailView?
 
-    init(schema: FrameSchema, capacity: Int, memory: FrameMemory) {
-        self.schema = schema
+    /// `dictionaries` has one for each column of strings.
+    init(schema: FrameSchema, dictionaries: [SharedDictionary?], capacity: Int, memory: FrameMemory) {
+        self.dictionaries = dictionaries
         self.capacity = capacity
         reservation = MemoryReservation(memory)
-        columns = schema.columns.map { TailColumn(type: $0.type, capacity: capacity) }
+        columns = zip(schema.columns, dictionaries).map { column, dictionary in
+            TailColumn(type: column.type, capacity: capacity, shared: dictionary)
+        }
     }
 
     var isFull: Bool { rowCount == capacity || columns.contains { $0.isTooLarge } }
@@ -39,7 +42,9 @@ struct Tail: Sendable {
         if let cachedView { return cachedView }
         var views: [ColumnView] = []
         for index in columns.indices { views.append(columns[index].view(rowCount: rowCount)) }
-        let view = TailView(columns: views, rowCount: rowCount, rawBytes: rawBytes, reservation: reservation)
+        let view = TailView(
+            columns: views, dictionaries: dictionaries, rowCount: rowCount, rawBytes: rawBytes,
+            reservation: reservation)
         cachedView = view
         return view
     }
@@ -53,8 +58,14 @@ package final class TailView: Sendable {
     /// Keeps the rows on the account for as long as they can be read.
     let reservation: MemoryReservation
 
-    init(columns: [ColumnView], rowCount: Int, rawBytes: Int, reservation: MemoryReservation) {
+    let dictionaries: [SharedDictionary?]
+
+    init(
+        columns: [ColumnView], dictionaries: [SharedDictionary?], rowCount: Int, rawBytes: Int,
+        reservation: MemoryReservation
+    ) {
         self.columns = columns
+        self.dictionaries = dictionaries
         self.rowCount = rowCount
         self.rawBytes = rawBytes
         self.reservation = reservation
@@ -70,12 +81,14 @@ private struct TailColumn: Sendable {
     private var valueCount = 0
     private var keyMin = Int64.max
     private var keyMax = Int64.min
+    /// Nil for a dictionary of this tail's own.
+    private let shared: SharedDictionary?
     private var dictionary = ByteKeyTable()
-    private var dictionaryBytes: ColumnBytes?
-    private var dictionaryBytesCount = 0
+    private var dictionaryView: DictionaryView?
 
-    init(type: ColumnType, capacity: Int) {
+    init(type: ColumnType, capacity: Int, shared: SharedDictionary?) {
         self.type = type
+        self.shared = type == .string && shared?.acceptsMore == true ? shared : nil
         values = ColumnBytes(count: capacity * (type == .string ? 4 : 8))
         validity = Array(repeating: 0, count: (capacity + 63) / 64)
     }
@@ -90,7 +103,7 @@ private struct TailColumn: Sendable {
         default: copy(batch.integers, rows, at: row)
         }
         markValid(batch.nullRows, rows, at: row)
-        widenZone(batch, rows)
+        widenZone(batch, rows, at: row)
     }
 
     private func copy<T>(_ source: [T], _ rows: Range<Int>, at row: Int) {
@@ -106,16 +119,23 @@ private struct TailColumn: Sendable {
         var nulls = batch.nullRows[...].dropFirst(
             batch.nullRows.firstIndex { $0 >= rows.lowerBound } ?? batch.nullRows.count)
         let target = values.start.assumingMemoryBound(to: UInt32.self)
-        for source in rows {
-            let at = row + source - rows.lowerBound
-            if let next = nulls.first, next == source {
-                nulls.removeFirst()
-                target[at] = 0
-                continue
+        let fill = { (table: inout ByteKeyTable, codes: inout [UInt32]) in
+            for source in rows {
+                let at = row + source - rows.lowerBound
+                if let next = nulls.first, next == source {
+                    nulls.removeFirst()
+                    target[at] = 0
+                    continue
+                }
+                let code = Int(batch.codes[source])
+                if codes[code] == unmapped { codes[code] = UInt32(table.intern(Array(batch.dictionary[code]))) }
+                target[at] = codes[code]
             }
-            let code = Int(batch.codes[source])
-            if codes[code] == unmapped { codes[code] = UInt32(dictionary.intern(Array(batch.dictionary[code]))) }
-            target[at] = codes[code]
+        }
+        if let shared {
+            shared.intern { fill(&$0, &codes) }
+        } else {
+            fill(&dictionary, &codes)
         }
     }
 
@@ -131,8 +151,19 @@ private struct TailColumn: Sendable {
         valueCount += rows.count - nulls
     }
 
-    private mutating func widenZone(_ batch: BatchColumn, _ rows: Range<Int>) {
-        guard type != .string else { return }
+    private mutating func widen(by key: Int64) {
+        keyMin = min(keyMin, key)
+        keyMax = max(keyMax, key)
+    }
+
+    private mutating func widenZone(_ batch: BatchColumn, _ rows: Range<Int>, at start: Int) {
+        guard type != .string else {
+            let codes = values.start.assumingMemoryBound(to: UInt32.self) + start
+            for at in 0..<rows.count where validity[(start + at) >> 6] >> UInt64((start + at) & 63) & 1 != 0 {
+                widen(by: Int64(codes[at]))
+            }
+            return
+        }
         var nulls = batch.nullRows[...].dropFirst(
             batch.nullRows.firstIndex { $0 >= rows.lowerBound } ?? batch.nullRows.count)
         for row in rows {
@@ -140,9 +171,7 @@ private struct TailColumn: Sendable {
                 nulls.removeFirst()
                 continue
             }
-            let key = type == .double ? batch.doubles[row].orderedKey : batch.integers[row]
-            keyMin = min(keyMin, key)
-            keyMax = max(keyMax, key)
+            widen(by: type == .double ? batch.doubles[row].orderedKey : batch.integers[row])
         }
     }
 
@@ -150,53 +179,30 @@ private struct TailColumn: Sendable {
         var owners = [values]
         let contents: ColumnView.Values
         switch type {
-        case .string:
-            let bytes = packedDictionary()
-            owners.append(bytes)
-            contents = .strings(
-                StringValues(
-                    width: .four, codes: UnsafeRawPointer(values.start),
-                    dictionary: DictionaryView(packed: bytes, count: dictionary.count, isSorted: false)))
-        case .double:
-            contents = .doubles(.init(pointer: UnsafePointer(values.start.assumingMemoryBound(to: Double.self))))
-        default:
-            contents = .integers(IntegerValues(base: 0, width: .eight, pointer: UnsafeRawPointer(values.start)))
+        case .string: contents = .codes(.packed(bits: 32, UnsafeRawPointer(values.start)), base: 0, scale: 1)
+        case .double: contents = .doubles(UnsafePointer(values.start.assumingMemoryBound(to: Double.self)))
+        default: contents = .integers(UnsafePointer(values.start.assumingMemoryBound(to: Int64.self)))
         }
-        var validityView: ValidityView?
+        var nulls = NullStore.none
         if nullCount > 0 {
             let words = validity.withUnsafeBytes { ColumnBytes(copying: $0) }
             owners.append(words)
-            validityView = ValidityView(words: UnsafePointer(words.start.assumingMemoryBound(to: UInt64.self)))
+            nulls = .validity(UnsafePointer(words.start.assumingMemoryBound(to: UInt64.self)))
         }
         return ColumnView(
-            type: type, rowCount: rowCount, zone: zone, values: contents, validity: validityView, owners: owners)
+            type: type, rowCount: rowCount,
+            zone: Zone(nullCount: nullCount, bounds: valueCount == 0 ? .none : .keys(keyMin, keyMax)),
+            values: contents, nulls: nulls, dictionary: type == .string ? strings() : nil, owners: owners)
     }
 
-    /// A tail keeps no bounds of strings: it is never pruned by them.
-    private var zone: Zone {
-        Zone(
-            nullCount: nullCount,
-            bounds: valueCount == 0 ? .none : type == .string ? .strings([], [0xFF]) : .keys(keyMin, keyMax))
+    private mutating func strings() -> DictionaryView {
+        if let shared { return shared.view() }
+        if let dictionaryView, dictionaryView.count == dictionary.count { return dictionaryView }
+        let view = DictionaryView(packing: dictionary, isShared: false)
+        dictionaryView = view
+        return view
     }
 
-    private mutating func packedDictionary() -> ColumnBytes {
-        if let dictionaryBytes, dictionaryBytesCount == dictionary.count { return dictionaryBytes }
-        var packed: [UInt8] = []
-        dictionary.offsets.withUnsafeBytes { packed.append(contentsOf: $0) }
-        packed.append(contentsOf: dictionary.bytes)
-        let bytes = packed.withUnsafeBytes { ColumnBytes(copying: $0) }
-        dictionaryBytes = bytes
-        dictionaryBytesCount = dictionary.count
-        return bytes
-    }
-}
-
-extension DictionaryView {
-    /// Over `count + 1` 32-bit positions followed by the strings' bytes.
-    init(packed: ColumnBytes, at start: Int = 0, count: Int, isSorted: Bool) {
-        let base = packed.start + start
-        self.init(
-            count: count, offsets: UnsafePointer(base.assumingMemoryBound(to: UInt32.self)),
-            bytes: UnsafePointer((base + (count + 1) * 4).assumingMemoryBound(to: UInt8.self)), isSorted: isSorted)
-    }
+    /// What the column's own dictionary takes.
+    var dictionaryBytes: Int { shared == nil && type == .string ? dictionary.memoryBytes : 0 }
 }

@@ -1,99 +1,217 @@
-// A plan checked and resolved against a schema: names become column indices, filters predicates.
+// A plan checked and resolved against a schema: names become slots, filters predicates, expressions programs.
+
+/// Where the values of a slot come from.
+enum ScanColumn: Sendable {
+    /// A column of the frame.
+    case stored(Int)
+    case computed(ExpressionProgram)
+}
 
 package struct CompiledPlan: Sendable {
-    struct ColumnFilter: Sendable {
-        let column: Int
+    struct SlotFilter: Sendable {
+        let slot: Int
         let predicate: Predicate
     }
 
+    struct Key: Sendable {
+        let slot: Int
+        let bucket: TimeBucket?
+    }
+
     enum Output: Sendable {
-        /// Group key columns, and for each aggregate of the shape its input column.
-        case groups(keys: [Int], inputs: [Int?])
-        case rows(columns: [Int], limit: Int)
+        /// Group keys, and for each aggregate of the shape its input.
+        case groups(keys: [Key], inputs: [Int?])
+        case rows(slots: [Int], limit: Int)
     }
 
     package let plan: Plan
     package let shape: PartialShape
-    let filters: [ColumnFilter]
+    /// What a scan reads, each once; slots are indices in it.
+    let sources: [ScanColumn]
+    let types: [ColumnType]
+    /// All must hold; a clause holds when one of its filters does.
+    let clauses: [[SlotFilter]]
     let output: Output
 
     /// Throws a failure that names what does not fit, and lists what exists.
     package init(_ plan: Plan, schema: FrameSchema) throws(Failure) {
-        guard plan.filters.count <= Plan.filtersMax else {
-            throw Failure(.budgetExceeded, "\(plan.filters.count) filters; a plan has at most \(Plan.filtersMax)")
+        let filterCount = plan.filters.count + plan.anyFilters.reduce(0) { $0 + $1.count }
+        guard filterCount <= Plan.filtersMax, plan.computed.count <= Plan.computedMax else {
+            throw Failure(
+                .budgetExceeded,
+                "\(filterCount) filters and \(plan.computed.count) computed columns; a plan has at most "
+                    + "\(Plan.filtersMax) and \(Plan.computedMax)")
         }
-        var filters: [ColumnFilter] = []
-        for filter in plan.filters {
-            let index = try Self.index(filter.column, schema, plan.frame)
-            filters.append(ColumnFilter(column: index, predicate: try filter.compiled(for: schema.columns[index])))
+        var resolver = try SlotResolver(plan, schema)
+        var clauses: [[SlotFilter]] = []
+        for filter in plan.filters { clauses.append([try resolver.compile(filter)]) }
+        for conditions in plan.anyFilters {
+            var clause: [SlotFilter] = []
+            for filter in conditions { clause.append(try resolver.compile(filter)) }
+            clauses.append(clause.isEmpty ? [SlotFilter(slot: 0, predicate: .never)] : clause)
         }
+        (shape, output) = try resolver.resolveOutput()
+        if resolver.sources.isEmpty, clauses.contains(where: { !$0.isEmpty }) { _ = resolver.anySlot() }
         self.plan = plan
-        self.filters = filters
-        (shape, output) = try Self.resolve(plan, schema)
+        self.clauses = clauses
+        sources = resolver.sources
+        types = resolver.types
+    }
+}
+
+/// Gives each column that a plan uses a slot.
+private struct SlotResolver {
+    let plan: Plan
+    let schema: FrameSchema
+    private let expressions: [String: Expression]
+    private(set) var sources: [ScanColumn] = []
+    private(set) var types: [ColumnType] = []
+    private var slots: [String: Int] = [:]
+    /// Computed columns being resolved, to find circles.
+    private var open: Set<String> = []
+
+    init(_ plan: Plan, _ schema: FrameSchema) throws(Failure) {
+        self.plan = plan
+        self.schema = schema
+        var expressions: [String: Expression] = [:]
+        for column in plan.computed {
+            guard schema.index(of: column.name) == nil else {
+                throw Failure(.scriptError, "with: frame '\(plan.frame)' has a column '\(column.name)' already")
+            }
+            guard expressions.updateValue(try Expression(parsing: column.text), forKey: column.name) == nil else {
+                throw Failure(.scriptError, "with: '\(column.name)' is computed twice")
+            }
+        }
+        self.expressions = expressions
     }
 
-    private static func resolve(_ plan: Plan, _ schema: FrameSchema) throws(Failure) -> (PartialShape, Output) {
+    mutating func anySlot() -> Int {
+        sources.append(.stored(0))
+        types.append(schema.columns[0].type)
+        return sources.count - 1
+    }
+
+    mutating func slot(_ name: String) throws(Failure) -> Int {
+        if let slot = slots[name] { return slot }
+        let slot: Int
+        if let index = schema.index(of: name) {
+            sources.append(.stored(index))
+            types.append(schema.columns[index].type)
+        } else if let expression = expressions[name] {
+            let program = try compile(expression, name)
+            sources.append(.computed(program))
+            types.append(.double)
+        } else {
+            let computed =
+                expressions.isEmpty ? "" : ", and computed: \(expressions.keys.sorted().joined(separator: ", "))"
+            throw Failure(
+                .scriptError, "frame '\(plan.frame)' has no column '\(name)'; there are \(schema.listing)\(computed)")
+        }
+        slot = sources.count - 1
+        slots[name] = slot
+        return slot
+    }
+
+    private mutating func compile(_ expression: Expression, _ name: String) throws(Failure) -> ExpressionProgram {
+        guard open.insert(name).inserted else { throw Failure(.scriptError, "with: '\(name)' is made of itself") }
+        defer { open.remove(name) }
+        var inputs: [String: Int] = [:]
+        for column in expression.columns.sorted() {
+            let slot = try slot(column)
+            guard [.int, .double, .bool].contains(types[slot]) else {
+                throw Failure(
+                    .wrongType, "with: '\(name)' needs columns of numbers; '\(column)' is \(types[slot].name)")
+            }
+            inputs[column] = slot
+        }
+        return try ExpressionProgram(expression) { (column: String) throws(Failure) in inputs[column]! }
+    }
+
+    mutating func compile(_ filter: Filter) throws(Failure) -> CompiledPlan.SlotFilter {
+        let slot = try slot(filter.column)
+        return CompiledPlan.SlotFilter(
+            slot: slot, predicate: try filter.compiled(for: FrameColumn(filter.column, types[slot])))
+    }
+
+    // MARK: Output
+
+    mutating func resolveOutput() throws(Failure) -> (PartialShape, CompiledPlan.Output) {
         switch plan.output {
         case .rows(let names, let limit):
             guard (0...Plan.rowsMax).contains(limit) else {
                 throw Failure(.budgetExceeded, "rows: limit \(limit) is not between 0 and \(Plan.rowsMax)")
             }
-            var columns: [Int] = []
-            for name in names { columns.append(try index(name, schema, plan.frame)) }
-            try checkNames(names)
+            var slots: [Int] = []
+            for name in names { slots.append(try slot(name)) }
+            try Self.checkNames(names)
             guard !names.isEmpty else { throw Failure(.scriptError, "rows: name at least one column") }
-            return (
-                .rows(columns: columns.map { schema.columns[$0] }, limit: limit), .rows(columns: columns, limit: limit)
-            )
-        case .groups(let keys, let aggregates):
-            guard keys.count <= Plan.keysMax, aggregates.count <= Plan.aggregatesMax else {
-                throw Failure(.budgetExceeded, "at most \(Plan.keysMax) keys and \(Plan.aggregatesMax) aggregates")
-            }
-            try checkNames(keys.map(\.name) + aggregates.map(\.name))
-            guard !keys.isEmpty || !aggregates.isEmpty else {
-                throw Failure(.scriptError, "a plan without group keys needs an aggregate, such as count()")
-            }
-            var columns: [Int] = []
-            for key in keys { columns.append(try index(key.name, schema, plan.frame)) }
-            var inputs: [Int?] = []
-            var shapes: [AggregateShape] = []
-            for aggregate in aggregates {
-                let input = try Self.input(aggregate, schema, plan.frame)
-                inputs.append(input)
-                shapes.append(
-                    AggregateShape(
-                        name: aggregate.name, function: aggregate.function, input: input.map { schema.columns[$0].type }
-                    ))
-            }
-            return (
-                .groups(keys: columns.map { schema.columns[$0] }, aggregates: shapes),
-                .groups(keys: columns, inputs: inputs)
-            )
+            let columns = zip(names, slots).map { FrameColumn($0, types[$1]) }
+            return (.rows(columns: columns, limit: limit), .rows(slots: slots, limit: limit))
+        case .groups(let keys, let aggregates): return try resolve(keys, aggregates)
         }
     }
 
-    private static func index(_ name: String, _ schema: FrameSchema, _ frame: String) throws(Failure) -> Int {
-        guard let index = schema.index(of: name) else {
-            throw Failure(.scriptError, "frame '\(frame)' has no column '\(name)'; there are \(schema.listing)")
+    private mutating func resolve(
+        _ keys: [GroupKey], _ aggregates: [Aggregate]
+    ) throws(Failure) -> (PartialShape, CompiledPlan.Output) {
+        guard keys.count <= Plan.keysMax, aggregates.count <= Plan.aggregatesMax else {
+            throw Failure(.budgetExceeded, "at most \(Plan.keysMax) keys and \(Plan.aggregatesMax) aggregates")
         }
-        return index
+        try Self.checkNames(keys.map(\.name) + aggregates.map(\.name))
+        guard !keys.isEmpty || !aggregates.isEmpty else {
+            throw Failure(.scriptError, "a plan without group keys needs an aggregate, such as count()")
+        }
+        var resolved: [CompiledPlan.Key] = []
+        for key in keys { resolved.append(try resolve(key)) }
+        var inputs: [Int?] = []
+        var shapes: [AggregateShape] = []
+        for aggregate in aggregates {
+            let input = try input(aggregate)
+            inputs.append(input)
+            let shape = AggregateShape(
+                name: aggregate.name, function: aggregate.function, input: input.map { types[$0] },
+                number: aggregate.number)
+            guard shape.isComplete else {
+                throw Failure(.scriptError, "quantile(column, q) of '\(aggregate.name)' takes a share q from 0 to 1")
+            }
+            shapes.append(shape)
+        }
+        let columns = zip(keys, resolved).map { FrameColumn($0.name, types[$1.slot]) }
+        return (.groups(keys: columns, aggregates: shapes), .groups(keys: resolved, inputs: inputs))
     }
 
-    private static func input(_ aggregate: Aggregate, _ schema: FrameSchema, _ frame: String) throws(Failure) -> Int? {
+    private mutating func resolve(_ key: GroupKey) throws(Failure) -> CompiledPlan.Key {
+        let slot = try slot(key.name)
+        guard case .bucket(let name, let width) = key else { return CompiledPlan.Key(slot: slot, bucket: nil) }
+        let bucket: TimeBucket? =
+            switch types[slot] {
+            case .time: TimeBucket(time: width)
+            case .int: Int64(width).flatMap { (1...1 << 40).contains($0) ? .width($0, origin: 0) : nil }
+            default:
+                throw Failure(.wrongType, "bucket: column '\(name)' is \(types[slot].name), not a time or an int")
+            }
+        guard let bucket else {
+            throw Failure(
+                .scriptError,
+                "bucket: '\(width)' is no width for '\(name)': write minute, hour, day, week, month, or a whole number")
+        }
+        return CompiledPlan.Key(slot: slot, bucket: bucket)
+    }
+
+    private mutating func input(_ aggregate: Aggregate) throws(Failure) -> Int? {
         guard let name = aggregate.column else {
             guard aggregate.function == .count else {
                 throw Failure(.scriptError, "\(aggregate.function.rawValue)() of '\(aggregate.name)' needs a column")
             }
             return nil
         }
-        let index = try index(name, schema, frame)
-        guard AggregateShape.accepts(aggregate.function, schema.columns[index].type) else {
+        let slot = try slot(name)
+        guard AggregateShape.accepts(aggregate.function, types[slot]) else {
             throw Failure(
                 .wrongType,
-                "\(aggregate.function.rawValue)('\(name)') needs a column of numbers; it is "
-                    + schema.columns[index].type.name)
+                "\(aggregate.function.rawValue)('\(name)') needs a column of numbers; it is \(types[slot].name)")
         }
-        return index
+        return slot
     }
 
     private static func checkNames(_ names: [String]) throws(Failure) {

@@ -37,18 +37,39 @@ package struct Filter: Sendable, Hashable {
 
 package enum GroupKey: Sendable, Hashable {
     case column(String)
+    /// A time column cut to `minute`, `hour`, `day`, `week`, `month` or so many seconds; an int column to multiples of a
+    /// number. The result has the start of the bucket, under the column's name.
+    case bucket(String, width: String)
 
     /// The name of the key's column in the result.
     package var name: String {
         switch self {
-        case .column(let name): name
+        case .column(let name), .bucket(let name, _): name
         }
+    }
+}
+
+/// A column worked out from others, usable like them.
+package struct ComputedColumn: Sendable, Hashable {
+    package let name: String
+    /// See `Expression`.
+    package let text: String
+
+    package init(_ name: String, _ text: String) {
+        self.name = name
+        self.text = text
     }
 }
 
 /// The raw values are names in plans and tags in partials and never change.
 package enum AggregateFunction: String, Sendable, CaseIterable {
     case count, sum, avg, min, max
+    /// Of a sample: null for fewer than two values.
+    case variance, stddev
+    /// The least value that at least the share `number` of values do not exceed.
+    case quantile
+    /// How many different values.
+    case distinct
 }
 
 /// `name = function(column)`; only count may have no column: it then counts rows.
@@ -56,11 +77,14 @@ package struct Aggregate: Sendable, Hashable {
     package let name: String
     package let function: AggregateFunction
     package let column: String?
+    /// The share of a quantile.
+    package let number: Double?
 
-    package init(_ name: String, _ function: AggregateFunction, _ column: String? = nil) {
+    package init(_ name: String, _ function: AggregateFunction, _ column: String? = nil, number: Double? = nil) {
         self.name = name
         self.function = function
         self.column = column
+        self.number = number
     }
 }
 
@@ -78,21 +102,42 @@ package struct Plan: Sendable, Hashable {
     package static let filterValuesMax = 100_000
     package static let rowsMax = 100_000
 
+    package static let computedMax = 64
+
     package let frame: String
+    package let computed: [ComputedColumn]
     /// All of them must hold.
     package let filters: [Filter]
+    /// Of each list one must hold.
+    package let anyFilters: [[Filter]]
     package let output: PlanOutput
 
-    /// Aggregates are kept in the order of their names, so that plans which mean the same are equal.
-    package init(frame: String, filters: [Filter] = [], group: [String] = [], aggregates: [Aggregate]) {
+    package init(
+        frame: String, computed: [ComputedColumn] = [], filters: [Filter] = [], anyFilters: [[Filter]] = [],
+        output: PlanOutput
+    ) {
         self.frame = frame
+        self.computed = computed
         self.filters = filters
-        output = .groups(keys: group.map { .column($0) }, aggregates: aggregates.sorted { $0.name < $1.name })
+        self.anyFilters = anyFilters
+        self.output = output
+    }
+
+    /// Aggregates are kept in the order of their names, so that plans which mean the same are equal.
+    package init(
+        frame: String, computed: [ComputedColumn] = [], filters: [Filter] = [], anyFilters: [[Filter]] = [],
+        keys: [GroupKey], aggregates: [Aggregate]
+    ) {
+        self.init(
+            frame: frame, computed: computed, filters: filters, anyFilters: anyFilters,
+            output: .groups(keys: keys, aggregates: aggregates.sorted { $0.name < $1.name }))
+    }
+
+    package init(frame: String, filters: [Filter] = [], group: [String] = [], aggregates: [Aggregate]) {
+        self.init(frame: frame, filters: filters, keys: group.map { .column($0) }, aggregates: aggregates)
     }
 
     package init(frame: String, filters: [Filter] = [], rows columns: [String], limit: Int) {
-        self.frame = frame
-        self.filters = filters
-        output = .rows(columns: columns, limit: limit)
+        self.init(frame: frame, filters: filters, output: .rows(columns: columns, limit: limit))
     }
 }

@@ -20,7 +20,6 @@ enum Predicate: Sendable {
         case (.interval(let low, let high), .keys(let min, let max)): low <= max && high >= min
         case (.outside(let low, let high), .keys(let min, let max)): min < low || max > high
         case (.members(let keys), .keys(let min, let max)): keys.contains { $0 >= min && $0 <= max }
-        case (.text(let text), .strings(let min, let max)): text.mayHold(from: min, through: max)
         default: true
         }
     }
@@ -60,23 +59,6 @@ enum TextPredicate: Sendable {
             !bytes.lexicographicallyPrecedes(low) && !high.lexicographicallyPrecedes(bytes)
         case .members(let texts): texts.contains(Array(bytes))
         case .like(let pattern): pattern.matches(bytes)
-        }
-    }
-
-    fileprivate func mayHold(from min: [UInt8], through max: [UInt8]) -> Bool {
-        func within(_ text: [UInt8]) -> Bool {
-            !text.lexicographicallyPrecedes(min) && !max.lexicographicallyPrecedes(text)
-        }
-        switch self {
-        case .equal(let text): return within(text)
-        case .less(let text): return min.lexicographicallyPrecedes(text)
-        case .lessOrEqual(let text): return !text.lexicographicallyPrecedes(min)
-        case .greater(let text): return text.lexicographicallyPrecedes(max)
-        case .greaterOrEqual(let text): return !max.lexicographicallyPrecedes(text)
-        case .between(let low, let high):
-            return !high.lexicographicallyPrecedes(min) && !max.lexicographicallyPrecedes(low)
-        case .members(let texts): return texts.contains(where: within)
-        case .notEqual, .like: return true
         }
     }
 }

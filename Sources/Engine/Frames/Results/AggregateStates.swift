@@ -1,4 +1,4 @@
-// The algebra of aggregates: a state for each group, updated from rows, combined with others, finished to a value.
+// The algebra of aggregates: a state for each group, combined with others, finished to a value.
 
 /// States of all groups of one aggregate, by group index. Combining is associative and commutative, with the state of
 /// a group that saw nothing as its identity (for sums of doubles: up to the compensated rounding).
@@ -6,28 +6,29 @@ protocol AggregateStates: Sendable {
     var count: Int { get }
     /// Initialize: adds identities until there are `count` groups.
     mutating func grow(to count: Int)
-    /// Update: takes in the selected rows of one piece.
-    mutating func update(_ input: AggregateInput)
     /// Combine: takes in other states of the same kind; `groups[i]` is the group that their group `i` belongs to.
     mutating func combine(_ other: any AggregateStates, groups: [Int])
     /// Finalize.
     func finish(_ group: Int) throws(Failure) -> Scalar
+    /// By what share of the true value an answer may be off; nil while all are exact.
+    var relativeError: Double? { get }
     func encode(_ group: Int, to out: inout WireWriter)
     /// Reads the next group's state.
     mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage)
 }
 
+extension AggregateStates {
+    var relativeError: Double? { nil }
+}
+
 struct CountStates: AggregateStates {
     private(set) var counts: [Int64] = []
+
+    init(counts: [Int64] = []) { self.counts = counts }
 
     var count: Int { counts.count }
 
     mutating func grow(to count: Int) { counts.append(contentsOf: repeatElement(0, count: count - counts.count)) }
-
-    mutating func update(_ input: AggregateInput) {
-        let local = input.valueCounts()
-        input.forEachGroup { group, into in counts[into] += local[group] }
-    }
 
     mutating func combine(_ other: any AggregateStates, groups: [Int]) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
@@ -50,9 +51,11 @@ struct IntegerSumStates: AggregateStates {
     private var sums: [Int128] = []
     private var counts: [Int64] = []
 
-    init(isAverage: Bool, name: String) {
+    init(isAverage: Bool, name: String, sums: [Int128] = [], counts: [Int64] = []) {
         self.isAverage = isAverage
         self.name = name
+        self.sums = sums
+        self.counts = counts
     }
 
     var count: Int { counts.count }
@@ -60,15 +63,6 @@ struct IntegerSumStates: AggregateStates {
     mutating func grow(to count: Int) {
         sums.append(contentsOf: repeatElement(0, count: count - sums.count))
         counts.append(contentsOf: repeatElement(0, count: count - counts.count))
-    }
-
-    mutating func update(_ input: AggregateInput) {
-        let localCounts = input.valueCounts()
-        let local = input.integerSums(valueCounts: localCounts)
-        input.forEachGroup { group, into in
-            sums[into] += local[group]
-            counts[into] += localCounts[group]
-        }
     }
 
     mutating func combine(_ other: any AggregateStates, groups: [Int]) {
@@ -112,7 +106,12 @@ struct DoubleSumStates: AggregateStates {
     private var lows: [Double] = []
     private var counts: [Int64] = []
 
-    init(isAverage: Bool) { self.isAverage = isAverage }
+    init(isAverage: Bool, highs: [Double] = [], lows: [Double] = [], counts: [Int64] = []) {
+        self.isAverage = isAverage
+        self.highs = highs
+        self.lows = lows
+        self.counts = counts
+    }
 
     var count: Int { counts.count }
 
@@ -120,12 +119,6 @@ struct DoubleSumStates: AggregateStates {
         highs.append(contentsOf: repeatElement(0, count: count - highs.count))
         lows.append(contentsOf: repeatElement(0, count: count - lows.count))
         counts.append(contentsOf: repeatElement(0, count: count - counts.count))
-    }
-
-    mutating func update(_ input: AggregateInput) {
-        let (high, low) = input.doubleSums()
-        let localCounts = input.valueCounts()
-        input.forEachGroup { group, into in add(high[group], low[group], localCounts[group], to: into) }
     }
 
     mutating func combine(_ other: any AggregateStates, groups: [Int]) {
@@ -173,7 +166,7 @@ extension Double {
 
 extension WireReader {
     /// A count of rows: so small that sums of them do not overflow.
-    fileprivate mutating func rowCount() throws(WireDamage) -> Int64 {
+    mutating func rowCount() throws(WireDamage) -> Int64 {
         let count = try number(Int64.self)
         guard count >= 0, count < 1 << 48 else { throw WireDamage() }
         return count

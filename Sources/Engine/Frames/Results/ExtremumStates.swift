@@ -7,9 +7,12 @@ struct ExtremumStates: AggregateStates {
     private var keys: [Int64] = []
     private var saw: [Bool] = []
 
-    init(isMin: Bool, type: ColumnType) {
+    /// A key for each group that saw a value, nil for the others.
+    init(isMin: Bool, type: ColumnType, keys: [Int64?] = []) {
         self.isMin = isMin
         self.type = type
+        self.keys = keys.map { $0 ?? (isMin ? .max : .min) }
+        saw = keys.map { $0 != nil }
     }
 
     var count: Int { keys.count }
@@ -19,14 +22,6 @@ struct ExtremumStates: AggregateStates {
     mutating func grow(to count: Int) {
         keys.append(contentsOf: repeatElement(identity, count: count - keys.count))
         saw.append(contentsOf: repeatElement(false, count: count - saw.count))
-    }
-
-    mutating func update(_ input: AggregateInput) {
-        let local = input.extremeKeys(isMin: isMin)
-        let counts = input.valueCounts()
-        input.forEachGroup { group, into in
-            if counts[group] > 0 { add(local[group], to: into) }
-        }
     }
 
     mutating func combine(_ other: any AggregateStates, groups: [Int]) {
@@ -68,18 +63,14 @@ struct TextExtremumStates: AggregateStates {
     let isMin: Bool
     private var texts: [[UInt8]?] = []
 
-    init(isMin: Bool) { self.isMin = isMin }
+    init(isMin: Bool, texts: [[UInt8]?] = []) {
+        self.isMin = isMin
+        self.texts = texts
+    }
 
     var count: Int { texts.count }
 
     mutating func grow(to count: Int) { texts.append(contentsOf: repeatElement(nil, count: count - texts.count)) }
-
-    mutating func update(_ input: AggregateInput) {
-        let local = input.extremeTexts(isMin: isMin)
-        input.forEachGroup { group, into in
-            if let text = local[group] { add(text, to: into) }
-        }
-    }
 
     mutating func combine(_ other: any AggregateStates, groups: [Int]) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }

@@ -28,6 +28,15 @@ package struct Partial: Sendable {
 
     package var groupCount: Int { keys.count }
 
+    /// By result column: by what share an approximate answer may be off. Empty while all of it is exact.
+    package var relativeErrors: [(column: String, error: Double)] {
+        guard case .groups(_, let aggregates) = shape else { return [] }
+        return zip(aggregates, states).compactMap { shape, state in state.relativeError.map { (shape.name, $0) } }
+    }
+
+    /// Memory held, about, in bytes: what it takes on the wire, and its table of keys.
+    var memoryBytes: Int { encoded().count + keys.memoryBytes }
+
     /// The group with this key, made if there is none. Call `growStates` before its state is used.
     mutating func group(_ key: [UInt8]) throws(Failure) -> Int {
         let before = keys.count
@@ -39,7 +48,11 @@ package struct Partial: Sendable {
         let group = keys.intern(key)
         guard group == before, keys.count > groupsMax else { return group }
         keys.truncate(to: before)
-        throw Failure(.budgetExceeded, "more than \(groupsMax) groups; filter, or group by something coarser")
+        throw Self.tooManyGroups(groupsMax)
+    }
+
+    static func tooManyGroups(_ groupsMax: Int) -> Failure {
+        Failure(.budgetExceeded, "more than \(groupsMax) groups; filter, or group by something coarser")
     }
 
     mutating func growStates() {

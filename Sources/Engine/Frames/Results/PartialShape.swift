@@ -5,18 +5,28 @@ package struct AggregateShape: Sendable, Hashable {
     package let function: AggregateFunction
     /// The type of the column it reads; nil for count().
     package let input: ColumnType?
+    /// The share of a quantile.
+    package let number: Double?
 
-    package init(name: String, function: AggregateFunction, input: ColumnType?) {
+    package init(name: String, function: AggregateFunction, input: ColumnType?, number: Double? = nil) {
         self.name = name
         self.function = function
         self.input = input
+        self.number = number
     }
 
     static func accepts(_ function: AggregateFunction, _ type: ColumnType) -> Bool {
         switch function {
-        case .count, .min, .max: true
-        case .sum, .avg: type == .int || type == .double || type == .bool
+        case .count, .min, .max, .distinct: true
+        case .quantile: type != .string && type != .bool
+        case .sum, .avg, .variance, .stddev: type == .int || type == .double || type == .bool
         }
+    }
+
+    /// A quantile has a share between 0 and 1, the others have none.
+    var isComplete: Bool {
+        guard function == .quantile else { return number == nil }
+        return number.map { (0...1).contains($0) } ?? false
     }
 
     /// The states of no groups yet. The place to name the states of a new function.
@@ -27,6 +37,9 @@ package struct AggregateShape: Sendable, Hashable {
         case (.sum, _), (.avg, _): IntegerSumStates(isAverage: function == .avg, name: name)
         case (.min, .string?), (.max, .string?): TextExtremumStates(isMin: function == .min)
         case (.min, let type?), (.max, let type?): ExtremumStates(isMin: function == .min, type: type)
+        case (.variance, _), (.stddev, _): MomentStates(isRoot: function == .stddev)
+        case (.quantile, let type?): QuantileStates(share: number ?? 0.5, type: type)
+        case (.distinct, _): DistinctStates()
         }
     }
 }
@@ -48,6 +61,7 @@ extension PartialShape {
                     aggregates.map {
                         .array([
                             .string($0.name), .string($0.function.rawValue), $0.input.map { .string($0.name) } ?? .null,
+                            $0.number.map { .double($0) } ?? .null,
                         ])
                     }),
             ])
@@ -70,12 +84,16 @@ extension PartialShape {
         else { return nil }
         var aggregates: [AggregateShape] = []
         for element in elements {
-            guard case .array(let parts) = element, parts.count == 3, let name = parts[0].text,
+            guard case .array(let parts) = element, parts.count == 4, let name = parts[0].text,
                 let function = parts[1].text.flatMap({ AggregateFunction(rawValue: $0) })
             else { return nil }
             let input = parts[2].text.flatMap { ColumnType(name: $0) }
             guard input.map({ AggregateShape.accepts(function, $0) }) ?? (function == .count) else { return nil }
-            aggregates.append(AggregateShape(name: name, function: function, input: input))
+            var number: Double?
+            if case .double(let share) = parts[3] { number = share }
+            let shape = AggregateShape(name: name, function: function, input: input, number: number)
+            guard shape.isComplete else { return nil }
+            aggregates.append(shape)
         }
         self = .groups(keys: keys, aggregates: aggregates)
     }

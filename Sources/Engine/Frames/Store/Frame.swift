@@ -8,13 +8,19 @@ package final class Frame: Sendable {
     /// One for each shard, in the shards' order.
     package let parts: [FramePart]
     let resources: FrameResources
+    /// One for each column of strings.
+    let dictionaries: [SharedDictionary?]
     private let dropped = Atomic<Bool>(false)
 
     init(name: String, schema: FrameSchema, shardCount: Int, resources: FrameResources) {
         self.name = name
         self.schema = schema
         self.resources = resources
-        parts = (0..<shardCount).map { _ in FramePart(schema: schema, resources: resources) }
+        let dictionaries = FramePart.dictionaries(for: schema, resources)
+        self.dictionaries = dictionaries
+        parts = (0..<shardCount).map { _ in
+            FramePart(schema: schema, resources: resources, dictionaries: dictionaries)
+        }
     }
 
     package var isDropped: Bool { dropped.load(ordering: .acquiring) }
@@ -27,7 +33,11 @@ package final class Frame: Sendable {
         try fullestTail().append(batch)
     }
 
-    package var statistics: FrameStatistics { parts.reduce(FrameStatistics()) { $0 + $1.statistics } }
+    package var statistics: FrameStatistics {
+        var sum = parts.reduce(FrameStatistics()) { $0 + $1.statistics }
+        sum.storedBytes += dictionaries.reduce(0) { $0 + ($1?.memoryBytes ?? 0) }
+        return sum
+    }
 
     /// `{name, rows, chunks, bytes_raw, bytes_stored, columns: [{name, type}, …]}`
     package var info: Value {

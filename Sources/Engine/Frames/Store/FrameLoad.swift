@@ -14,7 +14,8 @@ package final class FrameLoad: Sendable {
 
     init(frame: Frame) {
         self.frame = frame
-        staging = FramePart(schema: frame.schema, resources: frame.resources)
+        staging = FramePart(
+            schema: frame.schema, resources: frame.resources, dictionaries: frame.dictionaries)
     }
 
     package var stagedRows: Int { staging.statistics.rows }

@@ -21,6 +21,47 @@ package enum FramePiece: Sendable {
         }
     }
 
+    var chunkID: UInt64? { if case .chunk(let chunk) = self { chunk.id } else { nil } }
+
+    var isTail: Bool { if case .tail = self { true } else { false } }
+
+    /// The column's codes are those of the dictionary that all chunks share.
+    func sharesDictionary(_ column: Int) -> Bool {
+        switch self {
+        case .chunk(let chunk): chunk.sharesDictionary(column)
+        case .tail(let view): view.columns[column].dictionary?.isShared ?? false
+        }
+    }
+
+    func sharedDictionary(_ column: Int) -> DictionaryView? {
+        switch self {
+        case .chunk(let chunk): chunk.sharedDictionary(column)
+        case .tail(let view): view.columns[column].dictionary.flatMap { $0.isShared ? $0 : nil }
+        }
+    }
+
+    /// What keys are the least one plus a multiple of; 0 where there is only one, nil where the codes of other pieces mean
+    /// something else.
+    func codeScale(_ column: Int) -> Int64? {
+        switch self {
+        case .chunk(let chunk): chunk.codeScale(column)
+        case .tail(let view):
+            switch view.columns[column].type {
+            case .double: nil
+            case .string: sharesDictionary(column) ? 1 : nil
+            default: 1
+            }
+        }
+    }
+
+    /// The column's values are codes, not numbers as they are.
+    func hasCodes(_ column: Int) -> Bool {
+        switch self {
+        case .chunk(let chunk): chunk.hasCodes(column)
+        case .tail(let view): view.columns[column].type == .string
+        }
+    }
+
     func view(_ column: Int, cache: ColumnCache) throws(Failure) -> ColumnView {
         switch self {
         case .chunk(let chunk): try chunk.view(column, cache: cache)
@@ -34,11 +75,19 @@ package struct FrameSnapshot: Sendable {
     package let schema: FrameSchema
     package let pieces: [FramePiece]
     package let cache: ColumnCache
+    /// Where what plans find is kept, and under which part; nil for nowhere.
+    let known: (partials: PartialCache, part: UInt64)?
 
     package init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache) {
+        self.init(schema: schema, pieces: pieces, cache: cache, known: nil)
+    }
+
+    init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache, known: (partials: PartialCache, part: UInt64)?)
+    {
         self.schema = schema
         self.pieces = pieces
         self.cache = cache
+        self.known = known
     }
 
     package var rowCount: Int { pieces.reduce(0) { $0 + $1.rowCount } }
@@ -66,16 +115,22 @@ package struct FrameResources: Sendable {
 
     package let memory: FrameMemory
     package let cache: ColumnCache
+    package let partials: PartialCache
     /// Rows at which a tail is sealed; at most 65,536, which kernels rely on. Smaller only in tests.
     package let chunkRows: Int
+    /// Strings of a column beyond which new chunks get dictionaries of their own.
+    package let sharedStringsMax: Int
 
     package init(
-        memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax
+        memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax,
+        sharedStringsMax: Int = SharedDictionary.countMax
     ) {
         precondition((1...Self.chunkRowsMax).contains(chunkRows))
         self.memory = memory
         self.cache = cache
+        partials = PartialCache(memory: memory)
         self.chunkRows = chunkRows
+        self.sharedStringsMax = sharedStringsMax
     }
 }
 
@@ -88,11 +143,27 @@ package final class FramePart: Sendable {
 
     package let schema: FrameSchema
     private let resources: FrameResources
+    private let dictionaries: [SharedDictionary?]
+    /// Their memory is this part's to report.
+    private let ownsDictionaries: Bool
+    private let id: UInt64
+    private static let nextID = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
-    package init(schema: FrameSchema, resources: FrameResources) {
+    /// `dictionaries`, one for each column of strings, are shared by all parts of a frame; a part alone makes its own.
+    package init(schema: FrameSchema, resources: FrameResources, dictionaries: [SharedDictionary?]? = nil) {
         self.schema = schema
         self.resources = resources
+        self.dictionaries = dictionaries ?? Self.dictionaries(for: schema, resources)
+        ownsDictionaries = dictionaries == nil
+        id = Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
+    }
+
+    static func dictionaries(for schema: FrameSchema, _ resources: FrameResources) -> [SharedDictionary?] {
+        schema.columns.map { column in
+            guard column.type == .string else { return nil }
+            return SharedDictionary(memory: resources.memory, countMax: resources.sharedStringsMax)
+        }
     }
 
     /// Takes all rows, or none when the frame memory is full. A tail that fills up is sealed by this call, outside the
@@ -116,7 +187,8 @@ package final class FramePart: Sendable {
             guard let view = state.tail?.view(), view.rowCount > 0 else { return state.pieces }
             return state.pieces + [.tail(view)]
         }
-        return FrameSnapshot(schema: schema, pieces: pieces, cache: resources.cache)
+        return FrameSnapshot(
+            schema: schema, pieces: pieces, cache: resources.cache, known: (resources.partials, id))
     }
 
     package var statistics: FrameStatistics {
@@ -128,6 +200,7 @@ package final class FramePart: Sendable {
                 sum.rawBytes += tail.rawBytes
                 sum.storedBytes += tail.reservation.bytes
             }
+            if ownsDictionaries { sum.storedBytes += dictionaries.reduce(0) { $0 + ($1?.memoryBytes ?? 0) } }
             return sum
         }
     }
@@ -139,7 +212,10 @@ package final class FramePart: Sendable {
         var row = 0
         while row < batch.rowCount {
             var tail =
-                state.tail.take() ?? Tail(schema: schema, capacity: resources.chunkRows, memory: resources.memory)
+                state.tail.take()
+                ?? Tail(
+                    schema: schema, dictionaries: dictionaries, capacity: resources.chunkRows,
+                    memory: resources.memory)
             var codes = [[UInt32]](repeating: [], count: schema.columns.count)
             let taken = tail.append(batch, from: row, codes: &codes)
             tail.reservation.force(batch.tailBytes * taken / batch.rowCount)

@@ -1,0 +1,52 @@
+// Strings by code, immutable: a column's shared dictionary at one moment, or the dictionary of a single chunk.
+
+// Unsafe: points into packed bytes that the view keeps alive; codes come from columns that were encoded with it.
+
+struct DictionaryView: @unchecked Sendable {
+    let count: Int
+    /// `count + 1` positions in `bytes`.
+    let offsets: UnsafePointer<UInt32>
+    let bytes: UnsafePointer<UInt8>
+    /// Codes order as their strings do.
+    let isSorted: Bool
+    /// Codes mean the same in every chunk of the frame.
+    let isShared: Bool
+    private let owner: ColumnBytes
+
+    @inline(__always)
+    subscript(code: Int) -> UnsafeBufferPointer<UInt8> {
+        let start = Int(offsets[code])
+        return UnsafeBufferPointer(start: bytes + start, count: Int(offsets[code &+ 1]) &- start)
+    }
+
+    /// Over `count + 1` 32-bit positions followed by the strings' bytes.
+    init(packed: ColumnBytes, at start: Int, count: Int, isSorted: Bool, isShared: Bool) {
+        let base = packed.start + start
+        self.count = count
+        offsets = UnsafePointer(base.assumingMemoryBound(to: UInt32.self))
+        bytes = UnsafePointer((base + (count + 1) * 4).assumingMemoryBound(to: UInt8.self))
+        self.isSorted = isSorted
+        self.isShared = isShared
+        owner = packed
+    }
+
+    /// A copy of a table's strings, in its order.
+    init(packing table: ByteKeyTable, isShared: Bool = true) {
+        let positions = table.offsets.count * 4
+        let packed = ColumnBytes(count: positions + table.bytes.count)
+        table.offsets.withUnsafeBytes { packed.start.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        table.bytes.withUnsafeBytes {
+            if $0.count > 0 { (packed.start + positions).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        }
+        self.init(packed: packed, at: 0, count: table.count, isSorted: false, isShared: isShared)
+    }
+
+    /// Bytes of positions and strings.
+    var packedBytes: Int { (count + 1) * 4 + Int(offsets[count]) }
+
+    /// All codes in the order of their strings.
+    func sortedCodes() -> [Int] {
+        guard !isSorted else { return Array(0..<count) }
+        return (0..<count).sorted { self[$0].lexicographicallyPrecedes(self[$1]) }
+    }
+}

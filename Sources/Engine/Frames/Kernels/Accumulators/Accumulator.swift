@@ -1,0 +1,141 @@
+// What aggregates are made of while a scan runs: numbers by group, taken in block by block.
+
+// Unsafe: `GroupArray` owns raw memory by group; ids are below the count it was grown to.
+
+/// Of one thread's scan.
+protocol Accumulator: AnyObject {
+    /// Takes in the reader's selected rows. `ids` are below `groups`.
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure)
+    /// Takes in a whole piece by what is known of it, without reading it: only asked without groups and filters. False
+    /// when that is not enough.
+    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool
+    /// Called before the first block of each piece.
+    func beginPiece()
+    /// Called once, after the last block.
+    func end()
+}
+
+extension Accumulator {
+    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool { false }
+    func beginPiece() {}
+    func end() {}
+}
+
+/// Numbers by group in memory that kernels can write without checks.
+final class GroupArray<T: BitwiseCopyable> {
+    private(set) var start: UnsafeMutablePointer<T>
+    private(set) var count = 0
+    private var capacity = 0
+    private let identity: T
+
+    init(identity: T) {
+        self.identity = identity
+        start = .allocate(capacity: 1)
+    }
+
+    deinit { start.deallocate() }
+
+    /// Adds identities until there are `count`.
+    func grow(to count: Int) {
+        guard count > self.count else { return }
+        if count > capacity {
+            capacity = max(count, capacity * 2)
+            let larger = UnsafeMutablePointer<T>.allocate(capacity: capacity)
+            larger.update(from: start, count: self.count)
+            start.deallocate()
+            start = larger
+        }
+        (start + self.count).initialize(repeating: identity, count: count - self.count)
+        self.count = count
+    }
+
+    /// Identity beyond the end: for a group that came after the last row this array took in.
+    subscript(group: Int) -> T { group < count ? start[group] : identity }
+}
+
+/// Rows by group.
+final class RowCounter: Accumulator {
+    private let counts = GroupArray<UInt64>(identity: 0)
+    private let lanes = GroupArray<UInt32>(identity: 0)
+    private var rowsInLanes = 0
+    private static let laneGroupsMax = 1024
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) {
+        counts.grow(to: groups)
+        switch ids {
+        case .one: counts.start[0] &+= UInt64(reader.count)
+        case .shorts(let ids) where groups <= Self.laneGroupsMax: addToLanes(ids, reader.count, groups)
+        case .shorts(let ids): for at in 0..<reader.count { counts.start[Int(ids[at])] &+= 1 }
+        case .words(let ids): for at in 0..<reader.count { counts.start[Int(ids[at])] &+= 1 }
+        }
+    }
+
+    /// Neighbours, often of the same group, count in different arrays, so that neither waits for the other.
+    private func addToLanes(_ ids: UnsafePointer<UInt16>, _ rowCount: Int, _ groups: Int) {
+        lanes.grow(to: groups * 4)
+        let (a, b, c, d) = (lanes.start, lanes.start + groups, lanes.start + 2 * groups, lanes.start + 3 * groups)
+        var at = 0
+        while at &+ 3 < rowCount {
+            a[Int(ids[at])] &+= 1
+            b[Int(ids[at &+ 1])] &+= 1
+            c[Int(ids[at &+ 2])] &+= 1
+            d[Int(ids[at &+ 3])] &+= 1
+            at &+= 4
+        }
+        while at < rowCount {
+            a[Int(ids[at])] &+= 1
+            at &+= 1
+        }
+        rowsInLanes += rowCount
+        if rowsInLanes > 1 << 30 { end() }
+    }
+
+    func end() {
+        let groups = lanes.count / 4
+        for index in 0..<lanes.count {
+            counts.start[index % groups] &+= UInt64(lanes.start[index])
+            lanes.start[index] = 0
+        }
+        rowsInLanes = 0
+    }
+
+    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+        counts.grow(to: 1)
+        counts.start[0] &+= UInt64(rowCount)
+        return true
+    }
+
+    func add(rows: Int) {
+        counts.grow(to: 1)
+        counts.start[0] &+= UInt64(rows)
+    }
+
+    func rows(_ group: Int) -> Int64 { Int64(counts[group]) }
+}
+
+/// Rows without a value in one column, by group.
+final class NullCounter: Accumulator {
+    let slot: Int
+    private let counts = GroupArray<UInt64>(identity: 0)
+
+    init(slot: Int) { self.slot = slot }
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        counts.grow(to: groups)
+        let nulls = try reader.vector(slot).nulls
+        switch ids {
+        case .one: counts.start[0] &+= UInt64(nulls.count)
+        case .shorts(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
+        case .words(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
+        }
+    }
+
+    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+        guard let zone = reader.zone(slot) else { return false }
+        counts.grow(to: 1)
+        counts.start[0] &+= UInt64(zone.nullCount)
+        return true
+    }
+
+    func nulls(_ group: Int) -> Int64 { Int64(counts[group]) }
+}

@@ -1,0 +1,59 @@
+// Compensated sums of doubles by group.
+
+// Unsafe: adds into memory by group at ids that the numbering keeps below its size.
+
+final class DoubleSums: Accumulator {
+    let slot: Int
+    private let highs = GroupArray<Double>(identity: 0)
+    private let lows = GroupArray<Double>(identity: 0)
+
+    init(slot: Int) { self.slot = slot }
+
+    func sum(_ group: Int) -> (high: Double, low: Double) { (highs[group], lows[group]) }
+
+    /// Rows without a value hold 0.0: adding it to a sum changes nothing but a -0.0.
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        highs.grow(to: groups)
+        lows.grow(to: groups)
+        let vector = try reader.vector(slot)
+        guard case .doubles(let values) = vector.elements else { preconditionFailure("a column of doubles") }
+        switch ids {
+        case .one: addUngrouped(values, reader.count)
+        case .shorts(let ids): addGrouped(values, reader.count, UnsafePointer(ids))
+        case .words(let ids): addGrouped(values, reader.count, UnsafePointer(ids))
+        }
+    }
+
+    /// Eight sums side by side, so that no addition waits for the one before.
+    private func addUngrouped(_ values: UnsafePointer<Double>, _ count: Int) {
+        var high = SIMD8<Double>(repeating: 0)
+        var low = SIMD8<Double>(repeating: 0)
+        var at = 0
+        while at &+ 7 < count {
+            let next = UnsafeRawPointer(values + at).loadUnaligned(as: SIMD8<Double>.self)
+            let sum = high + next
+            let shadow = sum - high
+            low += (high - (sum - shadow)) + (next - shadow)
+            high = sum
+            at &+= 8
+        }
+        for lane in 0..<8 { add(high[lane], low[lane], to: 0) }
+        while at < count {
+            add(values[at], 0, to: 0)
+            at &+= 1
+        }
+    }
+
+    @inline(__always)
+    private func add(_ high: Double, _ low: Double, to group: Int) {
+        let (sum, lost) = Double.twoSum(highs.start[group], high)
+        highs.start[group] = sum
+        lows.start[group] += lost + low
+    }
+
+    private func addGrouped<ID: FixedWidthInteger & UnsignedInteger>(
+        _ values: UnsafePointer<Double>, _ count: Int, _ ids: UnsafePointer<ID>
+    ) {
+        for at in 0..<count { add(values[at], 0, to: Int(ids[at])) }
+    }
+}

@@ -1,0 +1,136 @@
+// The least or greatest value by group: keys of numbers, times and truth values, or strings.
+
+// Unsafe: writes memory by group at ids that the numbering keeps below its size.
+
+/// Doubles are compared by their `totalKey`.
+final class KeyExtremes: Accumulator {
+    let slot: Int
+    private let isMin: Bool
+    private let best: GroupArray<Int64>
+
+    init(slot: Int, isMin: Bool) {
+        self.slot = slot
+        self.isMin = isMin
+        best = GroupArray(identity: isMin ? .max : .min)
+    }
+
+    /// Meaningless for a group without values.
+    func key(_ group: Int) -> Int64 { best[group] }
+
+    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+        guard let zone = reader.zone(slot), !reader.isDouble(slot) else { return false }
+        best.grow(to: 1)
+        if case .keys(let low, let high) = zone.bounds { take(isMin ? low : high, 0) }
+        return true
+    }
+
+    @inline(__always)
+    private func take(_ key: Int64, _ group: Int) {
+        if isMin ? key < best.start[group] : key > best.start[group] { best.start[group] = key }
+    }
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        best.grow(to: groups)
+        let vector = try reader.vector(slot)
+        let count = reader.count
+        switch vector.elements {
+        case .constant: forEach(vector, count, ids) { _ in vector.base }
+        case .bytes(let codes): forEachCode(codes, vector, count, ids)
+        case .shorts(let codes): forEachCode(codes, vector, count, ids)
+        case .words(let codes): forEachCode(codes, vector, count, ids)
+        case .integers(let integers): forEach(vector, count, ids) { integers[$0] }
+        case .doubles(let doubles): forEach(vector, count, ids) { doubles[$0].totalKey }
+        }
+    }
+
+    /// Without groups the codes themselves are compared, many at a time.
+    @inline(__always)
+    private func forEachCode<C: FixedWidthInteger & UnsignedInteger>(
+        _ codes: UnsafePointer<C>, _ vector: BlockVector, _ count: Int, _ ids: GroupIDs
+    ) {
+        guard case .one = ids else {
+            return forEach(vector, count, ids) { vector.base &+ vector.scale &* Int64(codes[$0]) }
+        }
+        guard count > vector.nulls.count else { return }
+        var (low, high) = (C.max, C.min)
+        vector.nulls.forEachGap(below: count) { range in
+            for at in range {
+                low = min(low, codes[at])
+                high = max(high, codes[at])
+            }
+        }
+        take(vector.base &+ vector.scale &* Int64(isMin ? low : high), 0)
+    }
+
+    @inline(__always)
+    private func forEach(_ vector: BlockVector, _ count: Int, _ ids: GroupIDs, _ key: (Int) -> Int64) {
+        vector.nulls.forEachGap(below: count) { range in
+            switch ids {
+            case .one:
+                var found = best.start[0]
+                for at in range { found = isMin ? min(found, key(at)) : max(found, key(at)) }
+                best.start[0] = found
+            case .shorts(let ids): for at in range { take(key(at), Int(ids[at])) }
+            case .words(let ids): for at in range { take(key(at), Int(ids[at])) }
+            }
+        }
+    }
+}
+
+/// Strings by their bytes: within a piece by the rank of their codes, between pieces as text.
+final class TextExtremes: Accumulator {
+    let slot: Int
+    private let isMin: Bool
+    private let best: GroupArray<Int64>
+    private var texts: [[UInt8]?] = []
+    private var ranks: [Int64] = []
+    private var order: [Int] = []
+    private var dictionary: DictionaryView?
+
+    init(slot: Int, isMin: Bool) {
+        self.slot = slot
+        self.isMin = isMin
+        best = GroupArray(identity: isMin ? .max : .min)
+    }
+
+    func text(_ group: Int) -> [UInt8]? { group < texts.count ? texts[group] : nil }
+
+    func beginPiece() { settle() }
+    func end() { settle() }
+
+    /// Turns what was found in ranks into text, before ranks mean something else.
+    private func settle() {
+        let identity: Int64 = isMin ? .max : .min
+        guard let dictionary else { return }
+        while texts.count < best.count { texts.append(nil) }
+        for group in 0..<best.count where best.start[group] != identity {
+            let text = Array(dictionary[order[Int(best.start[group])]])
+            best.start[group] = identity
+            if let known = texts[group] {
+                let replaces = isMin ? text.lexicographicallyPrecedes(known) : known.lexicographicallyPrecedes(text)
+                if !replaces { continue }
+            }
+            texts[group] = text
+        }
+        self.dictionary = nil
+    }
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        best.grow(to: groups)
+        let vector = try reader.vector(slot)
+        if dictionary == nil, let view = vector.dictionary {
+            dictionary = view
+            if !(view.isShared && order.count == view.count) {
+                order = view.sortedCodes()
+                ranks = [Int64](repeating: 0, count: view.count)
+                for (rank, code) in order.enumerated() { ranks[code] = Int64(rank) }
+            }
+        }
+        vector.nulls.forEachGap(below: reader.count) { range in
+            for at in range {
+                let (rank, group) = (ranks[Int(vector.key(at: at))], ids[at])
+                if isMin ? rank < best.start[group] : rank > best.start[group] { best.start[group] = rank }
+            }
+        }
+    }
+}

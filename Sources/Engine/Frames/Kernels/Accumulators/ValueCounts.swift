@@ -1,0 +1,293 @@
+// How often each value occurs in each group: what quantiles, distinct counts and the most frequent values are made of.
+
+// Unsafe: counts in memory by group and value, at places below the sizes that it was made for.
+
+/// Exact. While values are codes of a small domain, an array by group and value; else hash tables.
+final class ValueCounts: Accumulator {
+    /// Counters of an array, at most.
+    static let denseMax = 1 << 22
+
+    private enum Mode {
+        /// Value = base + scale * digit with digits below `span`.
+        case dense(base: Int64, scale: Int64, span: Int)
+        case hashed
+    }
+
+    let slot: Int
+    /// Whether it matters how often.
+    private let counts: Bool
+    private let mode: Mode
+    /// Dense: by group * span + digit. Hashed: by number of (group, value).
+    private let counters = GroupArray<UInt32>(identity: 0)
+    private let seen = GroupArray<UInt8>(identity: 0)
+    private let lanes = GroupArray<UInt32>(identity: 0)
+    private var rowsInLanes = 0
+    private var values = NumberTable()
+    private var pairs = NumberTable()
+    private var strings = ByteKeyTable()
+    private var remap: (dictionary: UnsafePointer<UInt8>, ids: [UInt32])?
+    private var largeCounts: [UInt64] = []
+    /// Of values that tables had no more room for.
+    private var sketches: [ValueSketch] = []
+    private var sets: [DistinctSet] = []
+    /// Different (group, value) that tables hold.
+    static let pairsMax = 1 << 18
+    private let isDouble: Bool
+    private let isText: Bool
+
+    /// `dense` as in `KeyDomain`, or nil where the domain is large; nil `groups` where they are not known yet.
+    init(
+        slot: Int, type: ColumnType, counts: Bool, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?
+    ) {
+        self.slot = slot
+        isDouble = type == .double
+        isText = type == .string
+        self.counts = counts
+        if let dense, let groups, dense.count > 0, groups <= Self.denseMax / dense.count {
+            mode = .dense(base: dense.base, scale: dense.scale, span: dense.count)
+        } else {
+            mode = .hashed
+        }
+    }
+
+    func beginPiece() { remap = nil }
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        let vector = try reader.vector(slot)
+        guard reader.count > vector.nulls.count else { return }
+        switch mode {
+        case .hashed: addHashed(vector, reader.count, ids)
+        case .dense(let base, let scale, let span):
+            let place = DensePlace(vector: vector, base: base, scale: scale, span: span)
+            if counts {
+                addCounts(vector, place, reader.count, ids, groups)
+            } else {
+                seen.grow(to: groups * span)
+                let seen = seen.start
+                forEach(vector, place, reader.count, ids) { seen[$0] = 1 }
+            }
+        }
+    }
+
+    private func addCounts(
+        _ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ groups: Int
+    ) {
+        rowsInLanes += count
+        if rowsInLanes > 1 << 31 { spill() }
+        if case .one = ids, place.span <= 1 << 14 {
+            lanes.grow(to: place.span * 4)
+            switch vector.elements {
+            case .bytes(let codes): return addToLanes(codes, vector, place, count)
+            case .shorts(let codes): return addToLanes(codes, vector, place, count)
+            default: break
+            }
+            let counters = lanes.start
+            forEach(vector, place, count, ids) { counters[$0] &+= 1 }
+        } else {
+            counters.grow(to: groups * place.span)
+            let counters = counters.start
+            forEach(vector, place, count, ids) { counters[$0] &+= 1 }
+        }
+    }
+
+    /// Neighbours, often of the same value, count in different arrays, so that neither waits for the other. Rows without
+    /// a value count for code 0, and are taken back.
+    private func addToLanes<C: FixedWidthInteger & UnsignedInteger>(
+        _ codes: UnsafePointer<C>, _ vector: BlockVector, _ place: DensePlace, _ count: Int
+    ) {
+        let (a, span, step) = (lanes.start + place.offset, place.span, place.step)
+        let (b, c, d) = (a + span, a + 2 * span, a + 3 * span)
+        var at = 0
+        while at &+ 3 < count {
+            a[Int(codes[at]) &* step] &+= 1
+            b[Int(codes[at &+ 1]) &* step] &+= 1
+            c[Int(codes[at &+ 2]) &* step] &+= 1
+            d[Int(codes[at &+ 3]) &* step] &+= 1
+            at &+= 4
+        }
+        while at < count {
+            a[Int(codes[at]) &* step] &+= 1
+            at &+= 1
+        }
+        a[0] &-= UInt32(vector.nulls.count)
+    }
+
+    /// Moves counters that could overflow to larger ones.
+    private func spill() {
+        end()
+        while largeCounts.count < counters.count { largeCounts.append(0) }
+        for index in 0..<counters.count {
+            largeCounts[index] += UInt64(counters.start[index])
+            counters.start[index] = 0
+        }
+        rowsInLanes = 0
+    }
+
+    func end() {
+        guard case .dense(_, _, let span) = mode, lanes.count > 0 else { return }
+        counters.grow(to: span)
+        for index in 0..<lanes.count {
+            counters.start[index % span] &+= lanes.start[index]  // wrapping: only the sum of lanes is a count
+            lanes.start[index] = 0
+        }
+    }
+
+    // MARK: Dense
+
+    private struct DensePlace {
+        let offset: Int
+        let step: Int
+        let span: Int
+        let base: Int64
+
+        init(vector: BlockVector, base: Int64, scale: Int64, span: Int) {
+            offset = vector.bounds == .none ? 0 : Int((vector.base &- base) / scale)
+            step = Int(vector.scale / scale)
+            self.span = span
+            self.base = base
+        }
+    }
+
+    @inline(__always)
+    private func forEach(
+        _ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ body: (Int) -> Void
+    ) {
+        let (offset, step, base) = (place.offset, place.step, place.base)
+        switch vector.elements {
+        case .constant: visit(vector, place.span, count, ids, { _ in offset }, body)
+        case .bytes(let codes): visit(vector, place.span, count, ids, { Int(codes[$0]) &* step &+ offset }, body)
+        case .shorts(let codes) where step == 1:
+            visit(vector, place.span, count, ids, { Int(codes[$0]) &+ offset }, body)
+        case .shorts(let codes): visit(vector, place.span, count, ids, { Int(codes[$0]) &* step &+ offset }, body)
+        case .words(let codes): visit(vector, place.span, count, ids, { Int(codes[$0]) &* step &+ offset }, body)
+        case .integers(let integers):
+            visit(vector, place.span, count, ids, { Int(truncatingIfNeeded: integers[$0] &- base) }, body)
+        case .doubles: preconditionFailure("doubles are counted by hash")
+        }
+    }
+
+    @inline(__always)
+    private func visit(
+        _ vector: BlockVector, _ span: Int, _ count: Int, _ ids: GroupIDs, _ digit: (Int) -> Int,
+        _ body: (Int) -> Void
+    ) {
+        vector.nulls.forEachGap(below: count) { range in
+            switch ids {
+            case .one: for at in range { body(digit(at)) }
+            case .shorts(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
+            case .words(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
+            }
+        }
+    }
+
+    // MARK: Hashed
+
+    private func addHashed(_ vector: BlockVector, _ count: Int, _ ids: GroupIDs) {
+        if let dictionary = vector.dictionary, remap?.dictionary != dictionary.bytes {
+            remap = (dictionary.bytes, (0..<dictionary.count).map { UInt32(strings.intern(dictionary[$0])) })
+        }
+        vector.nulls.forEachGap(below: count) { range in
+            for at in range {
+                let number: Int
+                if case .doubles(let doubles) = vector.elements {
+                    number = values.number(UInt64(bitPattern: doubles[at].orderedKey))
+                } else if let remap {
+                    number = Int(remap.ids[Int(vector.key(at: at))])
+                } else {
+                    number = values.number(UInt64(bitPattern: vector.key(at: at)))
+                }
+                let pair = pairs.number(UInt64(ids[at]) &<< 32 | UInt64(number))
+                if counts {
+                    counters.grow(to: pair + 1)
+                    counters.start[pair] &+= 1
+                }
+            }
+        }
+        rowsInLanes += count
+        if counts, rowsInLanes > 1 << 31 { spill() }
+        if pairs.count > Self.pairsMax { settle() }
+    }
+
+    /// Moves what the tables hold to sketches and sets, which stay within bounds however many values there are.
+    private func settle() {
+        let groupCount = pairs.keys.reduce(0) { max($0, Int($1 >> 32) + 1) }
+        if counts {
+            sketches = allSketches(groupCount: max(groupCount, sketches.count))
+        } else {
+            sets = allSets(groupCount: max(groupCount, sets.count), shared: nil)
+        }
+        (values, pairs, strings, remap) = (NumberTable(), NumberTable(), ByteKeyTable(), nil)
+        for index in 0..<counters.count { counters.start[index] = 0 }
+        largeCounts = []
+    }
+
+    // MARK: Results
+
+    /// Of numbers: each group's values with their counts.
+    func allSketches(groupCount: Int) -> [ValueSketch] {
+        var result = keys(groupCount: groupCount).map { ValueSketch($0, isDouble: isDouble) }
+        for (group, sketch) in sketches.enumerated() { result[group].combine(sketch, isDouble: isDouble) }
+        return result
+    }
+
+    /// Each group's different values. `shared` is the dictionary that dense codes are of.
+    func allSets(groupCount: Int, shared: DictionaryView?) -> [DistinctSet] {
+        var result = sets
+        while result.count < groupCount { result.append(DistinctSet()) }
+        if isText {
+            texts(groupCount: groupCount, shared: shared) { group, text, _ in result[group].insert(text) }
+        } else {
+            forEachKey { group, key, _ in result[group].insert(key) }
+        }
+        return result
+    }
+
+    private func total(_ index: Int) -> Int64 {
+        Int64(counters[index]) + Int64(index < largeCounts.count ? largeCounts[index] : 0)
+    }
+
+    /// Keys (integers, or `orderedKey` of doubles) with their counts, by group, ascending.
+    private func keys(groupCount: Int) -> [[(key: Int64, count: Int64)]] {
+        var result = [[(key: Int64, count: Int64)]](repeating: [], count: groupCount)
+        forEachKey { group, key, count in result[group].append((key, count)) }
+        if case .hashed = mode { for group in result.indices { result[group].sort { $0.key < $1.key } } }
+        return result
+    }
+
+    private func forEachKey(_ body: (_ group: Int, _ key: Int64, _ count: Int64) -> Void) {
+        forEachValue { group, value, count in
+            switch mode {
+            case .dense(let base, let scale, _): body(group, base &+ scale &* Int64(value), count)
+            case .hashed: body(group, Int64(bitPattern: values.keys[value]), count)
+            }
+        }
+    }
+
+    /// Strings with their counts, by group. `shared` is the dictionary that dense codes are of.
+    private func texts(
+        groupCount: Int, shared: DictionaryView?, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void
+    ) {
+        forEachValue { group, value, count in
+            switch mode {
+            case .dense(let base, _, _): if let shared { body(group, shared[Int(base) + value], count) }
+            case .hashed:
+                Array(strings[value]).withUnsafeBufferPointer { body(group, $0, count) }
+            }
+        }
+    }
+
+    private func forEachValue(_ body: (_ group: Int, _ value: Int, _ count: Int64) -> Void) {
+        switch mode {
+        case .hashed:
+            for (index, pair) in pairs.keys.enumerated() {
+                body(Int(pair >> 32), Int(pair & 0xFFFF_FFFF), counts ? total(index) : 1)
+            }
+        case .dense(_, _, let span):
+            let size = counts ? max(counters.count, largeCounts.count) : seen.count
+            for index in 0..<size {
+                let count = counts ? total(index) : Int64(seen.start[index])
+                if count > 0 { body(index / span, index % span, count) }
+            }
+        }
+    }
+}

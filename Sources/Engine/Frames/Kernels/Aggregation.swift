@@ -1,0 +1,157 @@
+// The aggregates of a plan as accumulators, each made once however many aggregates need it.
+
+final class Aggregation {
+    private let setup: ScanSetup
+    private let shapes: [AggregateShape]
+    private let inputs: [Int?]
+    private let hasKeys: Bool
+    private var all: [any Accumulator] = []
+    private var rowCounter: RowCounter?
+    /// Sums that count rows as they go.
+    private var countingSums: IntegerSums?
+    private var nulls: [Int: NullCounter] = [:]
+    private var integerSums: [Int: IntegerSums] = [:]
+    private var doubleSums: [Int: DoubleSums] = [:]
+    private var least: [Int: KeyExtremes] = [:]
+    private var greatest: [Int: KeyExtremes] = [:]
+    private var leastTexts: [Int: TextExtremes] = [:]
+    private var greatestTexts: [Int: TextExtremes] = [:]
+    private var moments: [Int: Moments] = [:]
+    private var counts: [Int: ValueCounts] = [:]
+    private var distincts: [Int: ValueCounts] = [:]
+
+    init(_ setup: ScanSetup, groups: GroupNumbering) {
+        self.setup = setup
+        hasKeys = groups.hasKeys
+        guard case .groups(_, let aggregates) = setup.plan.shape, case .groups(_, let inputs) = setup.plan.output else {
+            shapes = []
+            inputs = []
+            return
+        }
+        shapes = aggregates
+        self.inputs = inputs
+        for (shape, input) in zip(aggregates, inputs) { prepare(shape, input, groups.knownCount) }
+        countingSums = hasKeys ? integerSums.sorted { $0.key < $1.key }.map(\.value).first(where: \.countsRows) : nil
+        if countingSums == nil {
+            let counter = RowCounter()
+            rowCounter = counter
+            all.append(counter)
+        }
+    }
+
+    private func prepare(_ shape: AggregateShape, _ input: Int?, _ groups: Int?) {
+        guard let slot = input, let type = shape.input else { return }
+        if shape.function != .distinct, shape.function != .quantile, shape.function != .variance,
+            shape.function != .stddev
+        {
+            make(&nulls, slot) { NullCounter(slot: slot) }
+        }
+        switch shape.function {
+        case .count: break
+        case .sum, .avg:
+            if type == .double {
+                make(&doubleSums, slot) { DoubleSums(slot: slot) }
+            } else {
+                make(&integerSums, slot) { IntegerSums(slot: slot, bounds: setup.bounds[slot]) }
+            }
+        case .min where type == .string: make(&leastTexts, slot) { TextExtremes(slot: slot, isMin: true) }
+        case .max where type == .string: make(&greatestTexts, slot) { TextExtremes(slot: slot, isMin: false) }
+        case .min: make(&least, slot) { KeyExtremes(slot: slot, isMin: true) }
+        case .max: make(&greatest, slot) { KeyExtremes(slot: slot, isMin: false) }
+        case .variance, .stddev: make(&moments, slot) { Moments(slot: slot) }
+        case .quantile:
+            make(&counts, slot) {
+                ValueCounts(slot: slot, type: type, counts: true, dense: setup.dense(slot), groups: groups)
+            }
+        case .distinct:
+            make(&distincts, slot) {
+                ValueCounts(slot: slot, type: type, counts: false, dense: setup.dense(slot), groups: groups)
+            }
+        }
+    }
+
+    private func make<A: Accumulator>(_ table: inout [Int: A], _ slot: Int, _ accumulator: () -> A) {
+        guard table[slot] == nil else { return }
+        let made = accumulator()
+        table[slot] = made
+        all.append(made)
+    }
+
+    // MARK: Scanning
+
+    /// Nothing is asked but how many rows there are, and there are no groups.
+    var onlyCountsRows: Bool { !hasKeys && all.count == 1 && rowCounter != nil }
+
+    func add(rows: Int) { rowCounter?.add(rows: rows) }
+
+    func beginPiece() { for accumulator in all { accumulator.beginPiece() } }
+
+    /// What could not be taken from zones of the current piece, in `remaining`.
+    func takeWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+        remaining = all.filter { !$0.addWhole(reader, rowCount: rowCount) }
+        let isDone = remaining?.isEmpty == true
+        if isDone { remaining = nil }
+        return isDone
+    }
+
+    private var remaining: [any Accumulator]?
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        for accumulator in remaining ?? all { try accumulator.add(reader, ids, groups: groups) }
+    }
+
+    func endPiece() { remaining = nil }
+
+    func end() { for accumulator in all { accumulator.end() } }
+
+    // MARK: Results
+
+    func rows(_ group: Int) -> Int64 { countingSums?.rows(group) ?? rowCounter?.rows(group) ?? 0 }
+
+    private func valueCount(_ slot: Int, _ group: Int) -> Int64 { rows(group) - (nulls[slot]?.nulls(group) ?? 0) }
+
+    func states(of living: [Int], groupCount: Int) -> [any AggregateStates] {
+        zip(shapes, inputs).map { shape, input in states(shape, input, living, groupCount) }
+    }
+
+    private func states(
+        _ shape: AggregateShape, _ input: Int?, _ living: [Int], _ groupCount: Int
+    ) -> any AggregateStates {
+        guard let slot = input, let type = shape.input else { return CountStates(counts: living.map(rows)) }
+        switch shape.function {
+        case .count: return CountStates(counts: living.map { valueCount(slot, $0) })
+        case .sum, .avg: return sums(shape, slot, type, living)
+        case .min, .max:
+            if type == .string {
+                let texts = shape.function == .min ? leastTexts[slot] : greatestTexts[slot]
+                return TextExtremumStates(isMin: shape.function == .min, texts: living.map { texts?.text($0) })
+            }
+            let keys = shape.function == .min ? least[slot] : greatest[slot]
+            return ExtremumStates(
+                isMin: shape.function == .min, type: type,
+                keys: living.map { valueCount(slot, $0) > 0 ? keys?.key($0) : nil })
+        case .variance, .stddev:
+            return MomentStates(
+                isRoot: shape.function == .stddev, moments: living.map { moments[slot]?.moment($0) ?? Moment() })
+        case .quantile:
+            let sketches = counts[slot]?.allSketches(groupCount: groupCount) ?? []
+            return QuantileStates(share: shape.number ?? 0.5, type: type, sketches: living.map { sketches[$0] })
+        case .distinct:
+            let sets = distincts[slot]?.allSets(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
+            return DistinctStates(sets: living.map { sets[$0] })
+        }
+    }
+
+    private func sums(
+        _ shape: AggregateShape, _ slot: Int, _ type: ColumnType, _ living: [Int]
+    ) -> any AggregateStates {
+        let counts = living.map { valueCount(slot, $0) }
+        if type == .double {
+            let sums = living.map { doubleSums[slot]?.sum($0) ?? (high: 0, low: 0) }
+            return DoubleSumStates(
+                isAverage: shape.function == .avg, highs: sums.map(\.high), lows: sums.map(\.low), counts: counts)
+        }
+        let sums = zip(living, counts).map { integerSums[slot]?.sum($0, valueCount: $1) ?? 0 }
+        return IntegerSumStates(isAverage: shape.function == .avg, name: shape.name, sums: sums, counts: counts)
+    }
+}

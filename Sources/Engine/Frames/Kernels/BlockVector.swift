@@ -1,0 +1,105 @@
+// One column's values of the selected rows of a block: what kernels loop over.
+
+// Unsafe: points into a chunk or a scan's scratch, valid until the scan goes on to its next block.
+
+/// Dense: row `i` of the selection is element `i`. A row without a value holds a code of 0, or the number 0.
+struct BlockVector {
+    enum Elements {
+        /// Every row has the key `base`.
+        case constant
+        /// The key is base + scale * code.
+        case bytes(UnsafePointer<UInt8>)
+        case shorts(UnsafePointer<UInt16>)
+        case words(UnsafePointer<UInt32>)
+        /// 64-bit integers as they are; base is 0 and scale 1.
+        case integers(UnsafePointer<Int64>)
+        case doubles(UnsafePointer<Double>)
+    }
+    var elements: Elements
+    var base: Int64 = 0
+    var scale: Int64 = 1
+    /// The elements without a value, ascending.
+    var nulls = BlockPositions.none
+    /// Bounds of the keys in the whole piece.
+    var bounds = Zone.Bounds.keys(.min, .max)
+    /// Of a column of strings, whose keys are codes of it.
+    var dictionary: DictionaryView?
+
+    /// The key of one element: the integer, the string's code, the `orderedKey` of a double.
+    @inline(__always)
+    func key(at index: Int) -> Int64 {
+        switch elements {
+        case .constant: base
+        case .bytes(let codes): base &+ scale &* Int64(codes[index])
+        case .shorts(let codes): base &+ scale &* Int64(codes[index])
+        case .words(let codes): base &+ scale &* Int64(codes[index])
+        case .integers(let integers): integers[index]
+        case .doubles(let doubles): doubles[index].orderedKey
+        }
+    }
+
+    /// The greatest code that elements can have.
+    var codeLimit: Int {
+        switch elements {
+        case .constant: 0
+        case .bytes: Int(UInt8.max)
+        case .shorts: Int(UInt16.max)
+        case .words: Int(UInt32.max)
+        case .integers, .doubles: Int.max
+        }
+    }
+}
+
+/// Ascending positions within a block.
+struct BlockPositions {
+    let start: UnsafePointer<UInt16>?
+    let count: Int
+
+    static var none: BlockPositions { BlockPositions(start: nil, count: 0) }
+
+    @inline(__always)
+    subscript(index: Int) -> Int { Int(start.unsafelyUnwrapped[index]) }
+
+    /// Calls `body` for the runs of positions below `limit` that are not listed.
+    @inline(__always)
+    func forEachGap(below limit: Int, _ body: (Range<Int>) -> Void) {
+        var from = 0
+        for index in 0..<count {
+            let position = self[index]
+            if position > from { body(from..<position) }
+            from = position &+ 1
+        }
+        if from < limit { body(from..<limit) }
+    }
+}
+
+/// The group of each selected row of a block, as a scan numbers groups.
+enum GroupIDs {
+    /// All rows are of group 0.
+    case one
+    case shorts(UnsafeMutablePointer<UInt16>)
+    case words(UnsafeMutablePointer<UInt32>)
+
+    @inline(__always)
+    subscript(index: Int) -> Int {
+        switch self {
+        case .one: 0
+        case .shorts(let ids): Int(ids[index])
+        case .words(let ids): Int(ids[index])
+        }
+    }
+}
+
+/// Fixed memory for numbers of a block, freed with its owner.
+final class BlockBuffer {
+    let raw: UnsafeMutableRawPointer
+    /// Room for whole planes of packed codes beyond a block's rows.
+    static let elements = BitPacking.blockRows + 64
+
+    init() { raw = .allocate(byteCount: Self.elements * 8, alignment: 64) }
+    deinit { raw.deallocate() }
+
+    func pointer<T: BitwiseCopyable>(_: T.Type = T.self) -> UnsafeMutablePointer<T> {
+        raw.assumingMemoryBound(to: T.self)
+    }
+}

@@ -1,0 +1,307 @@
+// The group of every selected row: digits of the keys put together by arithmetic while their domain is small, numbered by
+// a hash table where it is not.
+
+// Unsafe: reads vectors and writes ids of a block's selected rows.
+
+/// What is known of a key column over all pieces of a scan.
+struct KeyDomain {
+    let slot: Int
+    let type: ColumnType
+    let bucket: TimeBucket?
+    /// Keys (of a bucket: their indices) are base + scale * digit with digits below `count`; nil where they have to be
+    /// numbered as they come. A null has the digit `count`.
+    let dense: (base: Int64, scale: Int64, count: Int)?
+}
+
+/// Groups of one thread's scan, numbered from 0.
+final class GroupNumbering {
+    /// Beyond this many groups arrays by group cost more than they save.
+    static let denseMax = 1 << 20
+
+    private let domains: [KeyDomain]
+    /// Digits of key `k` count `strides[k]`; nil where groups are numbered by hash.
+    private let strides: [Int]?
+    private let denseCount: Int
+    private var digitTables: [DigitTable]
+    private var pairTables: [NumberTable]
+    private var groupTable = NumberTable()
+    /// Of groups numbered by hash: each one's key.
+    private var keys: [[UInt8]] = []
+    private let shorts = BlockBuffer()
+    private let digits = BlockBuffer()
+    private let wide = BlockBuffer()
+    private let groupsMax: Int
+
+    init(domains: [KeyDomain], groupsMax: Int) {
+        self.domains = domains
+        self.groupsMax = groupsMax
+        digitTables = domains.map { DigitTable($0) }
+        pairTables = domains.map { _ in NumberTable() }
+        var strides: [Int] = []
+        var product = 1
+        for domain in domains {
+            guard let dense = domain.dense, product <= Self.denseMax, dense.count < Self.denseMax else {
+                product = .max
+                break
+            }
+            strides.append(product)
+            product *= dense.count + 1
+        }
+        self.strides = product <= Self.denseMax ? strides : nil
+        denseCount = product
+    }
+
+    var hasKeys: Bool { !domains.isEmpty }
+
+    /// Groups there may be: all ids are below it.
+    var count: Int { domains.isEmpty ? 1 : strides == nil ? keys.count : denseCount }
+
+    /// `count`, where it does not grow.
+    var knownCount: Int? { domains.isEmpty ? 1 : strides == nil ? nil : denseCount }
+
+    /// The ids of the reader's selected rows. Throws when there are too many groups.
+    func number(_ reader: BlockReader) throws(Failure) -> GroupIDs {
+        guard hasKeys else { return .one }
+        guard let strides else { return .words(try numberByHash(reader)) }
+        if denseCount <= 1 << 16 {
+            let ids = shorts.pointer(UInt16.self)
+            try write(strides, reader, ids)
+            return .shorts(ids)
+        }
+        let ids = wide.pointer(UInt32.self)
+        try write(strides, reader, ids)
+        return .words(ids)
+    }
+
+    private func write<ID: FixedWidthInteger & UnsignedInteger>(
+        _ strides: [Int], _ reader: BlockReader, _ ids: UnsafeMutablePointer<ID>
+    ) throws(Failure) {
+        for (index, domain) in domains.enumerated() {
+            let vector = try reader.vector(domain.slot)
+            let writer = DigitWriter(
+                vector: vector, domain: domain, stride: strides[index], isFirst: index == 0, ids: ids,
+                count: reader.count)
+            writer.write(remap: digitTables[index].remap(for: vector))
+        }
+    }
+
+    /// Codes of dictionaries that are a chunk's own mean something else in the next piece.
+    func beginPiece() {
+        for index in digitTables.indices { digitTables[index].forgetStrings() }
+    }
+
+    // MARK: By hash
+
+    private func numberByHash(_ reader: BlockReader) throws(Failure) -> UnsafeMutablePointer<UInt32> {
+        let wide = wide.pointer(UInt64.self)
+        let ids = digits.pointer(UInt32.self)
+        var bits = 0
+        for index in domains.indices {
+            let vector = try reader.vector(domains[index].slot)
+            digitTables[index].write(vector, count: reader.count, into: ids)
+            if bits + 32 > 64 {
+                for at in 0..<reader.count { wide[at] = UInt64(pairTables[index].number(wide[at])) }
+                bits = 32
+            }
+            if bits == 0 {
+                for at in 0..<reader.count { wide[at] = UInt64(ids[at]) }
+            } else {
+                for at in 0..<reader.count { wide[at] = wide[at] &<< 32 | UInt64(ids[at]) }
+            }
+            bits += 32
+        }
+        for at in 0..<reader.count {
+            let before = groupTable.count
+            let group = groupTable.number(wide[at])
+            if group == before { try addGroup(reader, at) }
+            ids[at] = UInt32(truncatingIfNeeded: group)
+        }
+        return ids
+    }
+
+    @inline(never)
+    private func addGroup(_ reader: BlockReader, _ at: Int) throws(Failure) {
+        guard keys.count < groupsMax else { throw Partial.tooManyGroups(groupsMax) }
+        var key = WireWriter()
+        for domain in domains {
+            let vector = try reader.vector(domain.slot)
+            guard !Self.isNull(vector, at) else {
+                key.append(.null)
+                continue
+            }
+            let number = vector.key(at: at)
+            let start = domain.bucket.map { $0.start(of: $0.index(of: number)) } ?? number
+            key.append(Self.scalar(start, domain, vector.dictionary))
+        }
+        keys.append(key.bytes)
+    }
+
+    private static func isNull(_ vector: BlockVector, _ at: Int) -> Bool {
+        var (low, high) = (0, vector.nulls.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if vector.nulls[middle] < at { low = middle + 1 } else { high = middle }
+        }
+        return low < vector.nulls.count && vector.nulls[low] == at
+    }
+
+    private static func scalar(_ key: Int64, _ domain: KeyDomain, _ dictionary: DictionaryView?) -> Scalar {
+        switch domain.type {
+        case .string: .string(dictionary.map { Array($0[Int(key)]) } ?? [])
+        case .double: .double(Double(totalKey: key))
+        case .bool: .bool(key != 0)
+        case .time: .time(key)
+        case .int: .int(key)
+        }
+    }
+
+    /// The key of a group, as `WireWriter` writes scalars.
+    func key(of group: Int, dictionaries: [DictionaryView?]) -> [UInt8] {
+        guard strides != nil else { return keys[group] }
+        var rest = group
+        var key = WireWriter()
+        for (index, domain) in domains.enumerated() {
+            guard let dense = domain.dense else { preconditionFailure("all keys are dense") }
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: dense.count + 1)
+            rest = quotient
+            guard digit < dense.count else {
+                key.append(.null)
+                continue
+            }
+            let number = dense.base &+ dense.scale &* Int64(digit)
+            key.append(Self.scalar(domain.bucket?.start(of: number) ?? number, domain, dictionaries[index]))
+        }
+        return key.bytes
+    }
+}
+
+/// Adds one key's digits, times its stride, to the ids.
+private struct DigitWriter<ID: FixedWidthInteger & UnsignedInteger> {
+    let vector: BlockVector
+    let domain: KeyDomain
+    let stride: Int
+    let isFirst: Bool
+    let ids: UnsafeMutablePointer<ID>
+    let count: Int
+
+    func write(remap: [UInt32]?) {
+        guard let dense = domain.dense else { preconditionFailure("a dense domain") }
+        if let remap {
+            remap.withUnsafeBufferPointer { remap in
+                forEachCode { ID(truncatingIfNeeded: Int(remap[Int(truncatingIfNeeded: $0)]) &* stride) }
+            }
+        } else if vector.bounds == .none {
+            forEach { _ in 0 }
+        } else {
+            let offset = ID(truncatingIfNeeded: Int((vector.base &- dense.base) / dense.scale) &* stride)
+            let step = ID(truncatingIfNeeded: Int(vector.scale / dense.scale) &* stride)
+            if case .integers(let integers) = vector.elements {
+                let base = dense.base
+                let stride = ID(truncatingIfNeeded: stride)
+                forEach { ID(truncatingIfNeeded: integers[$0] &- base) &* stride }  // their scale is 1
+            } else if step == 1 {
+                forEachCode { ID(truncatingIfNeeded: $0) &+ offset }
+            } else {
+                forEachCode { ID(truncatingIfNeeded: $0) &* step &+ offset }
+            }
+        }
+        markNulls(dense)
+    }
+
+    /// A row without a value has the digit of some row so far; it gets that of nulls.
+    private func markNulls(_ dense: (base: Int64, scale: Int64, count: Int)) {
+        guard vector.nulls.count > 0 else { return }
+        let null = ID(truncatingIfNeeded: dense.count &* stride)
+        // The digit that was added for a code of 0 is the same for all of them.
+        let wrong = digitOfNull(dense)
+        for index in 0..<vector.nulls.count { ids[vector.nulls[index]] &+= null &- wrong }
+    }
+
+    private func digitOfNull(_ dense: (base: Int64, scale: Int64, count: Int)) -> ID {
+        if vector.bounds == .none { return 0 }
+        if let bucket = domain.bucket {
+            return ID(truncatingIfNeeded: Int(bucket.index(of: vector.base) &- dense.base) &* stride)
+        }
+        if case .integers = vector.elements {
+            return ID(truncatingIfNeeded: 0 &- dense.base) &* ID(truncatingIfNeeded: stride)
+        }
+        return ID(truncatingIfNeeded: Int((vector.base &- dense.base) / dense.scale) &* stride)
+    }
+
+    @inline(__always)
+    private func forEach(_ id: (Int) -> ID) {
+        if isFirst {
+            for at in 0..<count { ids[at] = id(at) }
+        } else {
+            for at in 0..<count { ids[at] &+= id(at) }
+        }
+    }
+
+    @inline(__always)
+    private func forEachCode(_ id: (UInt64) -> ID) {
+        switch vector.elements {
+        case .constant: forEach { _ in id(0) }
+        case .bytes(let codes): forEach { id(UInt64(codes[$0])) }
+        case .shorts(let codes): forEach { id(UInt64(codes[$0])) }
+        case .words(let codes): forEach { id(UInt64(codes[$0])) }
+        case .integers, .doubles: preconditionFailure("codes")
+        }
+    }
+}
+
+/// One key's digits: by remapping codes, or numbered as they come.
+private struct DigitTable {
+    private let domain: KeyDomain
+    private var numbers = NumberTable()
+    private var strings = ByteKeyTable()
+    private var cached: (base: Int64, scale: Int64, limit: Int, remap: [UInt32])?
+    private var cachedStrings: (dictionary: UnsafePointer<UInt8>, remap: [UInt32])?
+
+    init(_ domain: KeyDomain) { self.domain = domain }
+
+    mutating func forgetStrings() { cachedStrings = nil }
+
+    /// Where a time is cut to a bucket: the dense digit by code.
+    mutating func remap(for vector: BlockVector) -> [UInt32]? {
+        guard let bucket = domain.bucket, let dense = domain.dense, case .keys(_, let high) = vector.bounds else {
+            return nil
+        }
+        let limit: Int
+        if case .constant = vector.elements { limit = 0 } else { limit = Int((high &- vector.base) / vector.scale) }
+        if let cached, cached.base == vector.base, cached.scale == vector.scale, cached.limit == limit {
+            return cached.remap
+        }
+        let remap = (0...limit).map { code in
+            UInt32(bucket.index(of: vector.base &+ vector.scale &* Int64(code)) &- dense.base)
+        }
+        cached = (vector.base, vector.scale, limit, remap)
+        return remap
+    }
+
+    /// Digits numbered as they come, all below 2^32. 0 stands for null.
+    mutating func write(_ vector: BlockVector, count: Int, into ids: UnsafeMutablePointer<UInt32>) {
+        if let dictionary = vector.dictionary {
+            writeStrings(vector, dictionary, count, ids)
+        } else if let bucket = domain.bucket {
+            for at in 0..<count {
+                ids[at] = 1 &+ UInt32(numbers.number(UInt64(bitPattern: bucket.index(of: vector.key(at: at)))))
+            }
+        } else {
+            for at in 0..<count { ids[at] = 1 &+ UInt32(numbers.number(UInt64(bitPattern: vector.key(at: at)))) }
+        }
+        for index in 0..<vector.nulls.count { ids[vector.nulls[index]] = 0 }
+    }
+
+    private mutating func writeStrings(
+        _ vector: BlockVector, _ dictionary: DictionaryView, _ count: Int, _ ids: UnsafeMutablePointer<UInt32>
+    ) {
+        guard dictionary.count > 0 else { return ids.update(repeating: 0, count: count) }
+        if cachedStrings?.dictionary != dictionary.bytes {
+            let remap = (0..<dictionary.count).map { 1 &+ UInt32(strings.intern(dictionary[$0])) }
+            cachedStrings = (dictionary.bytes, remap)
+        }
+        cachedStrings!.remap.withUnsafeBufferPointer { remap in
+            for at in 0..<count { ids[at] = remap[Int(truncatingIfNeeded: vector.key(at: at))] }
+        }
+    }
+}

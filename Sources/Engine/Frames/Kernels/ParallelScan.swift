@@ -1,0 +1,94 @@
+// A scan of some pieces by as many threads of the compute pool as are idle, each taking one piece after the other.
+
+import Dispatch
+import Synchronization
+
+/// The caller's thread scans too, and does everything alone where nobody helps: so a scan never waits for a thread, but
+/// at most for the piece that a helper is at (about 100 µs).
+final class ParallelScan: Sendable {
+    private struct State: Sendable {
+        var next = 0
+        var helpers = 0
+        var partials: [Partial] = []
+        var statistics = ScanStatistics()
+        var failure: Failure?
+        var isWaiting = false
+    }
+
+    private let setup: ScanSetup
+    private let control: ScanControl
+    private let state = Mutex(State())
+    private let helperIsDone = DispatchSemaphore(value: 0)
+
+    init(_ plan: CompiledPlan, _ pieces: [FramePiece], _ cache: ColumnCache, _ control: ScanControl) {
+        setup = ScanSetup(plan, pieces, cache: cache, groupsMax: control.groupsMax)
+        self.control = control
+    }
+
+    func run() throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
+        if let pool = control.helpers, case .groups = setup.plan.output {
+            for _ in 1..<max(1, min(pool.width, setup.pieces.count)) { pool.submit { self.help() } }
+        }
+        scan()
+        awaitHelpers()
+        let (partials, statistics, failure) = state.withLock { ($0.partials, $0.statistics, $0.failure) }
+        if let failure { throw failure }
+        guard var sum = partials.first else { preconditionFailure("the caller left a partial") }
+        for partial in partials.dropFirst() { try sum.merge(partial) }
+        return (sum, statistics)
+    }
+
+    private func help() {
+        let isLate = state.withLock { state in
+            if state.next >= setup.pieces.count || state.failure != nil { return true }
+            state.helpers += 1
+            return false
+        }
+        if isLate { return }
+        scan()
+        let isAwaited = state.withLock { state in
+            state.helpers -= 1
+            return state.isWaiting && state.helpers == 0
+        }
+        if isAwaited { helperIsDone.signal() }
+    }
+
+    private func awaitHelpers() {
+        let waits = state.withLock { state in
+            state.next = setup.pieces.count
+            state.isWaiting = state.helpers > 0
+            return state.isWaiting
+        }
+        if waits { helperIsDone.wait() }
+    }
+
+    private func scan() {
+        let worker = ScanWorker(setup)
+        var statistics = ScanStatistics()
+        do throws(Failure) {
+            while let piece = take() {
+                try control.check()
+                let isScanned = worker.hasAllRows ? true : try worker.scan(piece, control: control)
+                statistics.rowsCovered += piece.rowCount
+                statistics.rowsScanned += isScanned ? piece.rowCount : 0
+                statistics.chunksScanned += isScanned ? 1 : 0
+                statistics.chunksPruned += isScanned ? 0 : 1
+            }
+            let partial = try worker.partial()
+            state.withLock { state in
+                state.partials.append(partial)
+                state.statistics = state.statistics + statistics
+            }
+        } catch {
+            state.withLock { $0.failure = $0.failure ?? error }
+        }
+    }
+
+    private func take() -> FramePiece? {
+        state.withLock { state in
+            guard state.failure == nil, state.next < setup.pieces.count else { return nil }
+            state.next += 1
+            return setup.pieces[state.next - 1]
+        }
+    }
+}

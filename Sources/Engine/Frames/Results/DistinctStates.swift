@@ -1,0 +1,127 @@
+// The states of distinct: the values themselves while they are few, else a HyperLogLog (Flajolet and others, 2007).
+
+import Foundation
+
+/// Different values of one group, by their bytes.
+struct DistinctSet: Sendable {
+    /// More than this go into registers.
+    static let exactMax = 65_536
+    private static let registerBits = 14
+    /// The standard error of a count by registers.
+    static let relativeError = 1.04 / Double(1 << registerBits).squareRoot()
+
+    private(set) var values = ByteKeyTable()
+    private(set) var registers: [UInt8]?
+
+    mutating func insert(_ value: UnsafeBufferPointer<UInt8>) {
+        if registers != nil {
+            note(value)
+        } else {
+            _ = values.intern(value)
+            if values.count > Self.exactMax { collapse() }
+        }
+    }
+
+    mutating func insert(_ key: Int64) {
+        withUnsafeBytes(of: key.littleEndian) { insert($0.bindMemory(to: UInt8.self)) }
+    }
+
+    mutating func combine(_ other: DistinctSet) {
+        if let theirs = other.registers {
+            collapse()
+            for index in theirs.indices { registers![index] = max(registers![index], theirs[index]) }
+        } else {
+            for index in 0..<other.values.count { other.values[index].withUnsafeBufferPointer { insert($0) } }
+        }
+    }
+
+    private mutating func collapse() {
+        guard registers == nil else { return }
+        registers = Array(repeating: 0, count: 1 << Self.registerBits)
+        for index in 0..<values.count { values[index].withUnsafeBufferPointer { note($0) } }
+        values = ByteKeyTable()
+    }
+
+    private mutating func note(_ value: UnsafeBufferPointer<UInt8>) {
+        let hash = Self.hash(value)
+        let index = Int(hash >> UInt64(64 - Self.registerBits))
+        let rest = hash << UInt64(Self.registerBits) | 1 << UInt64(Self.registerBits - 1)
+        registers![index] = max(registers![index], UInt8(rest.leadingZeroBitCount + 1))
+    }
+
+    /// The same on every node: FNV-1a, then mixed.
+    private static func hash(_ value: UnsafeBufferPointer<UInt8>) -> UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in value { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+        hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        hash = (hash ^ (hash >> 27)) &* 0x94D0_49BB_1331_11EB
+        return hash ^ (hash >> 31)
+    }
+
+    /// Exact, or an estimate.
+    var count: Int64 {
+        guard let registers else { return Int64(values.count) }
+        let size = Double(registers.count)
+        let sum = registers.reduce(0.0) { $0 + exp2(-Double($1)) }
+        let raw = 0.7213 / (1 + 1.079 / size) * size * size / sum
+        let zeros = registers.count { $0 == 0 }
+        let estimate = raw <= 2.5 * size && zeros > 0 ? size * log(size / Double(zeros)) : raw
+        return Int64(estimate.rounded())
+    }
+
+    func encode(to out: inout WireWriter) {
+        out.append(UInt8(registers == nil ? 0 : 1))
+        if let registers {
+            out.append(counted: registers)
+        } else {
+            out.append(UInt32(values.count))
+            for index in 0..<values.count { out.append(counted: values[index]) }
+        }
+    }
+
+    init() {}
+
+    init(_ reader: inout WireReader) throws(WireDamage) {
+        switch try reader.number(UInt8.self) {
+        case 0:
+            let count = try reader.count(bytesEach: 4)
+            guard count <= Self.exactMax else { throw WireDamage() }
+            for index in 0..<count {
+                let value = try reader.counted()
+                let isNew = value.withUnsafeBufferPointer { values.intern($0) } == index
+                guard isNew else { throw WireDamage() }
+            }
+        case 1:
+            let bytes = Array(try reader.counted())
+            guard bytes.count == 1 << Self.registerBits, bytes.allSatisfy({ $0 <= 65 }) else { throw WireDamage() }
+            registers = bytes
+        default: throw WireDamage()
+        }
+    }
+}
+
+struct DistinctStates: AggregateStates {
+    private var sets: [DistinctSet]
+
+    init(sets: [DistinctSet] = []) { self.sets = sets }
+
+    var count: Int { sets.count }
+
+    mutating func grow(to count: Int) {
+        sets.append(contentsOf: repeatElement(DistinctSet(), count: count - sets.count))
+    }
+
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+        guard let other = other as? Self else { preconditionFailure("states of one shape") }
+        for (index, group) in groups.enumerated() { sets[group].combine(other.sets[index]) }
+    }
+
+    func finish(_ group: Int) -> Scalar { .int(sets[group].count) }
+
+    /// The standard error.
+    var relativeError: Double? { sets.contains { $0.registers != nil } ? DistinctSet.relativeError : nil }
+
+    func encode(_ group: Int, to out: inout WireWriter) { sets[group].encode(to: &out) }
+
+    mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage) { sets.append(try DistinctSet(&reader)) }
+}

@@ -1,0 +1,82 @@
+// What plans found in sealed chunks, kept: a dashboard that asks again pays only for rows that came since.
+
+import Synchronization
+
+/// One entry for a plan and a part of a frame: the merged partial of the part's first chunks. Chunks are immutable and
+/// their ids unique, so that it is right for as long as the part begins with the same chunks. Least recently used goes
+/// first; all of it goes when frames need the memory.
+package final class PartialCache: Sendable {
+    struct Key: Hashable, Sendable {
+        let plan: Plan
+        let part: UInt64
+    }
+
+    fileprivate struct Entry: Sendable {
+        let chunks: [UInt64]
+        let partial: Partial
+        let bytes: Int
+        var lastUse: UInt64
+    }
+
+    fileprivate struct State: Sendable {
+        var entries: [Key: Entry] = [:]
+        var clock: UInt64 = 0
+        var bytes = 0
+    }
+
+    package let limitBytes: Int
+    private let memory: FrameMemory
+    private let state = Mutex(State())
+
+    package init(memory: FrameMemory, limitBytes: Int = 64 << 20) {
+        self.limitBytes = limitBytes
+        self.memory = memory
+        memory.setReclaimer { [weak self] in self?.removeAll() }
+    }
+
+    package var usedBytes: Int { state.withLock { $0.bytes } }
+
+    /// The partial of the first `count` of these chunks, as many as are known.
+    func find(_ key: Key, chunks: [UInt64]) -> (partial: Partial, count: Int)? {
+        state.withLock { state in
+            guard let entry = state.entries[key], entry.chunks.count <= chunks.count,
+                entry.chunks.elementsEqual(chunks.prefix(entry.chunks.count))
+            else { return nil }
+            state.clock += 1
+            state.entries[key]?.lastUse = state.clock
+            return (entry.partial, entry.chunks.count)
+        }
+    }
+
+    func insert(_ partial: Partial, for key: Key, chunks: [UInt64]) {
+        let bytes = partial.memoryBytes + chunks.count * 8 + 256
+        guard bytes <= limitBytes / 4, memory.hasRoom(for: bytes) else { return }
+        state.withLock { state in
+            state.clock += 1
+            state.remove(key)
+            while state.bytes + bytes > limitBytes,
+                let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
+            {
+                state.remove(oldest.key)
+            }
+            state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: state.clock)
+            state.bytes += bytes
+            memory.set(derivedBytes: state.bytes)
+        }
+    }
+
+    package func removeAll() {
+        state.withLock { state in
+            state.entries = [:]
+            state.bytes = 0
+            memory.set(derivedBytes: 0)
+        }
+    }
+}
+
+extension PartialCache.State {
+    fileprivate mutating func remove(_ key: PartialCache.Key) {
+        guard let entry = entries.removeValue(forKey: key) else { return }
+        bytes -= entry.bytes
+    }
+}

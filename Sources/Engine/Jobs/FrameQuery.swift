@@ -1,0 +1,136 @@
+// The query that `shard:frame(name)` returns: Lua composes a plan step by step, Swift runs it at the last one.
+
+/// A plan under construction. Every step returns a new query, so one may be the start of several.
+final class FrameQuery: LuaHostObject {
+    static let luaTypeName = "query"
+
+    private struct Steps {
+        var frame: String
+        var computed: [ComputedColumn] = []
+        var filters: [Filter] = []
+        var anyFilters: [[Filter]] = []
+        var keys: [GroupKey] = []
+    }
+
+    private let shard: ShardHandle
+    private let steps: Steps
+
+    convenience init(shard: ShardHandle, frame: String) { self.init(shard, Steps(frame: frame)) }
+
+    private init(_ shard: ShardHandle, _ steps: Steps) {
+        self.shard = shard
+        self.steps = steps
+    }
+
+    private func with(_ change: (inout Steps) throws(Failure) -> Void) throws(Failure) -> LuaResult {
+        var steps = steps
+        try change(&steps)
+        return .object(FrameQuery(shard, steps))
+    }
+
+    private func execute(_ aggregates: [Aggregate]) throws(Failure) -> LuaResult {
+        let plan = Plan(
+            frame: steps.frame, computed: steps.computed, filters: steps.filters, anyFilters: steps.anyFilters,
+            keys: steps.keys, aggregates: aggregates)
+        return .object(try shard.execute(plan))
+    }
+
+    static var luaMethods: [String: LuaMethod] {
+        [
+            "where": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                let filter = try FrameQuery.filter(try arguments.plain(in: "where"), of: "where")
+                return try query.with { (steps: inout Steps) throws(Failure) in steps.filters.append(filter) }
+            },
+            "where_any": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                let conditions = try FrameQuery.conditions(try arguments.plain(in: "where_any"))
+                return try query.with { (steps: inout Steps) throws(Failure) in steps.anyFilters.append(conditions) }
+            },
+            "with": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                let words = try arguments.plain(in: "with")
+                guard words.count == 2, let name = words[0].text, let text = words[1].text else {
+                    throw Failure(.scriptError, "with(name, expression) takes a name and arithmetic as text")
+                }
+                return try query.with { (steps: inout Steps) throws(Failure) in
+                    steps.computed.append(ComputedColumn(name, text))
+                }
+            },
+            "group": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                var keys: [GroupKey] = []
+                for argument in arguments {
+                    if let bucket = argument.object(as: BucketCall.self) {
+                        keys.append(bucket.key)
+                    } else if let name = argument.plain?.text {
+                        keys.append(.column(name))
+                    } else {
+                        throw Failure(.scriptError, "group(key, …) takes column names and bucket(column, width)")
+                    }
+                }
+                return try query.with { (steps: inout Steps) throws(Failure) in steps.keys += keys }
+            },
+            "agg": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                try query.execute(try AggregateCall.list(arguments))
+            },
+            "count": LuaMethod(FrameQuery.self) { query, _ throws(Failure) in
+                try query.execute([Aggregate("count", .count)])
+            },
+            "rows": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                let (columns, limit) = try FrameQuery.rowsArguments(arguments)
+                let plan = Plan(
+                    frame: query.steps.frame, computed: query.steps.computed, filters: query.steps.filters,
+                    anyFilters: query.steps.anyFilters, output: .rows(columns: columns, limit: limit))
+                return .object(try query.shard.execute(plan))
+            },
+        ]
+    }
+
+    /// `where_any{ {column, op, value}, … }`.
+    private static func conditions(_ arguments: [Value]) throws(Failure) -> [Filter] {
+        guard case .array(let list)? = arguments.first, arguments.count == 1, !list.isEmpty else {
+            throw Failure(.scriptError, "where_any{ {column, op, value}, … } takes a list of conditions")
+        }
+        var conditions: [Filter] = []
+        for element in list {
+            guard case .array(let parts) = element else {
+                throw Failure(.scriptError, "where_any{ {column, op, value}, … }: a condition is a list")
+            }
+            conditions.append(try filter(parts, of: "where_any"))
+        }
+        return conditions
+    }
+
+    /// `where(column, op, value)`: `in` takes a list, `between` two values or a list of two, `isnull` and `notnull` none.
+    private static func filter(_ arguments: [Value], of method: String) throws(Failure) -> Filter {
+        guard arguments.count >= 2, let column = arguments[0].text, let symbol = arguments[1].text else {
+            throw Failure(.scriptError, "\(method)(column, op, value) takes a column's name, an operator and a value")
+        }
+        guard let op = FilterOperator(rawValue: symbol) else {
+            let known = FilterOperator.allCases.map(\.rawValue).joined(separator: " ")
+            throw Failure(.scriptError, "\(method): '\(symbol)' is no operator; there are \(known)")
+        }
+        var values = Array(arguments.dropFirst(2))
+        if values.count == 1, case .array(let list) = values[0] { values = list }
+        return Filter(column: column, op: op, values: values)
+    }
+
+    /// `rows{"a", "b", limit=100}`: the list is the columns.
+    private static func rowsArguments(_ arguments: [LuaValue]) throws(Failure) -> ([String], Int) {
+        var columns: [String] = []
+        var limit = 100
+        switch arguments.first?.plain {
+        case .array(let names)?: columns = names.compactMap(\.text)
+        case .map(let pairs)?:
+            for pair in pairs {
+                if pair.key.text == "limit", case .int(let count) = pair.value {
+                    limit = Int(clamping: count)
+                } else if case .int = pair.key, let name = pair.value.text {
+                    columns.append(name)
+                }
+            }
+        default: break
+        }
+        guard !columns.isEmpty, limit > 0 else {
+            throw Failure(.scriptError, "rows{\"column\", …, limit=100} takes column names and a limit above 0")
+        }
+        return (columns, limit)
+    }
+}
