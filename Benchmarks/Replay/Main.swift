@@ -13,7 +13,7 @@ import Foundation
 
 @main
 enum Replay {
-    static func main() throws {
+    static func main() {
         var options = Options(CommandLine.arguments.dropFirst())
         let pool = ValuePool(textShare: options.textShare, seed: 1)
         print("trace                 requests  misses  avoidable  ratio    evicted    copied   live/limit  MiB   s CPU")
@@ -22,7 +22,14 @@ enum Replay {
             if let synthetic = Trace(synthetic: name, memoryBytes: options.memoryBytes) {
                 trace = synthetic
             } else {
-                trace = try Trace(path: name, scale: options.scale)
+                do {
+                    trace = try Trace(path: name, scale: options.scale)
+                } catch {
+                    let names = Trace.syntheticNames.joined(separator: ", ")
+                    let line = "'\(name)' is no trace: give a file of one, or a made-up one of \(names)\n"
+                    FileHandle.standardError.write(Data(line.utf8))
+                    exit(1)
+                }
             }
             replay(trace, name: name, options: options, pool: pool)
         }
@@ -46,7 +53,7 @@ enum Replay {
                     rest /= 10
                 }
                 let hash = keyHash(key)
-                let store = stores[Int((hash >> 32) % UInt64(stores.count))]
+                let store = stores[Int(((hash >> 32) * UInt64(stores.count)) >> 32)]
                 guard !store.read(key: key, hash: hash, now: 100, { precondition($0.value.count >= 0) }) else {
                     continue
                 }
