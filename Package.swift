@@ -30,7 +30,8 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             // The built-in object types are part of the binary: nothing to find at run time.
-            resources: [.embedInCode("Objects/Types"), .embedInCode("Objects/prelude.lua"),
+            resources: [
+                .embedInCode("Objects/Types"), .embedInCode("Objects/prelude.lua"),
                 .embedInCode("LowLevel/lowlevel.lua"),
             ],
             swiftSettings: strict),

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -36,3 +37,7 @@ long linux_send_pieces(int descriptor, const void *head, long head_count, const 
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 3};
     return syscall(SYS_sendmsg, descriptor, &message, MSG_NOSIGNAL);
 }
+
+void linux_futex_wait(void *word, uint32_t value) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0); }
+
+void linux_futex_wake(void *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }

@@ -21,5 +21,19 @@ long linux_send_pieces(int descriptor, const void *head, long head_count, const 
 
 void linux_name_thread(const char *name);
 
+/// Sleeps while the 32-bit word at `word` is `value`, or a little shorter.
+void linux_futex_wait(void *word, uint32_t value);
+/// Wakes one of those who sleep on the word.
+void linux_futex_wake(void *word);
+
+/// Between two looks at something that another thread will change soon.
+static inline void linux_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
 /// Starts to bring the cache line of that address in. Never faults, whatever the address.
 static inline void linux_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }

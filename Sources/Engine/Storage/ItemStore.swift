@@ -2,8 +2,6 @@
 //
 // Unsafe: `ItemView` points into the store; it is good only while the closure that got it runs.
 
-import Synchronization
-
 package struct ItemStoreConfiguration: Sendable {
     /// Memory for items, overhead included, in bytes.
     package var memoryBytes: Int
@@ -74,7 +72,7 @@ package struct PinnedValue {
 /// the value is small. Keys are 1...250 bytes here by the protocol's rule; up to 255 would fit.
 package final class ItemStore: @unchecked Sendable {
     // Everything below is guarded by `lock`, which is why nobody needs to check for overlapping accesses at run time.
-    let lock = Mutex<Void>(())
+    let lock = StoreLock()
     let log: ItemLog
     @exclusivity(unchecked) var hotKeys = HotKeys(capacity: 256)
     @exclusivity(unchecked) var lastUnique: UInt64 = 0
@@ -113,11 +111,18 @@ package final class ItemStore: @unchecked Sendable {
         }
     }
 
-    /// Starts to bring in the slots, then the items, of those hashes that are this store's.
+    /// Starts to bring in the index slots of those hashes that are this store's.
     @inline(__always)
-    func prefetch(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
+    func prefetchSlots(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
         lock.withLock { _ in
             for hash in hashes where isOwn(hash) { log.prefetchSlot(hash: hash) }
+        }
+    }
+
+    /// Once the slots are there: starts to bring in the items.
+    @inline(__always)
+    func prefetchItems(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
+        lock.withLock { _ in
             for hash in hashes where isOwn(hash) { log.prefetchItem(hash: hash) }
         }
     }

@@ -60,10 +60,12 @@ package struct ItemStores: @unchecked Sendable {
     /// Starts to bring what reading or writing these keys will look at into the processor's cache, so that the waits for
     /// memory overlap. Worth it from two keys on; about 16 at a time are enough.
     package func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) {
+        // All slots first: while the last ones are asked for, the first ones arrive, and no lock is held meanwhile.
         for at in 0..<count {
-            unmanaged[at]._withUnsafeGuaranteedRef { store in
-                store.prefetch(hashes) { index(ofHash: $0) == at }
-            }
+            unmanaged[at]._withUnsafeGuaranteedRef { $0.prefetchSlots(hashes) { index(ofHash: $0) == at } }
+        }
+        for at in 0..<count {
+            unmanaged[at]._withUnsafeGuaranteedRef { $0.prefetchItems(hashes) { index(ofHash: $0) == at } }
         }
     }
 }
