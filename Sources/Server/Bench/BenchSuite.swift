@@ -57,7 +57,7 @@ struct BenchSuite {
     private func measure(_ workload: BenchWorkload) async throws -> Value {
         var servers: [BenchServer] = []
         defer { for server in servers { server.process.stop() } }
-        for (index, kind) in kinds.enumerated() {
+        for (index, kind) in kinds.enumerated() where kind != .memcached || !workload.isMethod {
             if let server = try await BenchServer.start(
                 kind, port: firstPort + index, memoryMegabytes: memory, threads: threads)
             {

@@ -31,6 +31,9 @@ package struct BenchWorkload: Sendable {
     var zipf: Double?
     var seconds = 2.0
 
+    /// memcached has no methods.
+    var isMethod: Bool { if case .method = operation { true } else { false } }
+
     /// Requests a second over all connections, sent when they are due whether or not earlier ones were answered; nil: each
     /// connection sends as soon as it has its answers.
     var requestsPerSecond: Double?
