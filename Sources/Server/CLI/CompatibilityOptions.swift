@@ -24,7 +24,9 @@ struct CompatibilityOptions: ParsableArguments {
     @Flag(name: [.customShort("C"), .customLong("disable-cas")], help: "Passed over: uniques cost no memory here.")
     var disableCas = false
 
-    @Flag(name: [.customShort("X"), .customLong("disable-dumping")], help: "Passed over: keys are never dumped.")
+    @Flag(
+        name: [.customShort("X"), .customLong("disable-dumping")],
+        help: "Refuse what lists keys: stats cachedump, lru_crawler metadump.")
     var disableDumping = false
 
     @Flag(name: [.customShort("W"), .customLong("disable-watch")], help: "Passed over: there is no watch.")
@@ -48,9 +50,6 @@ struct CompatibilityOptions: ParsableArguments {
     @Flag(name: [.customShort("Z"), .customLong("enable-ssl")], help: .hidden)
     var tls = false
 
-    @Option(name: [.customShort("Y"), .customLong("auth-file")], help: .hidden)
-    var authFile: String?
-
     @Option(name: [.customShort("e"), .customLong("memory-file")], help: .hidden)
     var memoryFile: String?
 
@@ -71,7 +70,6 @@ struct CompatibilityOptions: ParsableArguments {
             (coreDumps, "-r: set the core file limit with ulimit -c instead"),
             (sasl, "-S: there is no SASL, which is the binary protocol's"),
             (tls, "-Z: TLS is not served; put a TLS proxy in front"),
-            (authFile != nil, "-Y: clients are not asked for a password; listen where only yours can connect (-l, -s)"),
             (memoryFile != nil, "-e: items are kept in plain memory only"),
         ]
         for (isGiven, reason) in refused where isGiven { throw ValidationError(reason) }

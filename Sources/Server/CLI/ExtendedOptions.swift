@@ -14,6 +14,7 @@ struct ExtendedOptions {
         "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max", "slab_sizes",
         "watcher_logbuf_size", "worker_logbuf_size", "read_buf_mem_limit", "resp_obj_mem_limit", "no_hashexpand",
         "modern", "no_modern", "maxconns_fast", "no_inline_ascii_resp", "inline_ascii_resp", "drop_privileges",
+        "relaxed_privileges",
         "no_drop_privileges",
     ]
 

@@ -70,6 +70,11 @@ struct Serve: AsyncParsableCommand {
         name: .customLong("idle-timeout"), help: "Close connections silent for this many seconds; 0 never.")
     var idleTimeout: Int?
 
+    @Option(
+        name: [.customShort("Y"), .customLong("auth-file")],
+        help: "Clients say who they are, as one of this file's lines name:password; SIGHUP reads it again.")
+    var authFile: String?
+
     @Option(name: [.customShort("D")], help: "End of a key's prefix in stats detail, which counts from the start.")
     var prefixDelimiter: String?
 
@@ -133,6 +138,10 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("-D takes one character")
         }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
+        guard authFile == nil || peers == nil else {
+            throw ValidationError(
+                "-Y and --peers: nodes do not say who they are to each other; -Y is for one node alone")
+        }
         guard (name == nil) == (peers == nil) else {
             throw ValidationError("--name and --peers go together: --name n1 --peers n1=127.0.0.1:11211,n2=…")
         }
@@ -152,11 +161,14 @@ struct Serve: AsyncParsableCommand {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
         let loops = Array(group.makeIterator())
         let engine = try makeEngine()
+        let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }
+        defer { users?.close() }
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
         let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
         let service = ServingNode(
             node: node, group: group, threads: threads,
-            configuration: makeListenerConfiguration(port: port, connections: connections), logger: logger,
+            configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials),
+            logger: logger,
             endsWithStandardInput: exitOnStdinClose)
         try await service.start()
         if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
@@ -167,7 +179,7 @@ struct Serve: AsyncParsableCommand {
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigint, .sigterm], logger: logger)
+                gracefulShutdownSignals: [.sigint, .sigterm, .sigusr1], logger: logger)
         ).run()
     }
 
@@ -215,7 +227,9 @@ struct Serve: AsyncParsableCommand {
                 frameMemoryBytes: frameMemory << 20, objectTypes: types))
     }
 
-    private func makeListenerConfiguration(port: Int, connections: Int) -> MemcachedListenerConfiguration {
+    private func makeListenerConfiguration(
+        port: Int, connections: Int, _ credentials: Credentials?
+    ) -> MemcachedListenerConfiguration {
         var configuration = MemcachedListenerConfiguration()
         configuration.addresses = unixSocket == nil ? listen.split(separator: ",").map(String.init) : []
         configuration.port = port
@@ -235,6 +249,10 @@ struct Serve: AsyncParsableCommand {
         configuration.session.allowsVirtualKeys = !noVirtualKeys
         configuration.session.allowsFlush = !disableFlush
         configuration.session.allowsShutdown = enableShutdown
+        configuration.session.allowsDump = !compatibility.disableDumping
+        configuration.session.hidesUniques = compatibility.disableCas
+        configuration.session.wireProtocol = compatibility.wireProtocol == "ascii" ? "ascii" : "auto-negotiate"
+        configuration.session.credentials = credentials
         configuration.session.verbosity = verbose
         configuration.session.memoryBytes = memory << 20
         configuration.session.connectionsMax = connections

@@ -4,7 +4,7 @@
 
 import CLinux
 import Engine
-package import Gather
+import Gather
 import Glibc
 
 /// Takes over a connection whose first line was a peer's: the descriptor, that line without its end, and the bytes after
@@ -24,6 +24,9 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     /// Reads of a client that sends faster than it can be answered, before the others get their turn.
     private static var readsPerTurn: Int { 4 }
+
+    /// Answers of a client that takes a long list as fast as it is made, before the others get their turn.
+    private static var resumesPerTurn: Int { 8 }
 
     private let loop: ServingLoop
     private let session: MemcachedSession<Routing>
@@ -153,6 +156,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// Sends what there is and lets a stalled session go on. True when the session wants more input; what the client does
     /// not take stays in the session, which then is given none.
     private func pump() -> Bool {
+        var resumes = 0
         while !hasEnded {
             guard send() else { return false }
             switch session.verdict {
@@ -160,6 +164,11 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
                 if inputHasEnded { closeWhenSettled() }
                 return !inputHasEnded
             case .stalled:
+                resumes += 1
+                if resumes > Self.resumesPerTurn {
+                    loop.deferTurn(of: self)
+                    return false
+                }
                 session.resume(now: loop.now)
                 // Still stalled without anything to send: it waits for answers, and will be woken.
                 if session.verdict == .stalled, session.outputBytes == 0 { return false }

@@ -8,7 +8,8 @@ import Synchronization
 package enum SessionCounter: Int, CaseIterable, Sendable {
     case cmdGet, cmdSet, cmdFlush, cmdTouch, getHits, getMisses, deleteHits, deleteMisses, incrHits, incrMisses
     case decrHits, decrMisses, casHits, casMisses, casBadval, touchHits, touchMisses, storeTooLarge, storeNoMemory
-    case cmdMeta, idleKicks, slowReaderKicks, bytesRead, bytesWritten, virtualCalls, virtualErrors, forwards,
+    case cmdMeta, authCommands, authErrors, idleKicks, slowReaderKicks, bytesRead, bytesWritten, virtualCalls,
+        virtualErrors, forwards,
         forwardErrors
 }
 
@@ -48,6 +49,8 @@ package final class MemcachedStatistics: Sendable {
         var counters: [SessionCounters] = []
         /// What `stats reset` takes off.
         var base = [UInt64](repeating: 0, count: SessionCounter.allCases.count)
+        /// The same of what the stores have done.
+        var itemBase = ItemStatistics()
         var connections: [Int: Connection] = [:]
         var nextConnection = 1
         var totalConnections = 0
@@ -74,8 +77,10 @@ package final class MemcachedStatistics: Sendable {
         }
     }
 
-    package func reset() {
+    /// `items`: what the stores have done so far.
+    func reset(items: ItemStatistics) {
         state.withLock { state in
+            state.itemBase = items
             for counter in SessionCounter.allCases {
                 state.base[counter.rawValue] = state.counters.reduce(0) { $0 &+ $1[counter] }
             }
@@ -83,6 +88,19 @@ package final class MemcachedStatistics: Sendable {
             state.rejectedConnections = 0
         }
         prefixes.reset()
+    }
+
+    /// What the stores have done since the last reset, of what they have done in all. What they hold stays.
+    func sinceReset(_ items: ItemStatistics) -> ItemStatistics {
+        let base = state.withLock { $0.itemBase }
+        var items = items
+        items.totalItems -= base.totalItems
+        items.evictions -= base.evictions
+        items.expired -= base.expired
+        items.reclaimed -= base.reclaimed
+        items.evictedUnread -= base.evictedUnread
+        items.expiredUnread -= base.expiredUnread
+        return items
     }
 
     // MARK: Connections

@@ -12,10 +12,15 @@ extension RequestParser {
         if isWord(verb, "version") { return .request(.version) }
         if isWord(verb, "verbosity") { return parseVerbosity(words, line) }
         if isWord(verb, "mn") { return .request(.metaNoop) }
-        if isWord(verb, "shutdown") { return .request(.shutdown) }
+        if isWord(verb, "shutdown") { return parseShutdown(words, line) }
         if isWord(verb, "quit") { return .request(.quit) }
         if let meta = Self.metaVerb(verb) { return .request(.meta(meta)) }
         return parseTuning(verb, words, line)
+    }
+
+    private func parseShutdown(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        let isKnown = words.count == 1 || (words.count == 2 && isWord(word(words, 1, line), "graceful"))
+        return .request(.shutdown(isKnown: isKnown))
     }
 
     private func parseFlush(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
@@ -86,8 +91,9 @@ extension RequestParser {
         let command = word(words, 1, line)
         if isWord(command, "enable") || isWord(command, "disable") { return .request(.acknowledged) }
         guard words.count >= 3 else { return .refused(.error) }
-        if isWord(command, "metadump") || isWord(command, "mgdump") { return .refused(.noDump) }
         let argument = word(words, 2, line)
+        if isWord(command, "metadump") { return parseDump(.facts, argument) }
+        if isWord(command, "mgdump") { return parseDump(.commands, argument) }
         if isWord(command, "crawl") {
             return isWord(argument, "all") || isWord(argument, "1") ? .request(.acknowledged) : .refused(.badClass)
         }
@@ -95,5 +101,17 @@ extension RequestParser {
             return unsignedNumber(line, words[2]) == nil ? .refused(.badFormat) : .request(.acknowledged)
         }
         return .refused(.error)
+    }
+
+    /// `all`, `hash`, or size classes separated by commas, of which there is only the first.
+    private func parseDump(_ style: KeyDumpStyle, _ argument: UnsafeRawBufferPointer) -> LineOutcome {
+        if isWord(argument, "all") || isWord(argument, "hash") { return .request(.dump(style, isEmpty: false)) }
+        var hasFirst = false
+        for word in argument.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+            guard let number = unsignedNumber(argument, word.startIndex..<word.endIndex), (1...63).contains(number)
+            else { return .refused(.badClass) }
+            hasFirst = hasFirst || number == 1
+        }
+        return .request(.dump(style, isEmpty: !hasFirst))
     }
 }

@@ -34,7 +34,8 @@ enum SessionFuzz {
         while !rest.isEmpty {
             let count = min(rest.count, 1 + random.below(pieceBytesMax))
             cut.send(
-                rest.prefix(count), isDelayed: random.below(4) == 0, taking: random.below(3) == 0 ? random.below(30_000) : nil)
+                rest.prefix(count), isDelayed: random.below(4) == 0,
+                taking: random.below(3) == 0 ? random.below(30_000) : nil)
             rest = rest.dropFirst(count)
         }
         cut.finish()
@@ -164,7 +165,9 @@ private final class Conversation {
             take()
             let wasStalled = session.verdict == .stalled
             if wasStalled { session.resume(now: now) }
-            goesOn = isAnswered || session.outputBytes > 0 || (wasStalled && session.verdict == .open)
+            goesOn =
+                isAnswered || session.outputBytes > 0 || (wasStalled && session.verdict == .open)
+                || (answers && router.owesAnswers)
         }
     }
 }
@@ -210,6 +213,8 @@ private final class FuzzRouter: CommandRouter {
     }
 
     func holdsBack(_ key: VirtualKey) -> Bool { key.object.count > 3 }
+
+    var owesAnswers: Bool { waiting.withLock { !$0.isEmpty } }
 
     /// True when there were some.
     func answerAll() -> Bool {

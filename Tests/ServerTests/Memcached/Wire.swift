@@ -207,7 +207,7 @@ enum Wire {
         Exchange(
             "stats of nothing",
             "stats items\r\nstats sizes\r\nstats foo\r\nstats reset\r\nstats detail\r\nstats cachedump\r\n",
-            "END\r\nSTAT sizes_status disabled\r\nEND\r\nERROR\r\nRESET\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\nCLIENT_ERROR stats cachedump not allowed\r\n"
+            "END\r\nSTAT sizes_status disabled\r\nEND\r\nERROR\r\nRESET\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\nCLIENT_ERROR bad command line\r\n"
         ),
         Exchange(
             "unknown verbs and empty lines", "foo\r\n\r\n \r\nlru\r\nmnx\r\n",
@@ -233,12 +233,24 @@ enum Wire {
                 + "BADCLASS invalid class id\r\nERROR\r\nERROR\r\nERROR\r\n"
                 + "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"),
         Exchange(
-            "what would dump keys or move slabs is refused in one line",
-            "slabs reassign 1 2\r\nlru_crawler metadump all\r\nwatch fetchers\r\nstats cachedump 1 1\r\ncache_memlimit 100\r\n"
+            "what would move slabs or watch is refused in one line",
+            "slabs reassign 1 2\r\nwatch fetchers\r\ncache_memlimit 100\r\n"
                 + "cache_memlimit 100 noreply\r\nmn\r\n",
-            "NOSPARE source class has no spare pages\r\nERROR metadump not allowed\r\nERROR watch commands not allowed\r\n"
-                + "CLIENT_ERROR stats cachedump not allowed\r\n"
+            "NOSPARE source class has no spare pages\r\nERROR watch commands not allowed\r\n"
                 + "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\nMN\r\n"),
+        Exchange(
+            "lists of no keys",
+            "lru_crawler metadump all\r\nlru_crawler metadump hash\r\nlru_crawler metadump 1\r\nlru_crawler mgdump all\r\n"
+                + Self.setA + "lru_crawler metadump 2,63\r\nstats cachedump 63 0\r\n",
+            "END\r\nEND\r\nEND\r\nEN\r\nEND\r\nEND\r\n"),
+        Exchange(
+            "lists of keys that are malformed",
+            "lru_crawler metadump\r\nlru_crawler metadump 0\r\nlru_crawler metadump 64\r\nlru_crawler metadump x\r\n"
+                + "lru_crawler metadump 1,x\r\nlru_crawler mgdump\r\nstats cachedump 1\r\nstats cachedump 1 x\r\n"
+                + "stats cachedump 64 1\r\n",
+            "ERROR\r\n" + String(repeating: "BADCLASS invalid class id\r\n", count: 4) + "ERROR\r\n"
+                + "CLIENT_ERROR bad command line\r\nCLIENT_ERROR bad command line format\r\n"
+                + "CLIENT_ERROR Illegal slab id\r\n"),
         Exchange(
             "stats detail counts by prefix",
             "stats detail on\r\nget p:a\r\nset p:a 0 0 1\r\n1\r\nget p:a plain\r\nmg p:a\r\ndelete p:a\r\n"
