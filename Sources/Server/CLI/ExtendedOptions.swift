@@ -45,6 +45,7 @@ struct ExtendedOptions {
         if name.hasPrefix("ext_") { return "-o \(name): items are kept in memory only; leave it out" }
         if name.hasPrefix("ssl_") { return "-o \(name): TLS is not served; put a proxy in front, or leave it out" }
         if name == "track_sizes" { return "-o \(name): there are no size statistics; leave it out" }
+        if name == "sock_cookie_id" { return "-o \(name): sockets carry no id; leave it out" }
         return "-o \(name): no such option"
     }
 }

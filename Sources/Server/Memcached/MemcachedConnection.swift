@@ -16,6 +16,7 @@ package typealias PeerUpgrade =
 final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// What a connection needs of its listener.
     struct Surroundings {
+        let activity: ConnectionActivity
         var upgrade: PeerUpgrade?
         var shutdown: (@Sendable () -> Void)?
         /// Called once, when the connection is gone.
@@ -141,7 +142,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
             // A read that did not fill the buffer took all there was.
             if count < loop.input.count, !inputEnds { inputWaits = false }
             session.lend(&loop.spare)
+            surroundings.activity.note(second: loop.now)
+            surroundings.activity.note(.working)
             session.receive(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), now: loop.now)
+            surroundings.activity.note(session.awaitsBlock ? .readingBlock : .reading)
         } else if count == 0 {
             (inputHasEnded, inputWaits) = (true, false)
         } else if errno == EAGAIN {

@@ -162,6 +162,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
         }
     }
 
+    /// The rest of a data block is to come.
+    var awaitsBlock: Bool { neededBytes > 0 || swallowBytes > 0 }
+
     // MARK: Out
 
     /// How many bytes may be sent now.

@@ -37,12 +37,51 @@ package final class SessionCounters: @unchecked Sendable {
     package subscript(counter: SessionCounter) -> UInt64 { values[counter.rawValue].load(ordering: .relaxed) }
 }
 
+/// What a connection is doing and when it last sent something, for `stats conns`: written by its event loop alone.
+final class ConnectionActivity: Sendable {
+    /// By memcached's names.
+    enum Doing: Int {
+        case listening, reading, readingBlock, working
+
+        var name: String {
+            switch self {
+            case .listening: "conn_listening"
+            case .reading: "conn_read"
+            case .readingBlock: "conn_nread"
+            case .working: "conn_parse_cmd"
+            }
+        }
+    }
+
+    private let lastSecond: Atomic<UInt32>
+    private let number: Atomic<Int>
+
+    init(_ doing: Doing, now: UInt32) {
+        lastSecond = Atomic(now)
+        number = Atomic(doing.rawValue)
+    }
+
+    @inline(__always)
+    func note(_ doing: Doing) { number.store(doing.rawValue, ordering: .relaxed) }
+
+    @inline(__always)
+    func note(second: UInt32) { lastSecond.store(second, ordering: .relaxed) }
+
+    var doing: Doing { Doing(rawValue: number.load(ordering: .relaxed)) ?? .reading }
+
+    func silentSeconds(now: UInt32) -> UInt32 {
+        let last = lastSecond.load(ordering: .relaxed)
+        return now > last ? now - last : 0
+    }
+}
+
 /// What all sessions of a server share: counters, connections, the time it started.
 package final class MemcachedStatistics: Sendable {
     struct Connection: Sendable {
         var address: String
         var listener: String
         var since: UInt32
+        let activity: ConnectionActivity
     }
 
     private struct State {
@@ -52,6 +91,7 @@ package final class MemcachedStatistics: Sendable {
         /// The same of what the stores have done.
         var itemBase = ItemStatistics()
         var connections: [Int: Connection] = [:]
+        var listeners: [Int: Connection] = [:]
         var nextConnection = 1
         var totalConnections = 0
         var rejectedConnections = 0
@@ -106,7 +146,9 @@ package final class MemcachedStatistics: Sendable {
     // MARK: Connections
 
     /// A number for the new connection, or nil when there are `max` already.
-    func admit(max: Int, address: String, listener: String, now: UInt32) -> Int? {
+    func admit(
+        max: Int, address: String, listener: String, now: UInt32
+    ) -> (number: Int, activity: ConnectionActivity)? {
         state.withLock { state in
             guard state.connections.count < max else {
                 state.rejectedConnections += 1
@@ -114,15 +156,31 @@ package final class MemcachedStatistics: Sendable {
             }
             defer { state.nextConnection += 1 }
             state.totalConnections += 1
-            state.connections[state.nextConnection] = Connection(address: address, listener: listener, since: now)
-            return state.nextConnection
+            let activity = ConnectionActivity(.reading, now: now)
+            state.connections[state.nextConnection] = Connection(
+                address: address, listener: listener, since: now, activity: activity)
+            return (state.nextConnection, activity)
         }
     }
+
+    /// A socket that listens is listed among the connections, and not counted.
+    func add(listener name: String, now: UInt32) {
+        state.withLock { state in
+            state.listeners[state.nextConnection] = Connection(
+                address: name, listener: name, since: now, activity: ConnectionActivity(.listening, now: now))
+            state.nextConnection += 1
+        }
+    }
+
+    func removeListeners() { state.withLock { $0.listeners = [:] } }
 
     func remove(connection: Int) { _ = state.withLock { $0.connections.removeValue(forKey: connection) } }
 
     var connections: [(number: Int, connection: Connection)] {
-        state.withLock { state in state.connections.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 } }
+        state.withLock { state in
+            (state.listeners.map { ($0.key, $0.value) } + state.connections.map { ($0.key, $0.value) })
+                .sorted { $0.0 < $1.0 }
+        }
     }
 
     package var currentConnections: Int { state.withLock { $0.connections.count } }

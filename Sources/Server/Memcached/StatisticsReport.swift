@@ -139,7 +139,12 @@ struct StatisticsReport {
     private static let never = [
         "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
         "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "lru_crawler_running",
-        "lru_crawler_starts", "crawler_reclaimed", "crawler_items_checked", "log_watchers",
+        "lru_crawler_starts", "crawler_reclaimed", "crawler_items_checked", "log_watchers", "log_watcher_sent",
+        "log_watcher_skipped", "log_worker_dropped", "log_worker_written", "malloc_fails", "read_buf_oom",
+        "response_obj_oom", "direct_reclaims", "evicted_active", "lru_bumps_dropped", "lru_maintainer_juggles",
+        "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "slab_reassign_rescues",
+        "slab_reassign_chunk_rescues", "slab_reassign_evictions_nomem", "slab_reassign_inline_reclaim",
+        "slab_reassign_busy_items", "slab_reassign_busy_deletes", "round_robin_fallback",
     ]
 
     private static let counters: [(String, SessionCounter)] = [
@@ -210,11 +215,20 @@ struct StatisticsReport {
         out.writeStat("items:1:expired_unfetched", items.expiredUnread)
         out.writeStat("items:1:outofmemory", statistics[.storeNoMemory])
         out.writeStat("items:1:reclaimed", items.reclaimed)
+        for name in Self.neverOfItems { out.writeStat("items:1:\(name)", 0) }
     }
+
+    private static let neverOfItems = [
+        "tailrepairs", "evicted_active", "crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked",
+        "moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
+    ]
 
     private func writeSlabs(to out: inout ReplyBuffer) {
         let items = items
         if items.items > 0 {
+            out.writeStat("1:used_chunks", items.items)
+            out.writeStat("1:mem_requested", items.liveBytes)
+            out.writeStat("1:total_pages", items.segments)
             for (name, counter) in Self.slabCounters { out.writeStat("1:\(name)", statistics[counter]) }
         }
         out.writeStat("active_slabs", items.items > 0 ? 1 : 0)
@@ -229,8 +243,11 @@ struct StatisticsReport {
     private func writeConnections(to out: inout ReplyBuffer) {
         for (number, connection) in statistics.connections {
             out.writeStat("\(number):addr", connection.address)
-            out.writeStat("\(number):listen_addr", connection.listener)
-            out.writeStat("\(number):secs_connected", now &- connection.since)
+            let doing = connection.activity.doing
+            if doing != .listening { out.writeStat("\(number):listen_addr", connection.listener) }
+            out.writeStat("\(number):state", doing.name)
+            out.writeStat("\(number):secs_since_last_cmd", connection.activity.silentSeconds(now: now))
+            if doing != .listening { out.writeStat("\(number):secs_connected", now &- connection.since) }
         }
     }
 

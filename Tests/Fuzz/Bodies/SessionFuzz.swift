@@ -30,7 +30,8 @@ enum SessionFuzz {
         if contains(script.bytes, "stats") { return nil }
         let cut = Conversation(hasLargeValues: hasLargeValues)
         var rest = script.bytes[...]
-        let pieceBytesMax = [1, 2, 7, 64, 700][Int(mode >> 1) % 5]
+        // Large values byte by byte would take seconds.
+        let pieceBytesMax = [1, 2, 7, 64, 700][Int(mode >> 1) % 5] * (hasLargeValues ? 64 : 1)
         while !rest.isEmpty {
             let count = min(rest.count, 1 + random.below(pieceBytesMax))
             cut.send(
@@ -58,7 +59,7 @@ private struct Script {
     init(hasLargeValues: Bool) { self.hasLargeValues = hasLargeValues }
 
     mutating func make(_ choices: inout Choices) {
-        while !choices.isEmpty, replies < 400 { command(&choices) }
+        while !choices.isEmpty, replies < 400, bytes.count < 1 << 20 { command(&choices) }
     }
 
     private mutating func command(_ choices: inout Choices) {
@@ -82,7 +83,12 @@ private struct Script {
                 "ms \(key) \(value.count) T\(choices.byte()) M\(["S", "E", "A", "R", "P"][choices.below(5)])\r\n", value
             )
         case 10: add("ma \(key) N0 J\(choices.byte()) D2 v\r\n")
-        default: add(["mn\r\n", "md \(key) I T9\r\n", "touch \(key) 9\r\n", "version\r\n"][choices.below(4)])
+        default:
+            let lines = [
+                "mn\r\n", "md \(key) I T9\r\n", "touch \(key) 9\r\n", "version\r\n", "lru_crawler metadump all\r\n",
+                "lru_crawler mgdump hash\r\n",
+            ]
+            add(lines[choices.below(lines.count)])
         }
     }
 
@@ -90,7 +96,8 @@ private struct Script {
     private func value(_ choices: inout Choices) -> [UInt8] {
         if hasLargeValues, choices.below(2) == 0 {
             var random = SeededRandom(UInt64(choices.byte()))
-            let count = PinnedOutput.bytesMin - 8 + choices.below(1 << 14)
+            // From 16 KiB on they are not copied.
+            let count = (16 << 10) - 8 + choices.below(1 << 14)
             return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         }
         return (0..<choices.below(choices.below(8) == 0 ? 3000 : 30)).map { _ in choices.byte() }

@@ -38,8 +38,12 @@ import Testing
             ("set a 0 0 2\r\nhi\r\n", "CLIENT_ERROR bad authentication token format\r\n"),
             ("set a 0 0 7\r\nfoo bar12", "CLIENT_ERROR bad command line termination\r\n"),
             ("set a 0 0 7\r\nfoo bab\r\n", Self.failed), ("set a 0 0 6\r\nfoo ba\r\n", Self.failed),
-            ("set a 0 0 8\r\nfoo barr\r\n", Self.failed), ("set a 0 0 7\r\nfoo:bar\r\n", Self.failed.replacing(
-                "authentication failure", with: "bad authentication token format")),
+            ("set a 0 0 8\r\nfoo barr\r\n", Self.failed),
+            (
+                "set a 0 0 7\r\nfoo:bar\r\n",
+                Self.failed.replacing(
+                    "authentication failure", with: "bad authentication token format")
+            ),
             ("set a 0 0 5000\r\n" + String(repeating: "x", count: 5000) + "\r\n", Self.failed),
             ("set a 0 0 7\r\nfoo bar\r\n", "STORED\r\n"),
             ("get a\r\nset a 0 0 7\r\nfoo bab\r\nget a\r\n", "END\r\nSTORED\r\nVALUE a 0 7\r\nfoo bab\r\nEND\r\n"),

@@ -39,13 +39,16 @@ import Testing
         }
     }
 
-    @Test("a list of any length, asked for in any pieces, is whole, and what follows comes after it", arguments: [1, 1000])
+    @Test(
+        "a list of any length, asked for in any pieces, is whole, and what follows comes after it",
+        arguments: [1, 1000])
     func long(pieceBytes: Int) {
         var configuration = SessionConfiguration()
         configuration.outputBytesHigh = 4096
         let harness = SessionTests.harness(configuration)
         harness.send((0..<5000).map { "set key-\($0) 0 0 1 noreply\r\n1\r\n" }.joined())
-        harness.send("lru_crawler metadump all\r\nget key-1\r\nlru_crawler mgdump hash\r\nmn\r\n", pieceBytes: pieceBytes)
+        harness.send(
+            "lru_crawler metadump all\r\nget key-1\r\nlru_crawler mgdump hash\r\nmn\r\n", pieceBytes: pieceBytes)
         let lines = harness.answer().split(separator: "\n").map(String.init)
         #expect(Set(lines.prefix(5000).map { $0.prefix { $0 != " " } }) == Set((0..<5000).map { "key=key-\($0)" }))
         #expect(lines[5000..<5004] == ["END\r", "VALUE key-1 0 1\r", "1\r", "END\r"])
@@ -72,7 +75,8 @@ import Testing
         var configuration = SessionConfiguration()
         configuration.allowsDump = false
         let harness = SessionTests.harness(configuration)
-        harness.send("set a 0 0 1 noreply\r\n1\r\nlru_crawler metadump all\r\nlru_crawler mgdump all\r\nstats cachedump 1 0\r\n")
+        harness.send(
+            "set a 0 0 1 noreply\r\n1\r\nlru_crawler metadump all\r\nlru_crawler mgdump all\r\nstats cachedump 1 0\r\n")
         #expect(
             harness.answer() == "ERROR metadump not allowed\r\nERROR metadump not allowed\r\n"
                 + "CLIENT_ERROR stats cachedump not allowed\r\n")

@@ -140,6 +140,13 @@ enum Wire {
             "set a 7 0 1\r\n1\r\nappend a 9 0 1\r\n2\r\nprepend a 0 0 1\r\n0\r\nget a\r\n",
             "STORED\r\nSTORED\r\nSTORED\r\nVALUE a 7 3\r\n012\r\nEND\r\n"),
         Exchange(
+            "append and prepend beyond the largest item leave it as it is",
+            "set a 0 0 1048400\r\n" + String(repeating: "x", count: 1_048_400) + "\r\nappend a 0 0 1000\r\n"
+                + String(repeating: "y", count: 1000) + "\r\nprepend a 0 0 1000\r\n"
+                + String(repeating: "y", count: 1000) + "\r\nms a 1000 MA\r\n" + String(repeating: "y", count: 1000)
+                + "\r\nmg a s\r\n",
+            "STORED\r\nNOT_STORED\r\nNOT_STORED\r\nNS\r\nHD s1048400\r\n"),
+        Exchange(
             "append and prepend to nothing", "append a 0 0 1\r\n1\r\nprepend a 0 0 1\r\n1\r\n",
             "NOT_STORED\r\nNOT_STORED\r\n"),
     ]
@@ -191,8 +198,8 @@ enum Wire {
         Exchange("version", "version\r\nversion x\r\n", "VERSION 1.6.41\r\nVERSION 1.6.41\r\n"),
         Exchange(
             "verbosity",
-            "verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity 1 noreply\r\nverbosity noreply\r\nverbosity 1 2 3 4\r\nmn\r\n",
-            "ERROR\r\nOK\r\n" + badFormat + "ERROR\r\nMN\r\n"),
+            "verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity 1 noreply\r\nverbosity noreply\r\nverbosity 1 2 3\r\nverbosity 1 2 3 4\r\nmn\r\n",
+            "ERROR\r\nOK\r\n" + badFormat + "ERROR\r\nERROR\r\nMN\r\n"),
         Exchange(
             "flush_all", setA + "flush_all\r\nget a\r\n" + setA + "flush_all 0\r\nget a\r\n",
             "OK\r\nEND\r\nOK\r\nEND\r\n"),
@@ -232,6 +239,14 @@ enum Wire {
             String(repeating: "ERROR\r\n", count: 7) + badFormat + "ERROR\r\n" + badFormat
                 + "BADCLASS invalid class id\r\nERROR\r\nERROR\r\nERROR\r\n"
                 + "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"),
+        Exchange(
+            "tuning out of range is refused",
+            "slabs reassign 1 1\r\nslabs reassign 64 1\r\nslabs reassign x 1\r\nslabs automove 3\r\nlru mode x\r\n"
+                + "lru tune 1 2 x 1\r\nlru tune 90 1 0.1 2\r\nlru temp_ttl x\r\nlru_crawler sleep 1000001\r\n"
+                + "lru_crawler crawl 1,64\r\nlru_crawler crawl 1,2\r\n",
+            "SAME src and dst class are identical\r\nBADCLASS invalid src or dst class id\r\n" + badFormat
+                + "ERROR\r\nERROR\r\nERROR\r\nERROR hot and warm pcts must not exceed 80\r\nERROR\r\n"
+                + "CLIENT_ERROR sleep must be one second or less\r\nBADCLASS invalid class id\r\nOK\r\n"),
         Exchange(
             "what would move slabs or watch is refused in one line",
             "slabs reassign 1 2\r\nwatch fetchers\r\ncache_memlimit 100\r\n"
