@@ -25,7 +25,7 @@ import Testing
             client.send("get counted\r\n")
             let total = String(Self.clients * Self.rounds)
             #expect(
-                client.receive(24 + total.utf8.count) == "VALUE counted 0 \(total.utf8.count)\r\n\(total)\r\nEND\r\n")
+                client.receive(26 + total.utf8.count) == "VALUE counted 0 \(total.utf8.count)\r\n\(total)\r\nEND\r\n")
         }
     }
 
