@@ -45,7 +45,7 @@ final class TestNode {
             ["serve", "--exit-on-stdin-close"] + (givesPort ? ["--port", "\(port)"] : []) + arguments
         process.standardInput = Pipe()
         process.standardOutput = FileHandle.nullDevice
-        FileManager.default.createFile(atPath: log.path, contents: nil)
+        _ = FileManager.default.createFile(atPath: log.path, contents: nil)
         process.standardError = try FileHandle(forWritingTo: log)
         try process.run()
         self.process = process

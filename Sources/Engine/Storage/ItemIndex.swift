@@ -220,6 +220,23 @@ struct ItemIndex: ~Copyable {
         }
     }
 
+    /// Calls `body` with the places of about `count` entries, from `tag` of `table` on: entries of one tag stay together.
+    /// Returns where to go on, nil at the end.
+    func walk(table: Int, tag: UInt64, count: Int, _ body: (ItemPlace) -> Void) -> (table: Int, tag: UInt64)? {
+        let entries = tables[table].entries
+        var seen = 0
+        var lastTag = tag
+        for position in Self.home(tag, tables[table].slots)..<tables[table].capacity where entries[position] != 0 {
+            let found = entries[position] >> (64 - Self.tagBits)
+            // At the first home slot there may still be entries of smaller tags.
+            guard found >= tag else { continue }
+            if seen >= count, found != lastTag { return (table, found) }
+            body(Self.place(ofEntry: entries[position]))
+            (seen, lastTag) = (seen + 1, found)
+        }
+        return table + 1 < tableCount ? (table + 1, 0) : nil
+    }
+
     // MARK: Tests
 
     /// Calls `body` with each entry's tag and place, after checking the order and the runs of each table.

@@ -67,7 +67,8 @@ extension ItemStore {
     ) -> ItemOutcome {
         let old = found.item
         let value = log.expandedValue(found)
-        guard value.count + addition.count <= configuration.itemBytesMax else { return .tooLarge }
+        // As memcached answers it: the addition may be small enough, only there is no room to add it to.
+        guard value.count + addition.count <= configuration.itemBytesMax else { return .notStored }
         // A copy, as making room may move or evict the item it comes from.
         var whole: [UInt8] = []
         whole.reserveCapacity(value.count + addition.count)
@@ -76,9 +77,10 @@ extension ItemStore {
         if !appending { whole.append(contentsOf: value) }
         let facts = ItemFacts(
             keyBytes: key.count, valueBytes: whole.count, flags: old.flags, expiry: old.expiry, unique: nextUnique(now))
-        return whole.withUnsafeBytes {
+        let outcome = whole.withUnsafeBytes {
             write(facts, $0, key: key, hash: hash, previous: found, now: now)
         }
+        return outcome == .tooLarge ? .notStored : outcome
     }
 
     func arithmeticLocked(

@@ -259,7 +259,7 @@ extension ItemStore {
 
     // MARK: Facts
 
-    private func facts(of item: ItemPointer, _ now: UInt32) -> MetaFacts {
+    func facts(of item: ItemPointer, _ now: UInt32) -> MetaFacts {
         var facts = MetaFacts()
         facts.valueBytes =
             item.isCompressed ? ZstdCodec.rawBytes(UnsafeRawBufferPointer(item.value)) : item.valueBytes

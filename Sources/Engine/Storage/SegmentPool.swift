@@ -56,8 +56,10 @@ struct SegmentQueue {
 }
 
 struct SegmentPool: ~Copyable {
-    let segmentBytes: Int
+    // First of all, as the compiler (6.3) notes writes through the subscripts for the thread sanitizer at the first word of
+    // this structure, and fails where that is no pointer: see decision 0014.
     private(set) var table: UnsafeMutablePointer<Segment>
+    let segmentBytes: Int
     private var tableCapacity = 16
     /// Numbers 1..<end have been in use.
     private(set) var end: UInt32 = 1

@@ -4,7 +4,8 @@ import ArgumentParser
 
 struct CompatibilityOptions: ParsableArguments {
     @Option(
-        name: [.customShort("o"), .customLong("extended")], help: "idle_timeout=N; tuning options are passed over.")
+        name: [.customShort("o", allowingJoined: true), .customLong("extended")],
+        help: "idle_timeout=N; tuning options are passed over.")
     var extended: [String] = []
 
     @Option(
@@ -18,20 +19,30 @@ struct CompatibilityOptions: ParsableArguments {
     @Option(name: [.customShort("n", allowingJoined: true), .customLong("slab-min-size")], help: "Passed over.")
     var slabMinSize: Int?
 
+    @Option(name: [.customShort("N", allowingJoined: true), .customLong("napi_ids")], help: "Passed over.")
+    var napiIDs: Int?
+
     @Flag(name: [.customShort("L"), .customLong("enable-largepages")], help: "Passed over.")
     var largePages = false
 
     @Flag(name: [.customShort("C"), .customLong("disable-cas")], help: "Passed over: uniques cost no memory here.")
     var disableCas = false
 
-    @Flag(name: [.customShort("X"), .customLong("disable-dumping")], help: "Passed over: keys are never dumped.")
+    @Flag(
+        name: [.customShort("X"), .customLong("disable-dumping")],
+        help: "Refuse what lists keys: stats cachedump, lru_crawler metadump.")
     var disableDumping = false
 
     @Flag(name: [.customShort("W"), .customLong("disable-watch")], help: "Passed over: there is no watch.")
     var disableWatch = false
 
-    @Option(name: [.customShort("B"), .customLong("protocol")], help: "ascii or auto: the text protocol is served.")
+    @Option(
+        name: [.customShort("B", allowingJoined: true), .customLong("protocol")],
+        help: "ascii or auto: the text protocol is served.")
     var wireProtocol = "auto"
+
+    @Flag(name: [.customShort("i"), .customLong("license")], help: .hidden)
+    var license = false
 
     @Flag(name: [.customShort("k"), .customLong("lock-memory")], help: .hidden)
     var lockMemory = false
@@ -48,10 +59,7 @@ struct CompatibilityOptions: ParsableArguments {
     @Flag(name: [.customShort("Z"), .customLong("enable-ssl")], help: .hidden)
     var tls = false
 
-    @Option(name: [.customShort("Y"), .customLong("auth-file")], help: .hidden)
-    var authFile: String?
-
-    @Option(name: [.customShort("e"), .customLong("memory-file")], help: .hidden)
+    @Option(name: [.customShort("e", allowingJoined: true), .customLong("memory-file")], help: .hidden)
     var memoryFile: String?
 
     func validate() throws {
@@ -63,6 +71,7 @@ struct CompatibilityOptions: ParsableArguments {
         }
         // Whoever asks for one of these relies on it, so it must not be passed over.
         let refused: [(Bool, String)] = [
+            (license, "-i: nothing to print; the licenses of the packages are in their folders under .build/checkouts"),
             (lockMemory, "-k: memory is not locked; turn swap off for the service instead"),
             (
                 daemon,
@@ -71,7 +80,6 @@ struct CompatibilityOptions: ParsableArguments {
             (coreDumps, "-r: set the core file limit with ulimit -c instead"),
             (sasl, "-S: there is no SASL, which is the binary protocol's"),
             (tls, "-Z: TLS is not served; put a TLS proxy in front"),
-            (authFile != nil, "-Y: clients are not asked for a password; listen where only yours can connect (-l, -s)"),
             (memoryFile != nil, "-e: items are kept in plain memory only"),
         ]
         for (isGiven, reason) in refused where isGiven { throw ValidationError(reason) }
@@ -87,6 +95,7 @@ struct CompatibilityOptions: ParsableArguments {
         if requestsPerEvent != nil { lines.append("-R changes nothing: connections take turns by bytes read") }
         if slabGrowthFactor != nil { lines.append("-f changes nothing: there are no slabs") }
         if slabMinSize != nil { lines.append("-n changes nothing: there are no slabs") }
+        if napiIDs != nil { lines.append("-N changes nothing: threads take connections in turn") }
         if largePages { lines.append("-L changes nothing: the kernel decides about large pages") }
         if disableCas { lines.append("-C changes nothing: uniques cost no memory") }
         let names = ExtendedOptions.parse(extended.joined(separator: ",")).options?.passedOver ?? []

@@ -14,6 +14,7 @@ struct ExtendedOptions {
         "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max", "slab_sizes",
         "watcher_logbuf_size", "worker_logbuf_size", "read_buf_mem_limit", "resp_obj_mem_limit", "no_hashexpand",
         "modern", "no_modern", "maxconns_fast", "no_inline_ascii_resp", "inline_ascii_resp", "drop_privileges",
+        "relaxed_privileges",
         "no_drop_privileges",
     ]
 
@@ -44,6 +45,7 @@ struct ExtendedOptions {
         if name.hasPrefix("ext_") { return "-o \(name): items are kept in memory only; leave it out" }
         if name.hasPrefix("ssl_") { return "-o \(name): TLS is not served; put a proxy in front, or leave it out" }
         if name == "track_sizes" { return "-o \(name): there are no size statistics; leave it out" }
+        if name == "sock_cookie_id" { return "-o \(name): sockets carry no id; leave it out" }
         return "-o \(name): no such option"
     }
 }

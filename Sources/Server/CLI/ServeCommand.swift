@@ -19,9 +19,11 @@ struct Serve: AsyncParsableCommand {
     var port: Int?
 
     @Option(
-        name: [.customShort("l", allowingJoined: true), .long],
-        help: "Addresses to listen on, separated by commas; each may have a port of its own.")
-    var listen = "127.0.0.1"
+        name: [.customShort("l", allowingJoined: true), .long], parsing: .singleValue,
+        help: ArgumentHelp(
+            "Address to listen on, may have a port of its own; several by commas, or by -l again. (default: 127.0.0.1)")
+    )
+    var listen: [String] = []
 
     @Option(
         name: [.customShort("m", allowingJoined: true), .long, .customLong("memory-limit")],
@@ -43,7 +45,9 @@ struct Serve: AsyncParsableCommand {
         name: [.customShort("U", allowingJoined: true), .customLong("udp-port")], help: "Only 0: UDP is not served.")
     var udpPort = 0
 
-    @Option(name: [.customShort("s"), .customLong("unix-socket")], help: "Listen on this unix socket instead of TCP.")
+    @Option(
+        name: [.customShort("s", allowingJoined: true), .customLong("unix-socket")],
+        help: "Listen on this unix socket instead of TCP.")
     var unixSocket: String?
 
     @Option(
@@ -51,7 +55,9 @@ struct Serve: AsyncParsableCommand {
         help: "Permissions of the unix socket, octal.")
     var unixMask = "700"
 
-    @Option(name: [.customShort("b"), .customLong("listen-backlog")], help: "Connections that wait to be accepted.")
+    @Option(
+        name: [.customShort("b", allowingJoined: true), .customLong("listen-backlog")],
+        help: "Connections that wait to be accepted.")
     var backlog = 1024
 
     @Flag(name: [.customShort("M"), .customLong("disable-evictions")], help: "Refuse writes when memory is full.")
@@ -70,18 +76,31 @@ struct Serve: AsyncParsableCommand {
         name: .customLong("idle-timeout"), help: "Close connections silent for this many seconds; 0 never.")
     var idleTimeout: Int?
 
-    @Option(name: [.customShort("D")], help: "End of a key's prefix in stats detail, which counts from the start.")
+    @Option(
+        name: [.customShort("Y", allowingJoined: true), .customLong("auth-file")],
+        help: "Clients say who they are, as one of this file's lines name:password; SIGHUP reads it again.")
+    var authFile: String?
+
+    @Option(
+        name: [.customShort("D", allowingJoined: true)],
+        help: "End of a key's prefix in stats detail, which counts from the start.")
     var prefixDelimiter: String?
 
-    @Option(name: [.customShort("P"), .customLong("pidfile")], help: "Write the process id to this file.")
+    @Option(
+        name: [.customShort("P", allowingJoined: true), .customLong("pidfile")],
+        help: "Write the process id to this file.")
     var pidFile: String?
 
     @Option(
-        name: [.customShort("u"), .customLong("user")], help: "Give up root for this user once the ports are open.")
+        name: [.customShort("u", allowingJoined: true), .customLong("user")],
+        help: "Give up root for this user once the ports are open.")
     var user: String?
 
     @OptionGroup(title: "memcached's options that mean little here")
     var compatibility: CompatibilityOptions
+
+    @Flag(name: .customShort("V"), help: "Print the version.")
+    var printsVersion = false
 
     @Flag(name: .shortAndLong, help: "Log more; twice for everything.")
     var verbose: Int
@@ -108,6 +127,7 @@ struct Serve: AsyncParsableCommand {
     var exitOnStdinClose = false
 
     func validate() throws {
+        if printsVersion { throw CleanExit.message(CacheismoVersion.product) }
         func check(_ value: Int, _ range: ClosedRange<Int>, _ option: String) throws {
             guard range.contains(value) else {
                 throw ValidationError("\(option) \(value): from \(range.lowerBound) to \(range.upperBound)")
@@ -125,7 +145,7 @@ struct Serve: AsyncParsableCommand {
         guard let mask = UInt32(unixMask, radix: 8), mask <= 0o777 else {
             throw ValidationError("--unix-mask \(unixMask): an octal number from 0 to 777")
         }
-        guard unixSocket != nil || !listen.split(separator: ",").isEmpty else {
+        guard unixSocket != nil || !addresses.isEmpty else {
             throw ValidationError("--listen needs an address, as in 127.0.0.1 or 0.0.0.0")
         }
         if let idleTimeout { try check(idleTimeout, 0...1 << 31, "--idle-timeout") }
@@ -133,6 +153,10 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("-D takes one character")
         }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
+        guard authFile == nil || peers == nil else {
+            throw ValidationError(
+                "-Y and --peers: nodes do not say who they are to each other; -Y is for one node alone")
+        }
         guard (name == nil) == (peers == nil) else {
             throw ValidationError("--name and --peers go together: --name n1 --peers n1=127.0.0.1:11211,n2=…")
         }
@@ -152,12 +176,15 @@ struct Serve: AsyncParsableCommand {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
         let loops = Array(group.makeIterator())
         let engine = try makeEngine(logger)
+        let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }
+        defer { users?.close() }
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
         let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
         let service = ServingNode(
             node: node, group: group, threads: threads,
-            configuration: makeListenerConfiguration(port: port, connections: connections), logger: logger,
-            endsWithStandardInput: exitOnStdinClose, scripts: scripts.map { ScriptFiles(directory: $0) })
+            configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials),
+            logger: logger, endsWithStandardInput: exitOnStdinClose,
+            scripts: scripts.map { ScriptFiles(directory: $0) })
         try await service.start()
         if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
         if let user { try ProcessIdentity.become(user: user) }
@@ -167,11 +194,15 @@ struct Serve: AsyncParsableCommand {
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigint, .sigterm], logger: logger)
+                gracefulShutdownSignals: [.sigint, .sigterm, .sigusr1], logger: logger)
         ).run()
     }
 
     private static let portDefault = 11_211
+
+    private var addresses: [String] {
+        listen.isEmpty ? ["127.0.0.1"] : listen.flatMap { $0.split(separator: ",").map(String.init) }
+    }
 
     private var itemBytesMax: Int { itemSize?.bytes ?? min(1 << 20, memory << 19) }
 
@@ -218,9 +249,11 @@ struct Serve: AsyncParsableCommand {
         return Engine(configuration)
     }
 
-    private func makeListenerConfiguration(port: Int, connections: Int) -> MemcachedListenerConfiguration {
+    private func makeListenerConfiguration(
+        port: Int, connections: Int, _ credentials: Credentials?
+    ) -> MemcachedListenerConfiguration {
         var configuration = MemcachedListenerConfiguration()
-        configuration.addresses = unixSocket == nil ? listen.split(separator: ",").map(String.init) : []
+        configuration.addresses = unixSocket == nil ? addresses : []
         configuration.port = port
         configuration.unixSocketPath = unixSocket
         configuration.unixSocketMode = UInt32(unixMask, radix: 8) ?? 0o700
@@ -238,13 +271,17 @@ struct Serve: AsyncParsableCommand {
         configuration.session.allowsVirtualKeys = !noVirtualKeys
         configuration.session.allowsFlush = !disableFlush
         configuration.session.allowsShutdown = enableShutdown
+        configuration.session.allowsDump = !compatibility.disableDumping
+        configuration.session.hidesUniques = compatibility.disableCas
+        configuration.session.wireProtocol = compatibility.wireProtocol == "ascii" ? "ascii" : "auto-negotiate"
+        configuration.session.credentials = credentials
         configuration.session.verbosity = verbose
         configuration.session.memoryBytes = memory << 20
         configuration.session.connectionsMax = connections
         configuration.session.port = port
         configuration.session.threads = threads
         configuration.session.evicts = !disableEvictions
-        configuration.session.address = listen
+        configuration.session.address = addresses.joined(separator: ",")
         return configuration
     }
 }

@@ -36,6 +36,29 @@ enum Base64 {
         }
     }
 
+    static func encoded(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+        var text: [UInt8] = []
+        text.reserveCapacity((bytes.count + 2) / 3 * 4)
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let count = min(3, bytes.count - start)
+            var word: UInt32 = 0
+            for at in 0..<3 { word = word << 8 | (at < count ? UInt32(bytes[start + at]) : 0) }
+            for at in 0..<4 {
+                text.append(at <= count ? digit(UInt8(word >> UInt32(18 - 6 * at) & 63)) : UInt8(ascii: "="))
+            }
+        }
+        return text
+    }
+
+    private static func digit(_ value: UInt8) -> UInt8 {
+        switch value {
+        case 0..<26: UInt8(ascii: "A") + value
+        case 26..<52: UInt8(ascii: "a") + value - 26
+        case 52..<62: UInt8(ascii: "0") + value - 52
+        default: value == 62 ? UInt8(ascii: "+") : UInt8(ascii: "/")
+        }
+    }
+
     private static func sextet(_ byte: UInt8) -> UInt8? {
         switch byte {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte - UInt8(ascii: "A")

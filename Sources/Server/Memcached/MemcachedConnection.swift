@@ -4,7 +4,7 @@
 
 import CLinux
 import Engine
-package import Gather
+import Gather
 import Glibc
 
 /// Takes over a connection whose first line was a peer's: the descriptor, that line without its end, and the bytes after
@@ -16,6 +16,7 @@ package typealias PeerUpgrade =
 final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// What a connection needs of its listener.
     struct Surroundings {
+        let activity: ConnectionActivity
         var upgrade: PeerUpgrade?
         var shutdown: (@Sendable () -> Void)?
         /// Called once, when the connection is gone.
@@ -24,6 +25,9 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     /// Reads of a client that sends faster than it can be answered, before the others get their turn.
     private static var readsPerTurn: Int { 4 }
+
+    /// Answers of a client that takes a long list as fast as it is made, before the others get their turn.
+    private static var resumesPerTurn: Int { 8 }
 
     private let loop: ServingLoop
     private let session: MemcachedSession<Routing>
@@ -138,7 +142,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
             // A read that did not fill the buffer took all there was.
             if count < loop.input.count, !inputEnds { inputWaits = false }
             session.lend(&loop.spare)
+            surroundings.activity.note(second: loop.now)
+            surroundings.activity.note(.working)
             session.receive(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), now: loop.now)
+            surroundings.activity.note(session.awaitsBlock ? .readingBlock : .reading)
         } else if count == 0 {
             (inputHasEnded, inputWaits) = (true, false)
         } else if errno == EAGAIN {
@@ -153,6 +160,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// Sends what there is and lets a stalled session go on. True when the session wants more input; what the client does
     /// not take stays in the session, which then is given none.
     private func pump() -> Bool {
+        var resumes = 0
         while !hasEnded {
             guard send() else { return false }
             switch session.verdict {
@@ -160,6 +168,11 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
                 if inputHasEnded { closeWhenSettled() }
                 return !inputHasEnded
             case .stalled:
+                resumes += 1
+                if resumes > Self.resumesPerTurn {
+                    loop.deferTurn(of: self)
+                    return false
+                }
                 session.resume(now: loop.now)
                 // Still stalled without anything to send: it waits for answers, and will be woken.
                 if session.verdict == .stalled, session.outputBytes == 0 { return false }

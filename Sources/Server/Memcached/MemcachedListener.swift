@@ -107,6 +107,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
             defer { acceptors = [] }
             return acceptors
         }
+        statistics.removeListeners()
         for handle in open { loops[0].execute { handle.acceptor.stop() } }
         if !open.isEmpty, let path = configuration.unixSocketPath { unlink(path) }
     }
@@ -117,6 +118,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         }
         let handle = AcceptorHandle(socket: socket, acceptor: acceptor)
         acceptors.withLock { $0.append(handle) }
+        statistics.add(listener: socket.address?.description ?? socket.name, now: unixSeconds())
         let loop = loops[0]
         loop.execute { _ = loop.add(handle.acceptor, .readable) }
     }
@@ -125,21 +127,22 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
 
     private func accepted(_ descriptor: Int32, _ address: String, listener: String) {
         guard
-            let number = statistics.admit(
+            let (number, activity) = statistics.admit(
                 max: configuration.connectionsMax, address: address, listener: listener, now: unixSeconds())
         else { return refuse(descriptor) }
         let at = nextLoop.wrappingAdd(1, ordering: .relaxed).oldValue % loops.count
-        if at == 0 { return serve(descriptor, number, at) }
-        loops[at].execute { self.serve(descriptor, number, at) }
+        if at == 0 { return serve(descriptor, number, activity, at) }
+        loops[at].execute { self.serve(descriptor, number, activity, at) }
     }
 
-    private func serve(_ descriptor: Int32, _ number: Int, _ at: Int) {
+    private func serve(_ descriptor: Int32, _ number: Int, _ activity: ConnectionActivity, _ at: Int) {
         let statistics = statistics
         let connection = MemcachedConnection(
             descriptor: descriptor, loop: loops[at], router: router, links: links[at],
             configuration: configuration.session, statistics: statistics, counters: counters[at],
             surroundings: .init(
-                upgrade: upgrade, shutdown: shutdown, closed: { statistics.remove(connection: number) }))
+                activity: activity, upgrade: upgrade, shutdown: shutdown,
+                closed: { statistics.remove(connection: number) }))
         guard connection.start() else {
             close(descriptor)
             return statistics.remove(connection: number)

@@ -146,7 +146,7 @@ extension MemcachedSession {
         case .metaNoop: out.writeLine("MN\r\n")
         case .acknowledged: out.writeLine("OK\r\n")
         case .memoryLimit(let megabytes, let isSilent): if !isSilent { answerMemoryLimit(megabytes) }
-        case .retrieval, .storage, .meta, .quit, .shutdown: preconditionFailure("handled before")
+        case .retrieval, .storage, .meta, .quit, .shutdown, .dump: preconditionFailure("handled before")
         }
     }
 
@@ -184,6 +184,18 @@ extension MemcachedSession {
         } else {
             out.writeLine("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
         }
+    }
+
+    // MARK: Lists of keys
+
+    func beginDump(_ style: KeyDumpStyle, isEmpty: Bool) {
+        guard configuration.allowsDump else { return out.writeLine("ERROR metadump not allowed\r\n") }
+        if isEmpty { out.writeLine(style.end) } else { dump = KeyDump(style) }
+    }
+
+    /// The next keys, few enough to keep nobody waiting for the store.
+    func continueDump() {
+        if dump?.writeSlice(of: stores, to: &out, now: now) == false { dump = nil }
     }
 
     // MARK: Counting

@@ -65,6 +65,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
     @exclusivity(unchecked) private var retrieval:
         (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
+    /// A list of keys that is not all written yet, because the session stalled in it.
+    @exclusivity(unchecked) var dump: KeyDump?
+    /// Nothing is done for the client before it has said who it is.
+    private var awaitsCredentials: Bool
     private var isFresh = true
     /// What comes next in the bytes that are being worked through.
     @exclusivity(unchecked) private var plain = PlainRequests()
@@ -83,6 +87,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         self.counters = counters
         parser = RequestParser(retrievalLineBytesMax: configuration.retrievalLineBytesMax)
         inbox = CompletionInbox(wake: wake)
+        awaitsCredentials = configuration.credentials != nil
     }
 
     // MARK: In
@@ -129,7 +134,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     }
 
     private func consumeHeld() {
-        guard held.count >= neededBytes, !held.isEmpty || retrieval != nil else { return }
+        guard held.count >= neededBytes, !held.isEmpty || retrieval != nil || dump != nil else { return }
         // Out of the property while it is read, so that nothing else can reach it.
         var bytes: [UInt8] = []
         swap(&bytes, &held)
@@ -156,6 +161,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
         case .closing, .upgradeToPeer, .shutdown: break
         }
     }
+
+    /// The rest of a data block is to come.
+    var awaitsBlock: Bool { neededBytes > 0 || swallowBytes > 0 }
 
     // MARK: Out
 
@@ -221,7 +229,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         awaitsLineEnd = false
         var at = 0
         defer { plain.drop() }
-        while at < bytes.count || retrieval != nil {
+        while at < bytes.count || retrieval != nil || dump != nil {
             switch verdict {
             case .open, .stalled: break
             case .closing, .upgradeToPeer, .shutdown: return at
@@ -233,6 +241,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
             if let request = nextPlain(bytes, at) {
                 perform(request, bytes)
                 at &+= request.requestBytes
+                continue
+            }
+            if dump != nil {
+                continueDump()
                 continue
             }
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
@@ -247,7 +259,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     @inline(__always)
     private func nextPlain(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> PlainRequest? {
         if let request = plain.next() { return request }
-        guard swallowBytes == 0, retrieval == nil else { return nil }
+        guard swallowBytes == 0, retrieval == nil, dump == nil, !awaitsCredentials else { return nil }
         plain.fill(bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores) { key, colons in
             router.isOwnItem(key, colons: colons, virtual: configuration.allowsVirtualKeys)
         }
@@ -286,6 +298,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
             }
             if let consumed = peerLine(bytes) { return consumed }
         }
+        if awaitsCredentials { return authenticate(bytes) }
         switch parser.parse(bytes) {
         case .needMore:
             awaitsLineEnd = bytes.count > RequestParser.lineBytesMax
@@ -306,7 +319,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// The first line of a peer: how much of the input it took, 0 to wait for its end; nil when it is a client's.
     private func peerLine(_ bytes: UnsafeRawBufferPointer) -> Int? {
         let word: StaticString = "peer "
-        guard configuration.allowsPeers else {
+        guard configuration.allowsPeers, !awaitsCredentials else {
             isFresh = false
             return nil
         }
@@ -343,16 +356,44 @@ package final class MemcachedSession<Routing: CommandRouter> {
             }
         case .quit:
             verdict = .closing
-        case .shutdown:
-            if configuration.allowsShutdown {
+        case .shutdown(let isKnown):
+            if !configuration.allowsShutdown {
+                out.writeLine("ERROR: shutdown not enabled\r\n")
+            } else if isKnown {
                 verdict = .shutdown
             } else {
-                out.writeLine("ERROR: shutdown not enabled\r\n")
+                out.writeLine("CLIENT_ERROR invalid shutdown mode\r\n")
             }
+        case .dump(let style, let isEmpty): beginDump(style, isEmpty: isEmpty)
         default:
             performOther(request, bytes)
         }
         return lineBytes
+    }
+
+    // MARK: Authentication
+
+    /// A client's first command says who it is, in the form of a `set`; how much of the input it took.
+    @inline(never)
+    private func authenticate(_ bytes: UnsafeRawBufferPointer) -> Int {
+        switch Authentication.step(bytes, credentials: configuration.credentials) {
+        case .needs(let count):
+            neededBytes = count
+            return 0
+        case .notAClient:
+            verdict = .closing
+            return bytes.count
+        case .refused(let line, let consumed, let swallow):
+            swallowBytes = swallow
+            out.writeLine(line)
+            return consumed
+        case .checked(let isRight, let consumed):
+            counters.add(.authCommands)
+            if !isRight { counters.add(.authErrors) }
+            awaitsCredentials = !isRight
+            out.writeLine(isRight ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n")
+            return consumed
+        }
     }
 
     // MARK: Retrieval

@@ -8,7 +8,8 @@ import Synchronization
 package enum SessionCounter: Int, CaseIterable, Sendable {
     case cmdGet, cmdSet, cmdFlush, cmdTouch, getHits, getMisses, deleteHits, deleteMisses, incrHits, incrMisses
     case decrHits, decrMisses, casHits, casMisses, casBadval, touchHits, touchMisses, storeTooLarge, storeNoMemory
-    case cmdMeta, idleKicks, slowReaderKicks, bytesRead, bytesWritten, virtualCalls, virtualErrors, forwards,
+    case cmdMeta, authCommands, authErrors, idleKicks, slowReaderKicks, bytesRead, bytesWritten, virtualCalls,
+        virtualErrors, forwards,
         forwardErrors
 }
 
@@ -36,19 +37,61 @@ package final class SessionCounters: @unchecked Sendable {
     package subscript(counter: SessionCounter) -> UInt64 { values[counter.rawValue].load(ordering: .relaxed) }
 }
 
+/// What a connection is doing and when it last sent something, for `stats conns`: written by its event loop alone.
+final class ConnectionActivity: Sendable {
+    /// By memcached's names.
+    enum Doing: Int {
+        case listening, reading, readingBlock, working
+
+        var name: String {
+            switch self {
+            case .listening: "conn_listening"
+            case .reading: "conn_read"
+            case .readingBlock: "conn_nread"
+            case .working: "conn_parse_cmd"
+            }
+        }
+    }
+
+    private let lastSecond: Atomic<UInt32>
+    private let number: Atomic<Int>
+
+    init(_ doing: Doing, now: UInt32) {
+        lastSecond = Atomic(now)
+        number = Atomic(doing.rawValue)
+    }
+
+    @inline(__always)
+    func note(_ doing: Doing) { number.store(doing.rawValue, ordering: .relaxed) }
+
+    @inline(__always)
+    func note(second: UInt32) { lastSecond.store(second, ordering: .relaxed) }
+
+    var doing: Doing { Doing(rawValue: number.load(ordering: .relaxed)) ?? .reading }
+
+    func silentSeconds(now: UInt32) -> UInt32 {
+        let last = lastSecond.load(ordering: .relaxed)
+        return now > last ? now - last : 0
+    }
+}
+
 /// What all sessions of a server share: counters, connections, the time it started.
 package final class MemcachedStatistics: Sendable {
     struct Connection: Sendable {
         var address: String
         var listener: String
         var since: UInt32
+        let activity: ConnectionActivity
     }
 
     private struct State {
         var counters: [SessionCounters] = []
         /// What `stats reset` takes off.
         var base = [UInt64](repeating: 0, count: SessionCounter.allCases.count)
+        /// The same of what the stores have done.
+        var itemBase = ItemStatistics()
         var connections: [Int: Connection] = [:]
+        var listeners: [Int: Connection] = [:]
         var nextConnection = 1
         var totalConnections = 0
         var rejectedConnections = 0
@@ -74,8 +117,10 @@ package final class MemcachedStatistics: Sendable {
         }
     }
 
-    package func reset() {
+    /// `items`: what the stores have done so far.
+    func reset(items: ItemStatistics) {
         state.withLock { state in
+            state.itemBase = items
             for counter in SessionCounter.allCases {
                 state.base[counter.rawValue] = state.counters.reduce(0) { $0 &+ $1[counter] }
             }
@@ -85,10 +130,25 @@ package final class MemcachedStatistics: Sendable {
         prefixes.reset()
     }
 
+    /// What the stores have done since the last reset, of what they have done in all. What they hold stays.
+    func sinceReset(_ items: ItemStatistics) -> ItemStatistics {
+        let base = state.withLock { $0.itemBase }
+        var items = items
+        items.totalItems -= base.totalItems
+        items.evictions -= base.evictions
+        items.expired -= base.expired
+        items.reclaimed -= base.reclaimed
+        items.evictedUnread -= base.evictedUnread
+        items.expiredUnread -= base.expiredUnread
+        return items
+    }
+
     // MARK: Connections
 
     /// A number for the new connection, or nil when there are `max` already.
-    func admit(max: Int, address: String, listener: String, now: UInt32) -> Int? {
+    func admit(
+        max: Int, address: String, listener: String, now: UInt32
+    ) -> (number: Int, activity: ConnectionActivity)? {
         state.withLock { state in
             guard state.connections.count < max else {
                 state.rejectedConnections += 1
@@ -96,15 +156,31 @@ package final class MemcachedStatistics: Sendable {
             }
             defer { state.nextConnection += 1 }
             state.totalConnections += 1
-            state.connections[state.nextConnection] = Connection(address: address, listener: listener, since: now)
-            return state.nextConnection
+            let activity = ConnectionActivity(.reading, now: now)
+            state.connections[state.nextConnection] = Connection(
+                address: address, listener: listener, since: now, activity: activity)
+            return (state.nextConnection, activity)
         }
     }
+
+    /// A socket that listens is listed among the connections, and not counted.
+    func add(listener name: String, now: UInt32) {
+        state.withLock { state in
+            state.listeners[state.nextConnection] = Connection(
+                address: name, listener: name, since: now, activity: ConnectionActivity(.listening, now: now))
+            state.nextConnection += 1
+        }
+    }
+
+    func removeListeners() { state.withLock { $0.listeners = [:] } }
 
     func remove(connection: Int) { _ = state.withLock { $0.connections.removeValue(forKey: connection) } }
 
     var connections: [(number: Int, connection: Connection)] {
-        state.withLock { state in state.connections.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 } }
+        state.withLock { state in
+            (state.listeners.map { ($0.key, $0.value) } + state.connections.map { ($0.key, $0.value) })
+                .sorted { $0.0 < $1.0 }
+        }
     }
 
     package var currentConnections: Int { state.withLock { $0.connections.count } }

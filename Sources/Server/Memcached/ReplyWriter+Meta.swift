@@ -122,7 +122,7 @@ extension ReplyBuffer {
         writeDecimal(number)
     }
 
-    private mutating func writeDecimal(_ number: UInt64) {
+    mutating func writeDecimal(_ number: UInt64) {
         let target = UnsafeMutableRawBufferPointer(start: room(for: Decimal.digitsMax), count: Decimal.digitsMax)
         didWrite(Decimal.write(number, to: target))
     }

@@ -38,8 +38,11 @@ enum Request: Equatable {
     /// Accepted for those who send it; nothing here depends on it.
     case acknowledged
     case memoryLimit(megabytes: UInt64, isSilent: Bool)
-    case shutdown
+    /// `isKnown`: there is such a way of shutting down.
+    case shutdown(isKnown: Bool)
     case quit
+    /// Lists this node's keys. `isEmpty`: only those of size classes that there are not.
+    case dump(KeyDumpStyle, isEmpty: Bool)
 }
 
 /// Why a line was refused; the text is the answer on the wire.
@@ -49,7 +52,7 @@ enum Refusal: Equatable {
     case tooManyFlags, duplicateFlag, invalidFlag, invalidOrDuplicateFlag, badToken, badModeLength, badSetMode
     case badArithmeticMode, badInitial, badMetaDelta, badKeyEncoding, opaqueTooLong
     // Of commands about slabs and LRU lists, which are not here.
-    case noSlabs, badClass, noDump, noWatch
+    case noSlabs, sameSlabs, badSlabs, badClass, badSleep, tooLargeShares, noWatch
 
     var line: StaticString {
         switch self {
@@ -71,8 +74,11 @@ enum Refusal: Equatable {
         case .badKeyEncoding: "CLIENT_ERROR error decoding key\r\n"
         case .opaqueTooLong: "CLIENT_ERROR opaque token too long\r\n"
         case .noSlabs: "NOSPARE source class has no spare pages\r\n"
+        case .sameSlabs: "SAME src and dst class are identical\r\n"
+        case .badSlabs: "BADCLASS invalid src or dst class id\r\n"
+        case .badSleep: "CLIENT_ERROR sleep must be one second or less\r\n"
+        case .tooLargeShares: "ERROR hot and warm pcts must not exceed 80\r\n"
         case .badClass: "BADCLASS invalid class id\r\n"
-        case .noDump: "ERROR metadump not allowed\r\n"
         case .noWatch: "ERROR watch commands not allowed\r\n"
         }
     }

@@ -12,10 +12,15 @@ extension RequestParser {
         if isWord(verb, "version") { return .request(.version) }
         if isWord(verb, "verbosity") { return parseVerbosity(words, line) }
         if isWord(verb, "mn") { return .request(.metaNoop) }
-        if isWord(verb, "shutdown") { return .request(.shutdown) }
+        if isWord(verb, "shutdown") { return parseShutdown(words, line) }
         if isWord(verb, "quit") { return .request(.quit) }
         if let meta = Self.metaVerb(verb) { return .request(.meta(meta)) }
         return parseTuning(verb, words, line)
+    }
+
+    private func parseShutdown(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        let isKnown = words.count == 1 || (words.count == 2 && isWord(word(words, 1, line), "graceful"))
+        return .request(.shutdown(isKnown: isKnown))
     }
 
     private func parseFlush(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
@@ -27,7 +32,7 @@ extension RequestParser {
     }
 
     private func parseVerbosity(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
-        guard (2...4).contains(words.count) else { return .refused(.error) }
+        guard (2...3).contains(words.count) else { return .refused(.error) }
         let isSilent = words.isSilent(line)
         guard isSilent || unsignedNumber(line, words[1]) != nil else { return .refused(.badFormat) }
         return .request(.verbosity(isSilent: isSilent))
@@ -63,37 +68,74 @@ extension RequestParser {
     private func parseSlabs(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
         let command = word(words, 1, line)
         if isWord(command, "reassign"), words.count == 4 {
-            guard signedNumber(line, words[2]) != nil, signedNumber(line, words[3]) != nil else {
+            guard let from = signedNumber(line, words[2]), let to = signedNumber(line, words[3]) else {
                 return .refused(.badFormat)
             }
-            return .refused(.noSlabs)
+            if from == to { return .refused(.sameSlabs) }
+            return .refused((-1...63).contains(from) && (0...63).contains(to) ? .noSlabs : .badSlabs)
         }
         if isWord(command, "automove"), words.count >= 3 {
-            return unsignedNumber(line, words[2]) == nil ? .refused(.badFormat) : .request(.acknowledged)
+            guard let mode = unsignedNumber(line, words[2]) else { return .refused(.badFormat) }
+            return mode <= 2 ? .request(.acknowledged) : .refused(.error)
         }
         return .refused(.error)
     }
 
     private func parseLRU(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
         let command = word(words, 1, line)
-        let isKnown =
-            isWord(command, "tune") && words.count >= 6 || isWord(command, "mode") && words.count >= 3
-            || isWord(command, "temp_ttl") && words.count >= 3
+        var isKnown = false
+        if isWord(command, "tune"), words.count >= 6 {
+            guard let hot = unsignedNumber(line, words[2]), let warm = unsignedNumber(line, words[3]),
+                isPositive(word(words, 4, line)), isPositive(word(words, 5, line))
+            else { return .refused(.error) }
+            if max(hot, warm) > 80 || hot + warm > 80 { return .refused(.tooLargeShares) }
+            isKnown = true
+        } else if isWord(command, "mode"), words.count >= 3 {
+            isKnown = isWord(word(words, 2, line), "flat") || isWord(word(words, 2, line), "segmented")
+        } else if isWord(command, "temp_ttl"), words.count >= 3 {
+            isKnown = signedNumber(line, words[2]) != nil
+        }
         return isKnown ? .request(.acknowledged) : .refused(.error)
+    }
+
+    private func isPositive(_ word: UnsafeRawBufferPointer) -> Bool {
+        (Double(String(decoding: word, as: UTF8.self)) ?? 0) > 0
     }
 
     private func parseCrawler(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
         let command = word(words, 1, line)
         if isWord(command, "enable") || isWord(command, "disable") { return .request(.acknowledged) }
         guard words.count >= 3 else { return .refused(.error) }
-        if isWord(command, "metadump") || isWord(command, "mgdump") { return .refused(.noDump) }
         let argument = word(words, 2, line)
+        if isWord(command, "metadump") { return parseDump(.facts, argument) }
+        if isWord(command, "mgdump") { return parseDump(.commands, argument) }
         if isWord(command, "crawl") {
-            return isWord(argument, "all") || isWord(argument, "1") ? .request(.acknowledged) : .refused(.badClass)
+            return parseClasses(argument) == nil ? .refused(.badClass) : .request(.acknowledged)
         }
         if isWord(command, "sleep") || isWord(command, "tocrawl") {
-            return unsignedNumber(line, words[2]) == nil ? .refused(.badFormat) : .request(.acknowledged)
+            guard let number = unsignedNumber(line, words[2]) else { return .refused(.badFormat) }
+            return isWord(command, "sleep") && number > 1_000_000 ? .refused(.badSleep) : .request(.acknowledged)
         }
         return .refused(.error)
+    }
+
+    private func parseDump(_ style: KeyDumpStyle, _ argument: UnsafeRawBufferPointer) -> LineOutcome {
+        guard let hasFirst = isWord(argument, "hash") ? true : parseClasses(argument) else {
+            return .refused(.badClass)
+        }
+        return .request(.dump(style, isEmpty: !hasFirst))
+    }
+
+    /// `all`, or size classes separated by commas: whether the first is among them, the only one that there is. Nil where
+    /// it is neither.
+    private func parseClasses(_ argument: UnsafeRawBufferPointer) -> Bool? {
+        if isWord(argument, "all") { return true }
+        var hasFirst = false
+        for word in argument.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+            guard let number = unsignedNumber(argument, word.startIndex..<word.endIndex), (1...63).contains(number)
+            else { return nil }
+            hasFirst = hasFirst || number == 1
+        }
+        return hasFirst
     }
 }

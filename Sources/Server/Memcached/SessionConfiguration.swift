@@ -9,6 +9,10 @@ package struct SessionConfiguration: Sendable {
     package var allowsFlush = true
     /// memcached's -A switches it on.
     package var allowsShutdown = false
+    /// memcached's -X switches off what lists keys.
+    package var allowsDump = true
+    /// Who may use the cache (memcached's -Y); nil: everybody.
+    package var credentials: Credentials?
     /// A connection whose first line is `peer …` becomes a peer's.
     package var allowsPeers = true
     /// Connections silent for longer are closed; 0 never.
@@ -42,6 +46,9 @@ package struct SessionConfiguration: Sendable {
     package var unixSocketPath: String?
     package var unixSocketMode: UInt32 = 0o700
     package var backlog = 1024
+    package var wireProtocol = "auto-negotiate"
+    /// memcached's -C was given.
+    package var hidesUniques = false
 
     package init() {}
 }

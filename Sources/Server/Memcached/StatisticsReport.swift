@@ -32,13 +32,12 @@ struct StatisticsReport {
         if writeTopic(topic, to: &out) {
             out.writeLine("END\r\n")
         } else if isWord(topic, "reset") {
-            statistics.reset()
+            statistics.reset(items: totals)
             out.writeLine("RESET\r\n")
         } else if isWord(topic, "detail") {
             writeDetail(detail, to: &out)
         } else if isWord(topic, "cachedump") {
-            // Nor does memcached under -X.
-            out.writeLine("CLIENT_ERROR stats cachedump not allowed\r\n")
+            writeKeys(detail, words.next().map { UnsafeRawBufferPointer(rebasing: arguments[$0]) }, to: &out)
         } else {
             out.writeLine("ERROR\r\n")
         }
@@ -83,7 +82,24 @@ struct StatisticsReport {
         }
     }
 
-    private var items: ItemStatistics { stores.reduce(ItemStatistics()) { $0 + $1.statistics } }
+    private var totals: ItemStatistics { stores.reduce(ItemStatistics()) { $0 + $1.statistics } }
+    private var items: ItemStatistics { statistics.sinceReset(totals) }
+
+    /// `stats cachedump class limit`, a list for people: it ends at 2 MiB, as in memcached.
+    private func writeKeys(
+        _ number: UnsafeRawBufferPointer?, _ limit: UnsafeRawBufferPointer?, to out: inout ReplyBuffer
+    ) {
+        guard configuration.allowsDump else {
+            return out.writeLine("CLIENT_ERROR stats cachedump not allowed\r\n")
+        }
+        guard let number, let limit else { return out.writeLine("CLIENT_ERROR bad command line\r\n") }
+        guard let number = unsignedNumber(number, 0..<number.count), let limit = unsignedNumber(limit, 0..<limit.count)
+        else { return out.writeLine("CLIENT_ERROR bad command line format\r\n") }
+        guard number < 64 else { return out.writeLine("CLIENT_ERROR Illegal slab id\r\n") }
+        var list = ShortKeyList(itemsMax: limit == 0 ? .max : Int(clamping: limit))
+        if number == 1 { for store in stores { list.write(store, to: &out, now: now) } }
+        out.writeLine("END\r\n")
+    }
 
     private func writeGeneral(to out: inout ReplyBuffer) {
         let items = items
@@ -125,14 +141,19 @@ struct StatisticsReport {
 
     /// What happens to slabs, LRU lists, listeners and log watchers, none of which there are; monitoring tools read them.
     private static let never = [
-        "auth_cmds", "auth_errors", "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
+        "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
         "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "lru_crawler_running",
-        "lru_crawler_starts", "crawler_reclaimed", "crawler_items_checked", "log_watchers",
+        "lru_crawler_starts", "crawler_reclaimed", "crawler_items_checked", "log_watchers", "log_watcher_sent",
+        "log_watcher_skipped", "log_worker_dropped", "log_worker_written", "malloc_fails", "read_buf_oom",
+        "response_obj_oom", "direct_reclaims", "evicted_active", "lru_bumps_dropped", "lru_maintainer_juggles",
+        "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "slab_reassign_rescues",
+        "slab_reassign_chunk_rescues", "slab_reassign_evictions_nomem", "slab_reassign_inline_reclaim",
+        "slab_reassign_busy_items", "slab_reassign_busy_deletes", "round_robin_fallback",
     ]
 
     private static let counters: [(String, SessionCounter)] = [
         ("cmd_get", .cmdGet), ("cmd_set", .cmdSet), ("cmd_flush", .cmdFlush), ("cmd_touch", .cmdTouch),
-        ("cmd_meta", .cmdMeta),
+        ("cmd_meta", .cmdMeta), ("auth_cmds", .authCommands), ("auth_errors", .authErrors),
         ("idle_kicks", .idleKicks),
         ("get_hits", .getHits), ("get_misses", .getMisses), ("delete_misses", .deleteMisses),
         ("delete_hits", .deleteHits), ("incr_misses", .incrMisses), ("incr_hits", .incrHits),
@@ -164,10 +185,10 @@ struct StatisticsReport {
         out.writeStat("evictions", configuration.evicts ? "on" : "off")
         out.writeStat("shutdown_command", configuration.allowsShutdown ? "yes" : "no")
         out.writeStat("num_threads", configuration.threads)
-        out.writeStat("cas_enabled", "yes")
+        out.writeStat("cas_enabled", configuration.hidesUniques ? "no" : "yes")
         out.writeStat("auth_enabled_sasl", "no")
-        out.writeStat("auth_enabled_ascii", "no")
-        out.writeStat("binding_protocol", "ascii")
+        out.writeStat("auth_enabled_ascii", configuration.credentials == nil ? "no" : "yes")
+        out.writeStat("binding_protocol", configuration.wireProtocol)
         out.writeStat("item_size_max", configuration.itemBytesMax)
         out.writeStat("flush_enabled", configuration.allowsFlush ? "yes" : "no")
         out.writeStat("idle_timeout", configuration.idleTimeoutSeconds)
@@ -178,9 +199,10 @@ struct StatisticsReport {
         out.writeStat("tcp_backlog", configuration.backlog)
         out.writeStat("maxconns_fast", "yes")
         out.writeStat("slab_automove", 0)
-        for name in ["slab_reassign", "lru_crawler", "lru_maintainer_thread", "lru_segmented", "dump_enabled"] {
+        for name in ["slab_reassign", "lru_crawler", "lru_maintainer_thread", "lru_segmented"] {
             out.writeStat(name, "no")
         }
+        out.writeStat("dump_enabled", configuration.allowsDump ? "yes" : "no")
         for name in ["watch_enabled", "track_sizes", "inline_ascii_response", "ssl_enabled"] {
             out.writeStat(name, "no")
         }
@@ -197,11 +219,20 @@ struct StatisticsReport {
         out.writeStat("items:1:expired_unfetched", items.expiredUnread)
         out.writeStat("items:1:outofmemory", statistics[.storeNoMemory])
         out.writeStat("items:1:reclaimed", items.reclaimed)
+        for name in Self.neverOfItems { out.writeStat("items:1:\(name)", 0) }
     }
+
+    private static let neverOfItems = [
+        "tailrepairs", "evicted_active", "crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked",
+        "moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
+    ]
 
     private func writeSlabs(to out: inout ReplyBuffer) {
         let items = items
         if items.items > 0 {
+            out.writeStat("1:used_chunks", items.items)
+            out.writeStat("1:mem_requested", items.liveBytes)
+            out.writeStat("1:total_pages", items.segments)
             for (name, counter) in Self.slabCounters { out.writeStat("1:\(name)", statistics[counter]) }
         }
         out.writeStat("active_slabs", items.items > 0 ? 1 : 0)
@@ -216,8 +247,11 @@ struct StatisticsReport {
     private func writeConnections(to out: inout ReplyBuffer) {
         for (number, connection) in statistics.connections {
             out.writeStat("\(number):addr", connection.address)
-            out.writeStat("\(number):listen_addr", connection.listener)
-            out.writeStat("\(number):secs_connected", now &- connection.since)
+            let doing = connection.activity.doing
+            if doing != .listening { out.writeStat("\(number):listen_addr", connection.listener) }
+            out.writeStat("\(number):state", doing.name)
+            out.writeStat("\(number):secs_since_last_cmd", connection.activity.silentSeconds(now: now))
+            if doing != .listening { out.writeStat("\(number):secs_connected", now &- connection.since) }
         }
     }
 

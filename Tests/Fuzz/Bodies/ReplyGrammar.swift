@@ -20,6 +20,11 @@ enum ReplyGrammar {
         var at = 0
         var count = 0
         while at < bytes.count {
+            // Lists of keys come before their end, too; their lines may end in a line feed alone.
+            if let end = bytes[at...].firstIndex(of: 0x0A), isListed(bytes[at...end]) {
+                at = end + 1
+                continue
+            }
             guard let end = bytes[at...].firstIndex(of: 0x0A), end > at, bytes[end - 1] == 0x0D else {
                 return (count, "an answer without an end: \(shown(bytes[at...]))")
             }
@@ -42,6 +47,11 @@ enum ReplyGrammar {
             }
         }
         return (count, nil)
+    }
+
+    private static func isListed(_ line: ArraySlice<UInt8>) -> Bool {
+        line.starts(with: "key=".utf8) || (line.starts(with: "mg ".utf8) && line.dropLast().last == 0x0D)
+            || line.starts(with: "ITEM ".utf8)
     }
 
     private static func isKnown(_ line: ArraySlice<UInt8>) -> Bool {

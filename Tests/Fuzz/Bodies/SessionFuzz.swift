@@ -10,14 +10,16 @@ import Synchronization
 
 enum SessionFuzz {
     /// The first byte says how: an odd one makes known commands of the rest, and counts the answers. Otherwise the rest is
-    /// what a client sends. The second byte is a seed for the cuts.
+    /// what a client sends. From 128 on values may be large enough to be sent from where they lie. The second byte is a
+    /// seed for the cuts, and for how much the client takes of the answers at a time.
     static func run(_ input: [UInt8]) -> String? {
         var choices = Choices(input)
         let mode = choices.byte()
         var random = SeededRandom(UInt64(choices.byte()))
-        var script = Script()
+        let hasLargeValues = mode >= 128
+        var script = Script(hasLargeValues: hasLargeValues)
         if mode & 1 == 1 { script.make(&choices) } else { script.bytes = choices.rest() }
-        let whole = Conversation()
+        let whole = Conversation(hasLargeValues: hasLargeValues)
         whole.send(script.bytes[...])
         whole.finish()
         if let problem = ReplyGrammar.problem(whole.received) { return problem }
@@ -26,12 +28,15 @@ enum SessionFuzz {
         }
         // Times and counts of bytes depend on the cuts.
         if contains(script.bytes, "stats") { return nil }
-        let cut = Conversation()
+        let cut = Conversation(hasLargeValues: hasLargeValues)
         var rest = script.bytes[...]
-        let pieceBytesMax = [1, 2, 7, 64, 700][Int(mode >> 1) % 5]
+        // Large values byte by byte would take seconds.
+        let pieceBytesMax = [1, 2, 7, 64, 700][Int(mode >> 1) % 5] * (hasLargeValues ? 64 : 1)
         while !rest.isEmpty {
             let count = min(rest.count, 1 + random.below(pieceBytesMax))
-            cut.send(rest.prefix(count), isDelayed: random.below(4) == 0)
+            cut.send(
+                rest.prefix(count), isDelayed: random.below(4) == 0,
+                taking: random.below(3) == 0 ? random.below(30_000) : nil)
             rest = rest.dropFirst(count)
         }
         cut.finish()
@@ -47,16 +52,19 @@ enum SessionFuzz {
 
 /// Commands of which it is known how many answers they get.
 private struct Script {
+    let hasLargeValues: Bool
     var bytes: [UInt8] = []
     var replies = 0
 
+    init(hasLargeValues: Bool) { self.hasLargeValues = hasLargeValues }
+
     mutating func make(_ choices: inout Choices) {
-        while !choices.isEmpty, replies < 400 { command(&choices) }
+        while !choices.isEmpty, replies < 400, bytes.count < 1 << 20 { command(&choices) }
     }
 
     private mutating func command(_ choices: inout Choices) {
         let key = ["a", "bb", "r:x", "v:m:o", "key-\(choices.below(40))"][choices.below(5)]
-        let value = (0..<choices.below(choices.below(8) == 0 ? 3000 : 30)).map { _ in choices.byte() }
+        let value = value(&choices)
         let silent = choices.below(4) == 0
         let noreply = silent ? " noreply" : ""
         switch choices.below(12) {
@@ -75,8 +83,24 @@ private struct Script {
                 "ms \(key) \(value.count) T\(choices.byte()) M\(["S", "E", "A", "R", "P"][choices.below(5)])\r\n", value
             )
         case 10: add("ma \(key) N0 J\(choices.byte()) D2 v\r\n")
-        default: add(["mn\r\n", "md \(key) I T9\r\n", "touch \(key) 9\r\n", "version\r\n"][choices.below(4)])
+        default:
+            let lines = [
+                "mn\r\n", "md \(key) I T9\r\n", "touch \(key) 9\r\n", "version\r\n", "lru_crawler metadump all\r\n",
+                "lru_crawler mgdump hash\r\n",
+            ]
+            add(lines[choices.below(lines.count)])
         }
+    }
+
+    /// A large one is made of few bytes of the input, and does not compress.
+    private func value(_ choices: inout Choices) -> [UInt8] {
+        if hasLargeValues, choices.below(2) == 0 {
+            var random = SeededRandom(UInt64(choices.byte()))
+            // From 16 KiB on they are not copied.
+            let count = (16 << 10) - 8 + choices.below(1 << 14)
+            return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        }
+        return (0..<choices.below(choices.below(8) == 0 ? 3000 : 30)).map { _ in choices.byte() }
     }
 
     private mutating func add(_ line: String, _ block: [UInt8]? = nil, _ silent: Bool = false) {
@@ -88,14 +112,18 @@ private struct Script {
 
 /// One session with an empty store of its own.
 private final class Conversation {
-    private let router = FuzzRouter()
+    private let router: FuzzRouter
     private let session: MemcachedSession<FuzzRouter>
     private(set) var received: [UInt8] = []
     private let now: UInt32 = 1_000_000_000
 
-    init() {
+    init(hasLargeValues: Bool) {
         var configuration = SessionConfiguration()
-        configuration.itemBytesMax = 4096
+        configuration.itemBytesMax = hasLargeValues ? 30_000 : 4096
+        // Room for all that a script can store, as what is evicted may depend on the cuts.
+        router = FuzzRouter(
+            ItemStoreConfiguration(
+                memoryBytes: hasLargeValues ? 32 << 20 : 2 << 20, itemBytesMax: configuration.itemBytesMax))
         configuration.outputBytesHigh = 8192
         configuration.pendingMax = 8
         configuration.queuedBytesMax = 16 << 10
@@ -108,34 +136,55 @@ private final class Conversation {
 
     private var hasEnded: Bool { session.verdict != .open && session.verdict != .stalled }
 
-    /// `isDelayed`: answers from elsewhere come only with a later piece.
-    func send(_ bytes: ArraySlice<UInt8>, isDelayed: Bool = false) {
+    /// `isDelayed`: answers from elsewhere come only with a later piece. `taking`: so many bytes of what is answered are
+    /// taken at first, as by a client that is slow to read; the rest before the next piece is sent.
+    func send(_ bytes: ArraySlice<UInt8>, isDelayed: Bool = false, taking: Int? = nil) {
+        settle(answers: false)
         guard !hasEnded else { return }
         bytes.withUnsafeBytes { session.receive($0, now: now) }
-        settle(answers: !isDelayed)
+        if let taking {
+            take(atMost: taking)
+            session.settleOutput()
+            if !isDelayed, router.answerAll() { session.collect(now: now) }
+        } else {
+            settle(answers: !isDelayed)
+        }
     }
 
     func finish() { settle(answers: true) }
+
+    private func take(atMost count: Int = .max) {
+        let output = session.output
+        var left = min(count, output.count)
+        let taken = left
+        for piece in [output.head, output.value, output.tail] {
+            received.append(contentsOf: piece.prefix(left))
+            left -= min(left, piece.count)
+        }
+        session.didSend(taken)
+    }
 
     private func settle(answers: Bool) {
         var goesOn = true
         while goesOn {
             let isAnswered = answers && router.answerAll()
             if isAnswered { session.collect(now: now) }
-            let output = session.output
-            for piece in [output.head, output.value, output.tail] { received.append(contentsOf: piece) }
-            session.didSend(output.count)
+            take()
             let wasStalled = session.verdict == .stalled
             if wasStalled { session.resume(now: now) }
-            goesOn = isAnswered || session.outputBytes > 0 || (wasStalled && session.verdict == .open)
+            goesOn =
+                isAnswered || session.outputBytes > 0 || (wasStalled && session.verdict == .open)
+                || (answers && router.owesAnswers)
         }
     }
 }
 
 /// Keys that start with `r:` are another node's, with `v:` a method's; their answers wait for `answerAll`, last one first.
 private final class FuzzRouter: CommandRouter {
-    let stores = ItemStores([ItemStore(ItemStoreConfiguration(memoryBytes: 2 << 20, itemBytesMax: 4096))])
+    let stores: ItemStores
     private let waiting = Mutex<[@Sendable () -> Void]>([])
+
+    init(_ configuration: ItemStoreConfiguration) { stores = ItemStores([ItemStore(configuration)]) }
 
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route {
         if key.count > 2, key[0] == UInt8(ascii: "r"), key[1] == UInt8(ascii: ":") { return .remote(node: 0) }
@@ -171,6 +220,8 @@ private final class FuzzRouter: CommandRouter {
     }
 
     func holdsBack(_ key: VirtualKey) -> Bool { key.object.count > 3 }
+
+    var owesAnswers: Bool { waiting.withLock { !$0.isEmpty } }
 
     /// True when there were some.
     func answerAll() -> Bool {

@@ -137,9 +137,14 @@ import Testing
         configuration.allowsShutdown = true
         configuration.allowsFlush = false
         let harness = Self.harness(configuration)
-        harness.send("flush_all\r\nshutdown\r\n")
-        #expect(harness.text == "CLIENT_ERROR flush_all not allowed\r\n")
-        #expect(harness.session.verdict == .shutdown)
+        harness.send("flush_all\r\nshutdown x\r\nshutdown graceful x\r\n")
+        let invalid = "CLIENT_ERROR invalid shutdown mode\r\n"
+        #expect(harness.text == "CLIENT_ERROR flush_all not allowed\r\n" + invalid + invalid)
+        for words in ["shutdown", "shutdown graceful"] {
+            let harness = Self.harness(configuration)
+            harness.send(words + "\r\n")
+            #expect(harness.session.verdict == .shutdown)
+        }
     }
 
     @Test("stats counts what was done")

@@ -140,6 +140,13 @@ enum Wire {
             "set a 7 0 1\r\n1\r\nappend a 9 0 1\r\n2\r\nprepend a 0 0 1\r\n0\r\nget a\r\n",
             "STORED\r\nSTORED\r\nSTORED\r\nVALUE a 7 3\r\n012\r\nEND\r\n"),
         Exchange(
+            "append and prepend beyond the largest item leave it as it is",
+            "set a 0 0 1048400\r\n" + String(repeating: "x", count: 1_048_400) + "\r\nappend a 0 0 1000\r\n"
+                + String(repeating: "y", count: 1000) + "\r\nprepend a 0 0 1000\r\n"
+                + String(repeating: "y", count: 1000) + "\r\nms a 1000 MA\r\n" + String(repeating: "y", count: 1000)
+                + "\r\nmg a s\r\n",
+            "STORED\r\nNOT_STORED\r\nNOT_STORED\r\nNS\r\nHD s1048400\r\n"),
+        Exchange(
             "append and prepend to nothing", "append a 0 0 1\r\n1\r\nprepend a 0 0 1\r\n1\r\n",
             "NOT_STORED\r\nNOT_STORED\r\n"),
     ]
@@ -191,8 +198,8 @@ enum Wire {
         Exchange("version", "version\r\nversion x\r\n", "VERSION 1.6.41\r\nVERSION 1.6.41\r\n"),
         Exchange(
             "verbosity",
-            "verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity 1 noreply\r\nverbosity noreply\r\nverbosity 1 2 3 4\r\nmn\r\n",
-            "ERROR\r\nOK\r\n" + badFormat + "ERROR\r\nMN\r\n"),
+            "verbosity\r\nverbosity 1\r\nverbosity x\r\nverbosity 1 noreply\r\nverbosity noreply\r\nverbosity 1 2 3\r\nverbosity 1 2 3 4\r\nmn\r\n",
+            "ERROR\r\nOK\r\n" + badFormat + "ERROR\r\nERROR\r\nMN\r\n"),
         Exchange(
             "flush_all", setA + "flush_all\r\nget a\r\n" + setA + "flush_all 0\r\nget a\r\n",
             "OK\r\nEND\r\nOK\r\nEND\r\n"),
@@ -207,7 +214,7 @@ enum Wire {
         Exchange(
             "stats of nothing",
             "stats items\r\nstats sizes\r\nstats foo\r\nstats reset\r\nstats detail\r\nstats cachedump\r\n",
-            "END\r\nSTAT sizes_status disabled\r\nEND\r\nERROR\r\nRESET\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\nCLIENT_ERROR stats cachedump not allowed\r\n"
+            "END\r\nSTAT sizes_status disabled\r\nEND\r\nERROR\r\nRESET\r\nCLIENT_ERROR usage: stats detail on|off|dump\r\nCLIENT_ERROR bad command line\r\n"
         ),
         Exchange(
             "unknown verbs and empty lines", "foo\r\n\r\n \r\nlru\r\nmnx\r\n",
@@ -233,12 +240,32 @@ enum Wire {
                 + "BADCLASS invalid class id\r\nERROR\r\nERROR\r\nERROR\r\n"
                 + "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"),
         Exchange(
-            "what would dump keys or move slabs is refused in one line",
-            "slabs reassign 1 2\r\nlru_crawler metadump all\r\nwatch fetchers\r\nstats cachedump 1 1\r\ncache_memlimit 100\r\n"
+            "tuning out of range is refused",
+            "slabs reassign 1 1\r\nslabs reassign 64 1\r\nslabs reassign x 1\r\nslabs automove 3\r\nlru mode x\r\n"
+                + "lru tune 1 2 x 1\r\nlru tune 90 1 0.1 2\r\nlru temp_ttl x\r\nlru_crawler sleep 1000001\r\n"
+                + "lru_crawler crawl 1,64\r\nlru_crawler crawl 1,2\r\n",
+            "SAME src and dst class are identical\r\nBADCLASS invalid src or dst class id\r\n" + badFormat
+                + "ERROR\r\nERROR\r\nERROR\r\nERROR hot and warm pcts must not exceed 80\r\nERROR\r\n"
+                + "CLIENT_ERROR sleep must be one second or less\r\nBADCLASS invalid class id\r\nOK\r\n"),
+        Exchange(
+            "what would move slabs or watch is refused in one line",
+            "slabs reassign 1 2\r\nwatch fetchers\r\ncache_memlimit 100\r\n"
                 + "cache_memlimit 100 noreply\r\nmn\r\n",
-            "NOSPARE source class has no spare pages\r\nERROR metadump not allowed\r\nERROR watch commands not allowed\r\n"
-                + "CLIENT_ERROR stats cachedump not allowed\r\n"
+            "NOSPARE source class has no spare pages\r\nERROR watch commands not allowed\r\n"
                 + "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\nMN\r\n"),
+        Exchange(
+            "lists of no keys",
+            "lru_crawler metadump all\r\nlru_crawler metadump hash\r\nlru_crawler metadump 1\r\nlru_crawler mgdump all\r\n"
+                + Self.setA + "lru_crawler metadump 2,63\r\nstats cachedump 63 0\r\n",
+            "END\r\nEND\r\nEND\r\nEN\r\nEND\r\nEND\r\n"),
+        Exchange(
+            "lists of keys that are malformed",
+            "lru_crawler metadump\r\nlru_crawler metadump 0\r\nlru_crawler metadump 64\r\nlru_crawler metadump x\r\n"
+                + "lru_crawler metadump 1,x\r\nlru_crawler mgdump\r\nstats cachedump 1\r\nstats cachedump 1 x\r\n"
+                + "stats cachedump 64 1\r\n",
+            "ERROR\r\n" + String(repeating: "BADCLASS invalid class id\r\n", count: 4) + "ERROR\r\n"
+                + "CLIENT_ERROR bad command line\r\nCLIENT_ERROR bad command line format\r\n"
+                + "CLIENT_ERROR Illegal slab id\r\n"),
         Exchange(
             "stats detail counts by prefix",
             "stats detail on\r\nget p:a\r\nset p:a 0 0 1\r\n1\r\nget p:a plain\r\nmg p:a\r\ndelete p:a\r\n"
