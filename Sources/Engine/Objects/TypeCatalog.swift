@@ -42,11 +42,18 @@ package final class TypeCatalog: Sendable {
             State(versions: [types], scripts: Dictionary(scripts.map { ($0.file, $0) }, uniquingKeysWith: { $1 })))
     }
 
-    package var current: ObjectTypes {
+    package var current: ObjectTypes { newest.takeUnretainedValue() }
+
+    /// The method that the key names in the newest version; nil where it is none.
+    package func match(_ key: UnsafeRawBufferPointer) -> MethodMatch? {
+        newest._withUnsafeGuaranteedRef { $0.match(key) }
+    }
+
+    private var newest: Unmanaged<ObjectTypes> {
         guard let pointer = UnsafeRawPointer(bitPattern: address.load(ordering: .acquiring)) else {
             preconditionFailure("a catalog has a version from the start")
         }
-        return Unmanaged<ObjectTypes>.fromOpaque(pointer).takeUnretainedValue()
+        return Unmanaged<ObjectTypes>.fromOpaque(pointer)
     }
 
     private static func address(of types: ObjectTypes) -> UInt {

@@ -5,8 +5,12 @@ package import Gather
 
 package protocol CommandRouter: Sendable {
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route
-    /// Whether a key names an item of this node: `route` says `local`. `colons`: how many there are in the key, or a few more.
-    func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool
+    /// What a key names. `colons`: how many there are in the key, or a few more.
+    func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind
+    /// Calls a method where that can be answered before this returns; `answer` gets the answer.
+    func callAtOnce(
+        _ key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?, answer: (UnsafeRawBufferPointer) -> Void
+    ) -> CallAtOnce
     /// This node's items.
     var stores: ItemStores { get }
     /// The completions of both come once, on any thread, or before the call returns.
@@ -26,9 +30,13 @@ package protocol CommandRouter: Sendable {
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
 
-    package func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool {
-        if case .local = route(key, virtual: virtual) { true } else { false }
+    package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind {
+        if case .local = route(key, virtual: virtual) { .ownItem } else { .other }
     }
+
+    package func callAtOnce(
+        _ key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?, answer: (UnsafeRawBufferPointer) -> Void
+    ) -> CallAtOnce { .declined }
 
     package var ownStatistics: [(name: String, value: Int)] { [] }
     package var scripts: [ScriptStatus] { [] }

@@ -249,7 +249,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         if let request = plain.next() { return request }
         guard swallowBytes == 0, retrieval == nil else { return nil }
         plain.fill(bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores) { key, colons in
-            router.isOwnItem(key, colons: colons, virtual: configuration.allowsVirtualKeys)
+            router.kind(ofKey: key, colons: colons, virtual: configuration.allowsVirtualKeys)
         }
         return plain.next()
     }
@@ -259,6 +259,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
         isFresh = false
         let key = request.key(in: bytes)
         guard let block = request.set else {
+            if request.isMethod {
+                if !retrieveKey(key, .get, 0, isAlone: true) { out.writeLine("END\r\n") }
+                return
+            }
             retrieveLocal(key, hash: request.hash, answersUnique: false)
             return out.writeLine("END\r\n")
         }

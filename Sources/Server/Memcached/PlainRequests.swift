@@ -4,6 +4,7 @@
 // Unsafe: reads the input through a raw buffer, within its count.
 
 import Engine
+import Gather
 
 /// A `get` of one key, or a `set` with its data block, complete in the input.
 struct PlainRequest {
@@ -16,6 +17,8 @@ struct PlainRequest {
     var hash: UInt64
     /// Nil: a get.
     var set: Block?
+    /// A get of a key that names a method.
+    var isMethod = false
 
     struct Block {
         var flags: UInt32
@@ -59,18 +62,29 @@ struct PlainRequests: ~Copyable {
     /// The next request stays where it is; the input will be looked at anew.
     mutating func drop() { (at, count) = (0, 0) }
 
-    /// Finds the plain requests from `start` on, whose keys satisfy `isOwn`, and starts to bring in what they need.
+    /// Finds the plain requests from `start` on and starts to bring in what they need. Gets of methods are among them; a key
+    /// of any `kind` but these two ends the search.
     @inline(__always)
     mutating func fill(
         _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores,
-        isOwn: (_ key: UnsafeRawBufferPointer, _ colons: Int) -> Bool
+        kind: (_ key: UnsafeRawBufferPointer, _ colons: Int) -> Router.KeyKind
     ) {
         at = 0
         count = 0
         var position = start
-        while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
+        search: while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
             let key = found.key(in: bytes)
-            guard isOwn(key, colons) else { break }
+            switch kind(key, colons) {
+            case .ownItem: break
+            case .method where found.set == nil:
+                requests[count] = found
+                requests[count].isMethod = true
+                hashes[count] = 0
+                count &+= 1
+                position &+= found.requestBytes
+                continue
+            case .method, .other: break search
+            }
             let hash = keyHash(key)
             requests[count] = found
             requests[count].hash = hash
