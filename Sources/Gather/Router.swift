@@ -70,8 +70,8 @@ package final class Router: Sendable {
     package enum KeyKind: Sendable {
         /// An item of this node: `route` says `local`.
         case ownItem
-        /// A method of an object, on whatever node.
-        case method
+        /// A method of an object of this node.
+        case method(LocatedMethod)
         /// Anything else.
         case other
     }
@@ -81,8 +81,8 @@ package final class Router: Sendable {
     package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> KeyKind {
         if virtual, colons > 0, answersVirtualKeys {
             let mayBeService = mayBeService(key)
-            if colons > 1, !mayBeService, engine.catalog.match(key) != nil { return .method }
-            if mayBeService { return .other }
+            if colons > 1, !mayBeService, let method = locate(key) { return .method(method) }
+            if mayBeService || engine.objectTypes.names(key) { return .other }
         }
         if isAlone { return .ownItem }
         return cluster.topology.owner(ofKey: key) == cluster.topology.selfIndex ? .ownItem : .other
@@ -198,21 +198,12 @@ package final class Router: Sendable {
         links.send(request, to: owner, deadline: deadline) { completion(Self.value(of: $0)) }
     }
 
-    /// Calls a method of an object of this node where it can be answered before this returns; see `ObjectHost.callAtOnce`.
-    package func callAtOnce(
-        _ key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?, answer: (UnsafeRawBufferPointer) -> Void
-    ) -> CallAtOnce {
-        guard answersVirtualKeys, !mayBeService(key), let match = engine.catalog.match(key) else { return .notHere }
-        var nameEnd = match.nameStart
-        while nameEnd < key.count, key[nameEnd] != 0x3A { nameEnd &+= 1 }
-        let name = UnsafeRawBufferPointer(rebasing: key[match.nameStart..<nameEnd])
-        guard !name.isEmpty, !key.contains(UInt8(ascii: "%")) else { return .declined }
-        let routing = VirtualKey.routingKey(ofName: name)
-        guard isAlone || cluster.topology.owner(ofKey: routing) == cluster.topology.selfIndex else { return .declined }
-        let nameHash = keyHash(name)
-        let shard = engine.shard(forHash: routing.count == name.count ? nameHash : keyHash(routing))
-        return shard.objects.callAtOnce(
-            match, key: key, nameEnd: nameEnd, nameHash: nameHash, data: data, answer: answer)
+    /// The method of an object of this node that a key names, if it may be called by `Engine.objects`.
+    package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? {
+        guard answersVirtualKeys, !mayBeService(key) else { return nil }
+        return engine.locate(key) { routing in
+            isAlone || cluster.topology.owner(ofKey: routing) == cluster.topology.selfIndex
+        }
     }
 
     /// The answer to a forwarded method: only for objects of this node.

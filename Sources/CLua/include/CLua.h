@@ -81,6 +81,9 @@ typedef struct {
 enum { CLUA_NO_VIEW = 0, CLUA_READONLY = 1, CLUA_TRACKED = 2 };
 /// Begins a method on an empty coroutine of the host's. No clock is read before its 256th instruction or so.
 int clua_call_method(lua_State *thread, const clua_invocation *call, int *results);
+enum { CLUA_PREFETCH_MAX = 16 };
+/// Starts to bring in the tables at these references to the registry, and what is in them: for calls that come at once.
+void clua_prefetch(lua_State *L, const int *references, int count);
 /// Compiles text (never bytecode) and pushes the function, its globals bound to the table at `environment`.
 int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, int environment);
 

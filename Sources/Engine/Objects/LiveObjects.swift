@@ -3,6 +3,8 @@
 //
 // Unsafe: owns its slots and the names in them; names are looked up through raw buffers.
 
+import CLinux
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -60,6 +62,20 @@ final class LiveObjects {
         // Ends: a quarter of the slots is free.
         while !slots[at].isFree {
             if slots[at].tag == tag, slots[at].type == type, hasName(at, name) { return at }
+            at = (at &+ 1) & mask
+        }
+        return nil
+    }
+
+    /// Starts to bring in what `find` will look at first.
+    func prefetch(type: UInt32, hash: UInt64) { linux_prefetch(slots + (Int(Self.tag(hash, type)) & mask)) }
+
+    /// The reference to the object with that hash, most likely.
+    func guess(type: UInt32, hash: UInt64) -> Int32? {
+        let tag = Self.tag(hash, type)
+        var at = Int(tag) & mask
+        while !slots[at].isFree {
+            if slots[at].tag == tag, slots[at].type == type { return slots[at].reference }
             at = (at &+ 1) & mask
         }
         return nil

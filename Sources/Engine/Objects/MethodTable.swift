@@ -10,11 +10,17 @@
     import Darwin
 #endif
 
-/// Where a key's method was found: its number in one version of the types, and where the object's name begins.
-package struct MethodMatch: Sendable {
-    package let version: UInt64
-    package let method: Int
-    package let nameStart: Int
+/// A method of an object of this node, as far as its key tells: what is needed to call it at once.
+package struct LocatedMethod: Sendable {
+    /// Of the types that know it, and the method's number among theirs.
+    let version: UInt64
+    let method: Int
+    /// Where the object's name is in the key.
+    let nameStart: Int
+    let nameEnd: Int
+    /// `keyHash` of the name.
+    let nameHash: UInt64
+    package let shard: Int
 }
 
 /// Open-addressed, at most half full. Made once for each version of the types.

@@ -36,16 +36,16 @@ extension ObjectMachine {
         }
     }
 
-    /// Performs a method whose object is live. `nameHash`: `keyHash` of the object's name. `answer` is called at most once,
-    /// with what is good only while it runs.
+    /// Performs a method whose object is live. `answer` is called at most once, with what is good only while it runs.
     func startAtOnce(
-        _ match: MethodMatch, key: UnsafeRawBufferPointer, nameEnd: Int, nameHash: UInt64,
-        data: UnsafeRawBufferPointer?, sliceNanoseconds: UInt64, answer: (UnsafeRawBufferPointer) -> Void
+        _ located: LocatedMethod, key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?,
+        sliceNanoseconds: UInt64, answer: (UnsafeRawBufferPointer) -> Void
     ) -> AtOnce {
-        guard match.version == readyVersion else { return .declined }
-        let method = ready[match.method]
-        let name = UnsafeRawBufferPointer(rebasing: key[match.nameStart..<nameEnd])
-        guard method.function != 0, let at = live.find(type: method.type, name: name, hash: nameHash) else {
+        guard located.version == readyVersion else { return .declined }
+        let method = ready[located.method]
+        let nameEnd = located.nameEnd
+        let name = UnsafeRawBufferPointer(rebasing: key[located.nameStart..<nameEnd])
+        guard method.function != 0, let at = live.find(type: method.type, name: name, hash: located.nameHash) else {
             return .declined
         }
         beginCall()
@@ -77,10 +77,29 @@ extension ObjectMachine {
             return failed(error, changes: method.changes)
         }
         // What the method looked at may have moved the object in the table.
-        if let expiryAsked, method.changes, let at = live.find(type: method.type, name: name, hash: nameHash) {
+        if let expiryAsked, method.changes, let at = live.find(type: method.type, name: name, hash: located.nameHash) {
             live[at].expiry = expiryAsked
         }
         return .answered
+    }
+
+    /// Starts to bring in the objects of these calls, as far as they are this shard's.
+    func prefetch(_ methods: UnsafeBufferPointer<LocatedMethod>, shard: Int) {
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLUA_PREFETCH_MAX)) { references in
+            for located in methods where located.shard == shard && located.version == readyVersion {
+                live.prefetch(type: ready[located.method].type, hash: located.nameHash)
+            }
+            var count = 0
+            for located in methods where located.shard == shard && located.version == readyVersion {
+                let type = ready[located.method].type
+                guard count < references.count, let reference = live.guess(type: type, hash: located.nameHash) else {
+                    continue
+                }
+                references[count] = reference
+                count &+= 1
+            }
+            clua_prefetch(state.main, references.baseAddress, Int32(count))
+        }
     }
 
     @inline(__always)

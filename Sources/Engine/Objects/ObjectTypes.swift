@@ -81,12 +81,6 @@ package final class ObjectTypes: Sendable {
 
     /// Whether a key begins with a known `type:method:`. Cost: a scan for two colons and one hash; nothing is allocated.
     package func names(_ key: UnsafeRawBufferPointer) -> Bool { table.find(key) != nil }
-
-    /// The method that the key names; nil where it is none. Same cost.
-    package func match(_ key: UnsafeRawBufferPointer) -> MethodMatch? {
-        guard let found = table.find(key) else { return nil }
-        return MethodMatch(version: version, method: found.method, nameStart: found.nameStart)
-    }
 }
 
 /// The text of a type's script.

@@ -44,9 +44,12 @@ package final class TypeCatalog: Sendable {
 
     package var current: ObjectTypes { newest.takeUnretainedValue() }
 
-    /// The method that the key names in the newest version; nil where it is none.
-    package func match(_ key: UnsafeRawBufferPointer) -> MethodMatch? {
-        newest._withUnsafeGuaranteedRef { $0.match(key) }
+    /// Where the method that a key names is in the newest version, and where its object's name begins.
+    @inline(__always)
+    func find(_ key: UnsafeRawBufferPointer) -> (version: UInt64, method: Int, nameStart: Int)? {
+        newest._withUnsafeGuaranteedRef { types in
+            types.table.find(key).map { (types.version, $0.method, $0.nameStart) }
+        }
     }
 
     private var newest: Unmanaged<ObjectTypes> {

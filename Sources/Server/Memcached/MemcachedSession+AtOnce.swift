@@ -9,12 +9,15 @@ extension MemcachedSession {
     /// The answer to a key that names a method, if it is to be had at once. Whether its `END`, or what stands for it, is
     /// written already or comes with a pending answer; nil when nothing has happened.
     @inline(__always)
-    func answerAtOnce(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ isAlone: Bool) -> Bool? {
-        let outcome = router.callAtOnce(key, data: nil) { value in
+    func answerAtOnce(
+        _ method: LocatedMethod, _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, isAlone: Bool
+    ) -> Bool? {
+        guard let objects else { return nil }
+        let outcome = objects.callAtOnce(method, key: key, data: nil) { value in
             out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: value)
         }
         switch outcome {
-        case .notHere, .declined: return nil
+        case .declined: return nil
         case .answered:
             counters.add(.virtualCalls)
             return false
@@ -42,9 +45,12 @@ extension MemcachedSession {
     }
 
     /// Calls the method that a `set` names, with its data block. False when nothing has happened.
-    func storeAtOnce(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ isSilent: Bool) -> Bool {
-        switch router.callAtOnce(key, data: value, answer: { _ in }) {
-        case .notHere, .declined: return false
+    func storeAtOnce(
+        _ method: LocatedMethod, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ isSilent: Bool
+    ) -> Bool {
+        guard let objects else { return false }
+        switch objects.callAtOnce(method, key: key, data: value, answer: { _ in }) {
+        case .declined: return false
         case .answered:
             counters.add(.virtualCalls)
             if !isSilent { out.writeLine("STORED\r\n") }

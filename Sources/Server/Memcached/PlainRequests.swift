@@ -18,7 +18,7 @@ struct PlainRequest {
     /// Nil: a get.
     var set: Block?
     /// A get of a key that names a method.
-    var isMethod = false
+    var method: LocatedMethod?
 
     struct Block {
         var flags: UInt32
@@ -39,17 +39,20 @@ struct PlainRequests: ~Copyable {
 
     private let requests: UnsafeMutablePointer<PlainRequest>
     private let hashes: UnsafeMutablePointer<UInt64>
+    private let methods: UnsafeMutablePointer<LocatedMethod>
     private var count = 0
     private var at = 0
 
     init() {
         requests = .allocate(capacity: Self.countMax)
         hashes = .allocate(capacity: Self.countMax)
+        methods = .allocate(capacity: Self.countMax)
     }
 
     deinit {
         requests.deallocate()
         hashes.deallocate()
+        methods.deallocate()
     }
 
     @inline(__always)
@@ -66,20 +69,23 @@ struct PlainRequests: ~Copyable {
     /// of any `kind` but these two ends the search.
     @inline(__always)
     mutating func fill(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores,
+        _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores, objects: ObjectHosts?,
         kind: (_ key: UnsafeRawBufferPointer, _ colons: Int) -> Router.KeyKind
     ) {
         at = 0
         count = 0
+        var hashCount = 0
+        var methodCount = 0
         var position = start
         search: while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
             let key = found.key(in: bytes)
             switch kind(key, colons) {
             case .ownItem: break
-            case .method where found.set == nil:
+            case .method(let method) where found.set == nil:
                 requests[count] = found
-                requests[count].isMethod = true
-                hashes[count] = 0
+                requests[count].method = method
+                methods[methodCount] = method
+                methodCount &+= 1
                 count &+= 1
                 position &+= found.requestBytes
                 continue
@@ -88,11 +94,13 @@ struct PlainRequests: ~Copyable {
             let hash = keyHash(key)
             requests[count] = found
             requests[count].hash = hash
-            hashes[count] = hash
+            hashes[hashCount] = hash
+            hashCount &+= 1
             count &+= 1
             position &+= found.requestBytes
         }
-        if count > 1 { stores.prefetch(UnsafeBufferPointer(start: hashes, count: count)) }
+        if hashCount > 1 { stores.prefetch(UnsafeBufferPointer(start: hashes, count: hashCount)) }
+        if methodCount > 1 { objects?.prefetch(UnsafeBufferPointer(start: methods, count: methodCount)) }
     }
 
     private static let get = UInt32(littleEndian: 0x2074_6567)  // "get "
