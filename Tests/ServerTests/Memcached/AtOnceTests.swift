@@ -64,7 +64,10 @@ import Testing
                 ("thing:give:a:long", String(repeating: "x", count: 100_000)), ("thing:count:a", "0"),
                 ("thing:count:a:", "1"), ("thing:count:a::", "2|"), ("thing:count:a:x:y_z", "2x|y_z"),
                 ("thing:count:a:%41", "1A"),
-                ("thing:count:a" + String(repeating: ":b", count: 60), "60" + Array(repeating: "b", count: 60).joined(separator: "|")),
+                (
+                    "thing:count:a" + String(repeating: ":b", count: 60),
+                    "60" + Array(repeating: "b", count: 60).joined(separator: "|")
+                ),
             ])
         harness.send("set thing:count:a:x 0 0 3\r\na:b\r\nset thing:add:a 0 0 2\r\n40\r\nget thing:add:a:0\r\n")
         #expect(harness.answer() == "STORED\r\nSTORED\r\n" + Self.value("thing:add:a:0", "42.5"))
