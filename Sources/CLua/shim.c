@@ -26,13 +26,21 @@ void clua_cancel(clua_control *control, bool cancelled) {
 
 // MARK: Memory
 
+/// Whether the deadline has passed; for a call whose time has not begun, it begins now.
+static bool is_late(clua_control *control, uint64_t now) {
+    if (control->deadlineNanoseconds != 0) return now >= control->deadlineNanoseconds;
+    control->deadlineNanoseconds = now + control->methodNanoseconds;
+    if (control->sliceNanoseconds != 0) control->sliceEndNanoseconds = now + control->sliceNanoseconds;
+    return false;
+}
+
 /// False when a large allocation comes after the deadline: the caller then sees "not enough memory", and the abort
 /// reason says what it was.
 static bool is_in_time(clua_control *control, size_t bytes) {
     if (bytes < LARGE_BYTES || control->unfailing > 0) return true;
     control->unchecked += bytes;
     if (control->unchecked < UNCHECKED_BYTES) return true;
-    if (clua_now() < control->deadlineNanoseconds) {
+    if (!is_late(control, clua_now())) {
         control->unchecked = 0;
         return true;
     }
@@ -99,8 +107,7 @@ void clua_charge(lua_State *L, int64_t instructions) {
     if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
     if (instructions >= control->instructionsLeft) clua_abort(L, CLUA_ABORTED_INSTRUCTIONS);
     control->instructionsLeft -= instructions;
-    if (instructions >= HOOK_INSTRUCTIONS && clua_now() >= control->deadlineNanoseconds)
-        clua_abort(L, CLUA_ABORTED_DEADLINE);
+    if (instructions >= HOOK_INSTRUCTIONS && is_late(control, clua_now())) clua_abort(L, CLUA_ABORTED_DEADLINE);
 }
 
 static void budget_hook(lua_State *L, lua_Debug *activation) {
@@ -112,7 +119,7 @@ static void budget_hook(lua_State *L, lua_Debug *activation) {
     control->instructionsLeft -= HOOK_INSTRUCTIONS;
     if (control->instructionsLeft < 0) clua_abort(L, CLUA_ABORTED_INSTRUCTIONS);
     uint64_t now = clua_now();
-    if (now >= control->deadlineNanoseconds) clua_abort(L, CLUA_ABORTED_DEADLINE);
+    if (is_late(control, now)) clua_abort(L, CLUA_ABORTED_DEADLINE);
     if (control->sliceEndNanoseconds != 0 && now >= control->sliceEndNanoseconds && L == control->hostThread &&
         lua_isyieldable(L)) {
         control->slicedOut = true;
@@ -210,6 +217,7 @@ int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, 
     return status;
 }
 
+void clua_collect_young(lua_State *L) { lua_gc(L, LUA_GCGEN, 0, 0); }
 void clua_collect(lua_State *L) { lua_gc(L, LUA_GCCOLLECT); }
 
 // MARK: Macros as functions

@@ -7,18 +7,47 @@
 /// and the journal: an array with table, key, old value and whether the new value is a table of the script, per write.
 static char originalKey, readonlyKey, trackedKey, journalKey;
 
-enum { JOURNAL_FIELDS = 4, JOURNAL_WRITES_MAX = 1 << 22 };
+/// In the registry: the views that are used again, read-only ones and tracked ones.
+static char viewsKeys[2];
+
+enum { JOURNAL_FIELDS = 4, JOURNAL_WRITES_MAX = 1 << 22, JOURNAL_WRITES_KEPT = 16, VIEWS_KEPT = 64 };
 
 // MARK: Making and recognising views
 
-static void push_view(lua_State *L, int index, const char *kind) {
-    index = lua_absindex(L, index);
+static void make_view(lua_State *L, int index, const char *kind) {
     lua_createtable(L, 0, 1);
     lua_pushvalue(L, index);
     lua_rawsetp(L, -2, &originalKey);
     lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
     lua_setmetatable(L, -2);
 }
+
+/// A call's first views are those of the call before, turned to other tables: nothing is allocated for most calls. A
+/// script that kept one from an earlier call sees through it what this call looks at, with the same rights.
+static void push_view(lua_State *L, int index, const char *kind) {
+    clua_control *control = clua_control_of(L);
+    index = lua_absindex(L, index);
+    int which = kind == &trackedKey;
+    int taken = control->viewsTaken[which];
+    if (taken >= VIEWS_KEPT) {
+        make_view(L, index, kind);
+        return;
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &viewsKeys[which]);
+    if (lua_rawgeti(L, -1, taken + 1) == LUA_TTABLE) {
+        lua_pushvalue(L, index);
+        lua_rawsetp(L, -2, &originalKey);
+    } else {
+        lua_pop(L, 1);
+        make_view(L, index, kind);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, taken + 1);
+    }
+    control->viewsTaken[which] = taken + 1;
+    lua_remove(L, -2);
+}
+
+void clua_views_begin(clua_control *control) { control->viewsTaken[0] = control->viewsTaken[1] = 0; }
 
 void clua_push_view(lua_State *L, int index) { push_view(L, index, &readonlyKey); }
 void clua_push_tracked(lua_State *L, int index) { push_view(L, index, &trackedKey); }
@@ -171,6 +200,7 @@ static int tracked_newindex(lua_State *L) {
     set_field(L, 5, entry, 3);
     lua_pushboolean(L, isForeign);
     set_field(L, 5, entry, 4);
+    control->journalTables += isForeign;
     control->journalWrites = entry + 1;
     lua_settop(L, 4);
     lua_insert(L, 1);  // original, view, key, value
@@ -196,16 +226,30 @@ int clua_rawset(lua_State *L) {
 void clua_journal_begin(lua_State *L) {
     clua_control *control = clua_control_of(L);
     control->journalWrites = 0;
+    control->journalTables = 0;
     control->isJournaling = true;
 }
 
 static void end_journal(lua_State *L) {
     clua_control *control = clua_control_of(L);
+    int64_t writes = control->journalWrites;
     control->isJournaling = false;
-    if (control->journalWrites == 0) return;
     control->journalWrites = 0;
-    lua_newtable(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &journalKey);
+    if (writes == 0) return;
+    if (writes > JOURNAL_WRITES_KEPT) {
+        lua_newtable(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &journalKey);
+        return;
+    }
+    // A small one is used again; it must not keep alive what the object has let go of.
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &journalKey);
+    for (lua_Integer entry = 0; entry < writes; entry += 1) {
+        for (int field = 1; field <= 3; field += 1) {
+            lua_pushboolean(L, 0);
+            set_field(L, -2, entry, field);
+        }
+    }
+    lua_pop(L, 1);
 }
 
 void clua_journal_undo(lua_State *L) {
@@ -242,7 +286,7 @@ static int separate_protected(lua_State *L) {
 }
 
 int clua_journal_commit(lua_State *L) {
-    if (clua_control_of(L)->journalWrites > 0) {
+    if (clua_control_of(L)->journalTables > 0) {
         lua_pushcfunction(L, separate_protected);
         int status = clua_pcall(L, 0, 0);
         if (status != LUA_OK) return status;
@@ -268,4 +312,8 @@ void clua_open_views(lua_State *L) {
     open_kind(L, &trackedKey, tracked_index, tracked_newindex);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &journalKey);
+    for (int which = 0; which < 2; which += 1) {
+        lua_newtable(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &viewsKeys[which]);
+    }
 }

@@ -56,6 +56,8 @@ package final class Engine: Sendable {
     package let frames: FrameCatalog
     package let compute: ComputePool
     package let catalog: TypeCatalog
+    /// The shards' objects, for calls that are answered at once.
+    package let objects: ObjectHosts
     package let lowLevel: LowLevelHost
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
@@ -71,6 +73,7 @@ package final class Engine: Sendable {
                 compute: compute)
         }
         stores = ItemStores(shards.map(\.items))
+        objects = ObjectHosts(shards.map(\.objects))
         self.compute = compute
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
         lowLevel = LowLevelHost(

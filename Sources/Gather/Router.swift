@@ -66,15 +66,26 @@ package final class Router: Sendable {
         return owner == cluster.topology.selfIndex ? .local : .remote(node: owner)
     }
 
-    /// Whether `route` says `local`. `colons`: how many the key has, or a few more: a service's key has one or more, an
-    /// object's two or more. Cost: next to nothing for most keys of a node that is alone.
-    package func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool {
-        if isAlone {
-            if !virtual || colons == 0 || !answersVirtualKeys { return true }
-            if colons == 1, !mayBeService(key) { return true }
+    /// What a key names, as far as that is known at once.
+    package enum KeyKind: Sendable {
+        /// An item of this node: `route` says `local`.
+        case ownItem
+        /// A method of an object of this node.
+        case method(LocatedMethod)
+        /// Anything else.
+        case other
+    }
+
+    /// `colons`: how many the key has, or a few more: a service's key has one or more, a method's two or more. Cost: next to
+    /// nothing for most keys of a node that is alone.
+    package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> KeyKind {
+        if virtual, colons > 0, answersVirtualKeys {
+            let mayBeService = mayBeService(key)
+            if colons > 1, !mayBeService, let method = locate(key) { return .method(method) }
+            if mayBeService || engine.objectTypes.names(key) { return .other }
         }
-        if case .local = route(key, virtual: virtual && colons > 0) { return true }
-        return false
+        if isAlone { return .ownItem }
+        return cluster.topology.owner(ofKey: key) == cluster.topology.selfIndex ? .ownItem : .other
     }
 
     /// False for nearly all keys that are no service's.
@@ -185,6 +196,14 @@ package final class Router: Sendable {
         let request = PeerRequest.call(
             key, data: data, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds))
         links.send(request, to: owner, deadline: deadline) { completion(Self.value(of: $0)) }
+    }
+
+    /// The method of an object of this node that a key names, if it may be called by `Engine.objects`.
+    package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? {
+        guard answersVirtualKeys, !mayBeService(key) else { return nil }
+        return engine.locate(key) { routing in
+            isAlone || cluster.topology.owner(ofKey: routing) == cluster.topology.selfIndex
+        }
     }
 
     /// The answer to a forwarded method: only for objects of this node.

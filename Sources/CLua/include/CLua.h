@@ -38,12 +38,16 @@ typedef struct clua_control {
     bool overran;                  ///< an unfailing allocation went over the limit
     bool isJournaling;             ///< tracked views may be written
     int64_t journalWrites;
+    int64_t journalTables;         ///< writes of tables that are the script's own
+    int32_t viewsTaken[2];         ///< views given out in this call that are used again in the next
     bool slicedOut;                ///< the last yield came from the hook
     int32_t aborted;
     int32_t cancelled;             ///< atomic
     int64_t instructionsLeft;
-    uint64_t deadlineNanoseconds;  ///< on the monotonic clock
+    uint64_t deadlineNanoseconds;  ///< on the monotonic clock; 0: `methodNanoseconds` from the first look at the clock
     uint64_t sliceEndNanoseconds;  ///< 0: never yield for time's sake
+    uint64_t methodNanoseconds;
+    uint64_t sliceNanoseconds;     ///< 0: none; else from that first look too
     void (*releaseObject)(void *object);
     lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
 } clua_control;
@@ -61,6 +65,25 @@ void clua_cancel(clua_control *control, bool cancelled);
 int clua_pcall(lua_State *L, int arguments, int results);
 /// Starts or goes on with a coroutine that belongs to the host.
 int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results);
+/// What a method is called with. References are to the registry.
+typedef struct {
+    int function;
+    int object;
+    int view;                  ///< how the method sees its object
+    const char *arguments;     ///< with a colon between two; NULL: none
+    size_t argumentBytes;
+    const char *data;          ///< the last argument; NULL: none
+    size_t dataBytes;
+    int64_t instructionsMax;
+    uint64_t methodNanoseconds;
+    uint64_t sliceNanoseconds;
+} clua_invocation;
+enum { CLUA_NO_VIEW = 0, CLUA_READONLY = 1, CLUA_TRACKED = 2 };
+/// Begins a method on an empty coroutine of the host's. No clock is read before its 256th instruction or so.
+int clua_call_method(lua_State *thread, const clua_invocation *call, int *results);
+enum { CLUA_PREFETCH_MAX = 16 };
+/// Starts to bring in the tables at these references to the registry, and what is in them: for calls that come at once.
+void clua_prefetch(lua_State *L, const int *references, int count);
 /// Compiles text (never bytecode) and pushes the function, its globals bound to the table at `environment`.
 int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, int environment);
 
@@ -87,6 +110,8 @@ void *clua_to_object(lua_State *L, int index);
 /// Pushes a deep copy of the plain data at `index`, with the same metatable at the top. Protected: returns a status,
 /// and on failure pushes the message. Costs about 50 ns an entry.
 int clua_copy(lua_State *L, int index);
+/// Before each call that uses views: those of the call before are used again.
+void clua_views_begin(clua_control *control);
 /// Pushes a read-only view of the table at `index`.
 void clua_push_view(lua_State *L, int index);
 /// Pushes a view of the table at `index` whose writes go through to it and into the journal.
@@ -99,6 +124,8 @@ void clua_journal_begin(lua_State *L);
 int clua_journal_commit(lua_State *L);
 /// Puts everything back as it was at the begin.
 void clua_journal_undo(lua_State *L);
+/// Collects young garbage mostly: for a state with many objects that stay.
+void clua_collect_young(lua_State *L);
 /// A full collection.
 void clua_collect(lua_State *L);
 

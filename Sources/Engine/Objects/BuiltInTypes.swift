@@ -15,4 +15,7 @@ enum BuiltInTypes {
         ObjectScript(file: "swcounter.lua", source: PackageResources.swcounter_lua),
         ObjectScript(file: "topk.lua", source: PackageResources.topk_lua),
     ]
+    /// Whether a script is one of these, unchanged: its readonly methods are known to write nothing.
+    static func contains(hash: UInt64) -> Bool { hashes.contains(hash) }
+    private static let hashes = Set(scripts.map(\.hash))
 }

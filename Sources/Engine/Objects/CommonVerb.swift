@@ -30,13 +30,13 @@ extension ObjectMachine {
     /// What a verb answers on an object that is there.
     func perform(_ verb: CommonVerb, _ key: ObjectKey, _ type: LoadedType, _ call: ObjectCall) throws(Failure) -> Value
     {
-        guard liveObject(key, type) != nil, let index = live.index(forKey: key) else { throw noSuchObject(key) }
+        guard liveObject(key, type) != nil, let at = position(of: key) else { throw noSuchObject(key) }
         switch verb {
         case .drop:
-            remove(key)
+            remove(at: at)
             return .string("SUCCESS")
         case .ttl:
-            let expiry = live.values[index].expiry
+            let expiry = live[at].expiry
             return .int(expiry == 0 ? -1 : Int64(expiry) - Int64(nowSeconds))
         case .expire:
             let words = call.key.arguments + (call.data.map { [$0] } ?? [])
@@ -45,10 +45,10 @@ extension ObjectMachine {
                     .scriptError, "\(key.type):expire:\(key.displayName):SECONDS needs a whole number of seconds")
             }
             if seconds < 0 {
-                remove(key)
+                remove(at: at)
             } else {
                 let instant = UInt32(clamping: Int64(nowSeconds).addingReportingOverflow(seconds).partialValue)
-                live.values[index].expiry = seconds == 0 ? 0 : min(instant, .max - 1)
+                live[at].expiry = seconds == 0 ? 0 : min(instant, .max - 1)
             }
             return .string("SUCCESS")
         }

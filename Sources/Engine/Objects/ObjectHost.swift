@@ -7,12 +7,14 @@ import Synchronization
 /// leaves the gate performs them: a few on its own thread, the rest on the pool, so that no event loop is held.
 package final class ObjectHost: @unchecked Sendable {
     private let configuration: ObjectHostConfiguration
-    private let compute: ComputePool
-    private let gate: ScriptGate<ObjectTurn>
+    let compute: ComputePool
+    let gate: ScriptGate<ObjectTurn>
     /// Touched only by whoever holds the gate.
-    private let machine: ObjectMachine
-    private let published = Mutex(ObjectStatistics())
+    let machine: ObjectMachine
+    private let published = PublishedStatistics()
     private let refused = Atomic<Int>(0)
+
+    var inlineNanoseconds: UInt64 { configuration.inlineNanoseconds }
 
     package init(
         types: ObjectTypes, shelf: any ObjectShelf, compute: ComputePool,
@@ -46,11 +48,11 @@ package final class ObjectHost: @unchecked Sendable {
     }
 
     /// Objects decoded in memory.
-    package var count: Int { published.withLock { $0.live } }
+    package var count: Int { published.value.live }
 
     /// Figures as of the last call that ended.
     package var statistics: ObjectStatistics {
-        var snapshot = published.withLock { $0 }
+        var snapshot = published.value
         snapshot.refused = refused.load(ordering: .relaxed)
         return snapshot
     }
@@ -69,7 +71,7 @@ package final class ObjectHost: @unchecked Sendable {
     }
 
     /// Performs a turn and those that wait behind it, until the gate is left or handed to the pool.
-    private func perform(_ first: ObjectTurn, onPool: Bool) {
+    func perform(_ first: ObjectTurn, onPool: Bool) {
         var turn = first
         var turnsLeft = onPool ? 256 : configuration.inlineTurnsMax
         while true {
@@ -110,10 +112,10 @@ package final class ObjectHost: @unchecked Sendable {
     }
 
     /// Where the paused method's answer goes.
-    private var paused: (@Sendable (Result<Value, Failure>) -> Void)?
+    var paused: (@Sendable (Result<Value, Failure>) -> Void)?
 
     /// On the pool, with the gate that the event loop kept: ends the paused method and performs what waits.
-    private func resume() {
+    func resume() {
         guard case .finished(let result) = machine.resume(), let completion = paused else {
             preconditionFailure("a method without a slice does not pause")
         }
@@ -124,7 +126,7 @@ package final class ObjectHost: @unchecked Sendable {
     }
 
     /// The next turn; nil when the gate was left, or went to the pool to make room first.
-    private func makeRoomOrGetNext(onPool: Bool) -> ObjectTurn? {
+    func makeRoomOrGetNext(onPool: Bool) -> ObjectTurn? {
         guard machine.needsRoom else { return gate.next() }
         if onPool {
             machine.makeRoom()
@@ -139,11 +141,10 @@ package final class ObjectHost: @unchecked Sendable {
         return nil
     }
 
-    private func publish() {
+    func publish() {
         machine.shareMemory()
         machine.statistics.live = machine.live.count
         machine.statistics.memoryBytes = machine.state.memoryBytes
-        let statistics = machine.statistics
-        published.withLock { $0 = statistics }
+        published.publish(machine.statistics)
     }
 }

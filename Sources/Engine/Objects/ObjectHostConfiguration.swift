@@ -1,5 +1,7 @@
 // Limits of one shard's objects, and the figures it keeps about them.
 
+import Synchronization
+
 package struct ObjectHostConfiguration: Sendable {
     /// What the shard's Lua state may use at all; a method that needs more fails.
     package var memoryBytesMax = 64 << 20
@@ -23,6 +25,36 @@ package struct ObjectHostConfiguration: Sendable {
     package var log: @Sendable (String) -> Void = { _ in }
 
     package init() {}
+}
+
+/// The figures where any thread can read them: written by whoever holds the gate, each by a plain store.
+final class PublishedStatistics: Sendable {
+    private let live = Atomic<Int>(0)
+    private let memoryBytes = Atomic<Int>(0)
+    private let calls = Atomic<Int>(0)
+    private let failures = Atomic<Int>(0)
+    private let moved = Atomic<Int>(0)
+    private let shelved = Atomic<Int>(0)
+    private let unshelved = Atomic<Int>(0)
+
+    func publish(_ statistics: ObjectStatistics) {
+        live.store(statistics.live, ordering: .relaxed)
+        memoryBytes.store(statistics.memoryBytes, ordering: .relaxed)
+        calls.store(statistics.calls, ordering: .relaxed)
+        failures.store(statistics.failures, ordering: .relaxed)
+        moved.store(statistics.moved, ordering: .relaxed)
+        shelved.store(statistics.shelved, ordering: .relaxed)
+        unshelved.store(statistics.unshelved, ordering: .relaxed)
+    }
+
+    /// Without `refused`, which needs no gate.
+    var value: ObjectStatistics {
+        ObjectStatistics(
+            live: live.load(ordering: .relaxed), memoryBytes: memoryBytes.load(ordering: .relaxed),
+            calls: calls.load(ordering: .relaxed), failures: failures.load(ordering: .relaxed),
+            moved: moved.load(ordering: .relaxed), shelved: shelved.load(ordering: .relaxed),
+            unshelved: unshelved.load(ordering: .relaxed))
+    }
 }
 
 /// A snapshot of one shard's figures. The counts are since the start.

@@ -3,32 +3,27 @@
 
 import CLua
 
-/// A decoded object: a registry reference to its table.
-struct LiveObject {
-    var reference: Int32
-    /// When it goes, in unix seconds; 0 never.
-    var expiry: UInt32
-    var lastUse: UInt64
-    /// Never shelved, as what is on the shelf may be evicted.
-    var isPinned: Bool
-}
-
 extension ObjectKey {
     var displayName: String { String(decoding: name.prefix(80), as: UTF8.self) }
 }
 
 extension ObjectMachine {
+    /// Where an object is in `live`; nil when it is not there.
+    func position(of key: ObjectKey) -> Int? {
+        key.name.withUnsafeBytes { live.find(type: number(ofType: key.type), name: $0, hash: keyHash($0)) }
+    }
+
     /// The reference to an object's table, brought back from the shelf if need be.
     func liveObject(_ key: ObjectKey, _ type: LoadedType) -> Int32? {
         useCount &+= 1
-        guard let index = live.index(forKey: key) else { return unshelve(key, type) }
-        let expiry = live.values[index].expiry
+        guard let at = position(of: key) else { return unshelve(key, type) }
+        let expiry = live[at].expiry
         if expiry != 0, expiry <= nowSeconds {
-            remove(key)
+            remove(at: at)
             return nil
         }
-        live.values[index].lastUse = useCount
-        return live.values[index].reference
+        live[at].lastUse = useCount
+        return live[at].reference
     }
 
     private func unshelve(_ key: ObjectKey, _ type: LoadedType) -> Int32? {
@@ -43,36 +38,60 @@ extension ObjectMachine {
         type.metatable.push(on: state.main)
         lua_setmetatable(state.main, -2)
         let reference = luaL_ref(state.main, LuaState.registry)
-        live[key] = LiveObject(reference: reference, expiry: expiry, lastUse: useCount, isPinned: type.isPinned)
+        insert(key, reference, expiry: expiry, isPinned: type.isPinned)
         statistics.unshelved += 1
         return reference
     }
 
+    private func insert(_ key: ObjectKey, _ reference: Int32, expiry: UInt32, isPinned: Bool) {
+        let number = number(ofType: key.type)
+        key.name.withUnsafeBytes { name in
+            _ = live.insert(
+                type: number, name: name, hash: keyHash(name), reference: reference, expiry: expiry,
+                lastUse: useCount, isPinned: isPinned)
+        }
+    }
+
     func replace(_ key: ObjectKey, with reference: Int32, expiry: UInt32, isPinned: Bool) {
         useCount &+= 1
-        let object = LiveObject(reference: reference, expiry: expiry, lastUse: useCount, isPinned: isPinned)
-        let old = live.updateValue(object, forKey: key)
-        if let old { luaL_unref(state.main, LuaState.registry, old.reference) }
+        if let at = position(of: key) { remove(at: at) }
+        insert(key, reference, expiry: expiry, isPinned: isPinned)
     }
 
     func setExpiry(_ key: ObjectKey, _ expiry: UInt32) {
-        guard let index = live.index(forKey: key) else { return }
-        live.values[index].expiry = expiry
+        guard let at = position(of: key) else { return }
+        live[at].expiry = expiry
     }
 
     /// Forgets a live object.
-    func remove(_ key: ObjectKey) {
-        guard let object = live.removeValue(forKey: key) else { return }
-        luaL_unref(state.main, LuaState.registry, object.reference)
-        if object.isPinned, isFullOfPinned { roomBytes = 0 }
+    func remove(at position: Int) {
+        luaL_unref(state.main, LuaState.registry, live[position].reference)
+        if live[position].isPinned, isFullOfPinned { roomBytes = 0 }
+        live.remove(at: position)
     }
 
     func removeAll() {
-        for object in live.values { luaL_unref(state.main, LuaState.registry, object.reference) }
+        live.forEach { luaL_unref(state.main, LuaState.registry, live[$0].reference) }
         live.removeAll()
         isFullOfPinned = false
         roomBytes = configuration.liveBytesMax
         state.collectGarbage()
+    }
+
+    func removeAll(ofType type: UInt32) { removeAll { $0.type == type } }
+
+    private func removeAll(where isGone: (LiveObject) -> Bool) {
+        for key in keys(where: isGone) { if let at = position(of: key) { remove(at: at) } }
+    }
+
+    private func keys(where isWanted: (LiveObject) -> Bool) -> [ObjectKey] {
+        var keys: [ObjectKey] = []
+        live.forEach { if isWanted(live[$0]) { keys.append(key(at: $0)) } }
+        return keys
+    }
+
+    private func key(at position: Int) -> ObjectKey {
+        ObjectKey(type: name(ofType: live[position].type), name: live.name(at: position))
     }
 
     // MARK: Memory
@@ -93,7 +112,7 @@ extension ObjectMachine {
     /// share is free. Cost: about 1 ms a MiB, more when objects go; not for event loops.
     func makeRoom() {
         let now = UInt32(truncatingIfNeeded: configuration.clock() / 1000)
-        for (key, object) in live where object.expiry != 0 && object.expiry <= now { remove(key) }
+        removeAll { $0.expiry != 0 && $0.expiry <= now }
         state.collectGarbage()
         if state.memoryBytes > configuration.liveBytesMax / 8 * 7 { shelveOldest() }
         let left = state.memoryBytes
@@ -104,27 +123,31 @@ extension ObjectMachine {
 
     private func shelveOldest() {
         let enough = configuration.liveBytesMax / 4 * 3
-        let oldest = live.filter { !$0.value.isPinned }.sorted { $0.value.lastUse < $1.value.lastUse }
+        var oldest: [(unused: UInt32, key: ObjectKey)] = []
+        live.forEach { at in
+            if !live[at].isPinned { oldest.append((useCount &- live[at].lastUse, key(at: at))) }
+        }
+        oldest.sort { $0.unused > $1.unused }
         let batch = max(1, oldest.count / 16)
         for (index, entry) in oldest.enumerated() {
             if index % batch == 0, index > 0 {
                 state.collectGarbage()
                 if state.memoryBytes <= enough { return }
             }
-            shelve(entry.key, entry.value)
+            shelve(entry.key)
         }
         state.collectGarbage()
     }
 
-    private func shelve(_ key: ObjectKey, _ object: LiveObject) {
-        lua_rawgeti(state.main, LuaState.registry, lua_Integer(object.reference))
+    private func shelve(_ key: ObjectKey) {
+        guard let at = position(of: key) else { return }
+        lua_rawgeti(state.main, LuaState.registry, lua_Integer(live[at].reference))
         defer { clua_pop(state.main, 1) }
         // One that cannot be encoded, or is larger than an item may be, stays.
         guard let value = try? state.readValue(state.main, -1, bytesMax: configuration.memoryBytesMax),
-            shelf.put(key.shelfKey, Shelved.encode(value, expiry: object.expiry), expiry: object.expiry)
+            shelf.put(key.shelfKey, Shelved.encode(value, expiry: live[at].expiry), expiry: live[at].expiry)
         else { return }
-        live[key] = nil
-        luaL_unref(state.main, LuaState.registry, object.reference)
+        remove(at: at)
         statistics.shelved += 1
     }
 
@@ -166,9 +189,7 @@ extension ObjectMachine {
     /// `expire(seconds)`: the object goes so long after this call; 0: it stays.
     private func registerExpire() {
         state.registerRaw("expire") { [unowned self] state, thread in
-            switch running?.kind {
-            case .new?, .change?: break
-            default:
+            guard mayChange else {
                 return state.raise(
                     Failure(.scriptError, "expire is for methods that may change their object"), on: thread)
             }

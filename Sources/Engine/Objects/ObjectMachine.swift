@@ -42,19 +42,30 @@ final class ObjectMachine {
     let shelf: any ObjectShelf
     let state: LuaState
     var types: [String: LoadedType] = [:]
-    var live: [ObjectKey: LiveObject] = [:]
-    var useCount: UInt64 = 0
-    var statistics = ObjectStatistics()
-    private(set) var running: Running?
+    /// The numbers of types, for keys of `live`; they stay as they are.
+    private var typeNumbers: [String: UInt32] = [:]
+    private var typeNames: [String] = []
+    // One thread at a time is in here, and nothing that it calls comes back to these: accesses can't overlap.
+    let live = LiveObjects()
+    @exclusivity(unchecked) var useCount: UInt32 = 0
+    @exclusivity(unchecked) var statistics = ObjectStatistics()
+    /// Methods that can be called at once, by their numbers in that version of the types.
+    @exclusivity(unchecked) var ready: [ReadyMethod] = []
+    @exclusivity(unchecked) var readyVersion: UInt64 = 0
+    @exclusivity(unchecked) var running: Running?
+    /// The key of a method that was called at once, while it runs.
+    @exclusivity(unchecked) var keyAtOnce: UnsafeRawBufferPointer?
+    /// The method under way may change its object, or makes it.
+    @exclusivity(unchecked) var mayChange = false
     /// The coroutine that methods run in, used again for as long as none fails.
-    private var thread: LuaReference?
-    /// What `now()` answers during a call, in milliseconds since 1970.
-    var nowMilliseconds: UInt64 = 0
-    var nowSeconds: UInt32 { UInt32(truncatingIfNeeded: nowMilliseconds / 1000) }
+    @exclusivity(unchecked) private var thread: LuaReference?
+    @exclusivity(unchecked) private var threadState: OpaquePointer?
+    /// What the clock said when the call under way first asked; 0 before.
+    @exclusivity(unchecked) private var clockReading: UInt64 = 0
     /// What the method under way said with `expire`: an instant, 0 for never; nil when it said nothing.
-    var expiryAsked: UInt32?
+    @exclusivity(unchecked) var expiryAsked: UInt32?
     /// Memory above which room has to be made, in bytes.
-    var roomBytes: Int
+    @exclusivity(unchecked) var roomBytes: Int
     /// Not even without any but pinned objects was there room for more.
     var isFullOfPinned = false
     /// What the shelf was last told that live objects take.
@@ -65,6 +76,7 @@ final class ObjectMachine {
         self.shelf = shelf
         state = LuaState(memoryBytesMax: configuration.memoryBytesMax)
         roomBytes = configuration.liveBytesMax
+        clua_collect_young(state.main)
         registerFunctions()
         for (name, failure) in install(types) {
             preconditionFailure("the type \(name), which was described, does not load: \(failure)")
@@ -85,27 +97,53 @@ final class ObjectMachine {
         }
         for name in types.keys where new.types[name] == nil {
             types[name] = nil
-            for key in live.keys where key.type == name { remove(key) }
+            removeAll(ofType: number(ofType: name))
         }
+        ready = readyMethods(of: new)
+        readyVersion = new.version
         return failures
     }
 
+    func number(ofType name: String) -> UInt32 {
+        if let number = typeNumbers[name] { return number }
+        let number = UInt32(typeNames.count)
+        typeNumbers[name] = number
+        typeNames.append(name)
+        return number
+    }
+
+    func name(ofType number: UInt32) -> String { typeNames[Int(number)] }
+
     /// The key of the object whose method runs; nil between calls.
-    var runningKey: VirtualKey? { running?.call.key }
+    var runningKey: VirtualKey? { running?.call.key ?? keyAtOnce.flatMap { VirtualKey($0) } }
+
+    /// What `now()` answers during a call, in milliseconds since 1970.
+    var nowMilliseconds: UInt64 {
+        if clockReading == 0 { clockReading = configuration.clock() }
+        return clockReading
+    }
+    var nowSeconds: UInt32 { UInt32(truncatingIfNeeded: nowMilliseconds / 1000) }
+
+    /// Before each call.
+    func beginCall() {
+        statistics.calls &+= 1
+        clockReading = 0
+        expiryAsked = nil
+        mayChange = false
+    }
 
     // MARK: A call
 
     /// - Parameter sliceNanoseconds: pauses after that long; 0 runs to the end.
     func start(_ call: ObjectCall, sliceNanoseconds: UInt64) -> Progress {
-        statistics.calls += 1
+        beginCall()
+        clua_views_begin(state.control)
         do throws(Failure) {
             let start = monotonicNanoseconds()
             guard start < call.deadline.uptimeNanoseconds else {
                 throw Failure(
                     .timeout, "the deadline had passed before \(call.key.type):\(call.key.method) could start")
             }
-            nowMilliseconds = configuration.clock()
-            expiryAsked = nil
             let (type, method) = try target(of: call.key)
             setLimits(
                 deadline: start &+ configuration.methodNanosecondsMax, call.deadline,
@@ -157,6 +195,7 @@ final class ObjectMachine {
     private func kind(of call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Kind {
         if call.key.method == "new" {
             if type.isPinned { try checkRoomForPinned(type.name) }
+            mayChange = true
             return .new(type)
         }
         if type.methods[call.key.method] == nil, let verb = CommonVerb(rawValue: call.key.method) {
@@ -165,6 +204,7 @@ final class ObjectMachine {
         guard liveObject(key, type) != nil else { throw noSuchObject(key) }
         if type.readonly.contains(call.key.method) { return .read }
         clua_journal_begin(state.main)
+        mayChange = true
         return .change
     }
 
@@ -186,8 +226,8 @@ final class ObjectMachine {
         }
         method.push(on: thread)
         var count = Int32(arguments.count)
-        if let object = live[key], kind.hasReceiver {
-            lua_rawgeti(thread, LuaState.registry, lua_Integer(object.reference))
+        if kind.hasReceiver, let at = position(of: key) {
+            lua_rawgeti(thread, LuaState.registry, lua_Integer(live[at].reference))
             if case .read = kind { clua_push_view(thread, -1) } else { clua_push_tracked(thread, -1) }
             lua_rotate(thread, -2, -1)
             clua_pop(thread, 1)
@@ -202,16 +242,19 @@ final class ObjectMachine {
         return count
     }
 
-    private func methodThread() -> OpaquePointer {
-        if let thread {
-            thread.push(on: state.main)
-        } else {
-            lua_newthread(state.main)
-            lua_pushvalue(state.main, -1)
-            thread = LuaReference(state, popping: state.main)
-        }
-        defer { clua_pop(state.main, 1) }
-        return lua_tothread(state.main, -1)
+    /// The coroutine for the next method.
+    func methodThread() -> OpaquePointer {
+        if let threadState { return threadState }
+        guard let made = lua_newthread(state.main) else { preconditionFailure("no memory for a coroutine") }
+        thread = LuaReference(state, popping: state.main)
+        threadState = made
+        return made
+    }
+
+    /// After a failure: what is left on it may be anything.
+    func dropThread() {
+        thread = nil
+        threadState = nil
     }
 
     private func advance(arguments: Int32, sliceNanoseconds: UInt64) -> Progress {
@@ -232,7 +275,7 @@ final class ObjectMachine {
             lua_settop(thread, 0)
             return finish(.success(value))
         } catch {
-            self.thread = nil  // what is left on it may be anything
+            dropThread()
             return finish(.failure(error))
         }
     }

@@ -1,12 +1,6 @@
 // The object types a node knows: their methods, which of them only read, and their scripts' hashes.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Synchronization
 
 /// One type, as declared by its script.
 package struct ObjectType: Sendable {
@@ -32,8 +26,11 @@ package final class ObjectTypes: Sendable {
     package let types: [String: ObjectType]
     /// Scripts for the low-level interface; nil where there are none.
     package let lowLevel: LowLevelScripts?
-    /// `type:method` by its hash, so that a key is looked up without making strings of it.
-    private let prefixes: [UInt64: [[UInt8]]]
+    /// Every `type:method`, of the low-level interface too.
+    let table: MethodTable
+    /// Tells this version from all others of the process.
+    let version: UInt64
+    private static let versions = Atomic<UInt64>(0)
 
     /// The types that need no script.
     package static let builtIn: ObjectTypes = {
@@ -61,18 +58,18 @@ package final class ObjectTypes: Sendable {
     }
 
     private init(types: [String: ObjectType], lowLevel: LowLevelScripts?) {
-        var prefixes: [UInt64: [[UInt8]]] = [:]
+        var names: [(type: String, method: String)] = []
         func add(_ type: String, _ methods: Set<String>) {
-            for method in methods {
-                let prefix = Array("\(type):\(method)".utf8)
-                prefix.withUnsafeBytes { prefixes[keyHash($0), default: []].append(prefix) }
-            }
+            for method in methods.sorted() { names.append((type, method)) }
         }
-        for type in types.values { add(type.name, type.methods.union(CommonVerb.allCases.map(\.rawValue))) }
+        for type in types.values.sorted(by: { $0.name < $1.name }) {
+            add(type.name, type.methods.union(CommonVerb.allCases.map(\.rawValue)))
+        }
         for (name, methods) in lowLevel?.methods ?? [:] { add(name, methods) }
         self.types = types
         self.lowLevel = lowLevel
-        self.prefixes = prefixes
+        table = MethodTable(names)
+        version = Self.versions.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
     /// Whether a type's methods are handlers for the low-level interface.
@@ -83,15 +80,7 @@ package final class ObjectTypes: Sendable {
     package func isReadonly(type: String, method: String) -> Bool { types[type]?.readonly.contains(method) == true }
 
     /// Whether a key begins with a known `type:method:`. Cost: a scan for two colons and one hash; nothing is allocated.
-    package func names(_ key: UnsafeRawBufferPointer) -> Bool {
-        guard let base = key.baseAddress,
-            let first = memchr(base, 0x3A, key.count).map({ UnsafeRawPointer($0) - base }),
-            let second = memchr(base + first + 1, 0x3A, key.count - first - 1).map({ UnsafeRawPointer($0) - base })
-        else { return false }
-        let prefix = UnsafeRawBufferPointer(rebasing: key[..<second])
-        guard let candidates = prefixes[keyHash(prefix)] else { return false }
-        return candidates.contains { prefix.elementsEqual($0) }
-    }
+    package func names(_ key: UnsafeRawBufferPointer) -> Bool { table.find(key) != nil }
 }
 
 /// The text of a type's script.

@@ -42,11 +42,21 @@ package final class TypeCatalog: Sendable {
             State(versions: [types], scripts: Dictionary(scripts.map { ($0.file, $0) }, uniquingKeysWith: { $1 })))
     }
 
-    package var current: ObjectTypes {
+    package var current: ObjectTypes { newest.takeUnretainedValue() }
+
+    /// Where the method that a key names is in the newest version, and where its object's name begins.
+    @inline(__always)
+    func find(_ key: UnsafeRawBufferPointer) -> (version: UInt64, method: Int, nameStart: Int)? {
+        newest._withUnsafeGuaranteedRef { types in
+            types.table.find(key).map { (types.version, $0.method, $0.nameStart) }
+        }
+    }
+
+    private var newest: Unmanaged<ObjectTypes> {
         guard let pointer = UnsafeRawPointer(bitPattern: address.load(ordering: .acquiring)) else {
             preconditionFailure("a catalog has a version from the start")
         }
-        return Unmanaged<ObjectTypes>.fromOpaque(pointer).takeUnretainedValue()
+        return Unmanaged<ObjectTypes>.fromOpaque(pointer)
     }
 
     private static func address(of types: ObjectTypes) -> UInt {

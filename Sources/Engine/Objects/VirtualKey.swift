@@ -39,11 +39,14 @@ package struct VirtualKey: Sendable, Hashable {
     }
 
     /// What decides the owner: the part in braces if there is one (`{tag}` co-locates objects), else the object's name.
-    package var routingKey: [UInt8] {
-        guard let open = object.firstIndex(of: UInt8(ascii: "{")),
-            let close = object[open...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
-        else { return object }
-        return Array(object[(open + 1)..<close])
+    package var routingKey: [UInt8] { object.withUnsafeBytes { Array(Self.routingKey(ofName: $0)) } }
+
+    /// The same of a name as it was written: a part of it.
+    package static func routingKey(ofName name: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        guard let open = name.firstIndex(of: UInt8(ascii: "{")),
+            let close = name[open...].firstIndex(of: UInt8(ascii: "}")), close > open + 1
+        else { return name }
+        return UnsafeRawBufferPointer(rebasing: name[(open + 1)..<close])
     }
 
     private static func name(_ part: Slice<UnsafeRawBufferPointer>) -> String? {

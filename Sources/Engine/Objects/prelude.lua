@@ -2,6 +2,9 @@
 
 declared = {}
 
+-- As locals they are found faster than in the sandbox's tables.
+local tostring, tonumber, tointeger, huge = tostring, tonumber, math.tointeger, math.huge
+
 -- Declares the file's type. Its functions are the methods, `new` the constructor; names with a leading `_` are private.
 function object(name)
     local declaration = { name = name, methods = {}, readonly = {}, defaults = {}, pinned = false }
@@ -36,7 +39,7 @@ end
 -- The argument as a finite number; raises when it is none.
 function number(argument, name)
     local value = tonumber(argument)
-    if not value or value ~= value or value == math.huge or value == -math.huge then
+    if not value or value ~= value or value == huge or value == -huge then
         error(name .. " must be a number, not " .. quoted(argument), 2)
     end
     return value
@@ -44,7 +47,7 @@ end
 
 -- The argument as an integer.
 function whole(argument, name)
-    local value = math.tointeger(tonumber(argument))
+    local value = tointeger(tonumber(argument))
     if not value then error(name .. " must be a whole number, not " .. quoted(argument), 2) end
     return value
 end

@@ -155,11 +155,12 @@ package final class LuaState {
         guard control.pointee.depth == 0 else { return }
         raisedFailure = nil
         control.pointee.instructionsLeft = Int64(budget.instructionsMax)
-        control.pointee.deadlineNanoseconds = budget.deadline.uptimeNanoseconds
+        // 0 would mean that its time has not begun.
+        control.pointee.deadlineNanoseconds = max(1, budget.deadline.uptimeNanoseconds)
         control.pointee.sliceEndNanoseconds = 0
     }
 
-    private func freeReleased() {
+    func freeReleased() {
         for index in released.takeAll() { luaL_unref(main, LuaState.registry, index) }
     }
 }

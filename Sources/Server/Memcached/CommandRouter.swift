@@ -5,8 +5,12 @@ package import Gather
 
 package protocol CommandRouter: Sendable {
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route
-    /// Whether a key names an item of this node: `route` says `local`. `colons`: how many there are in the key, or a few more.
-    func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool
+    /// What a key names. `colons`: how many there are in the key, or a few more.
+    func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind
+    /// The method of an object of this node that a key names, if it may be answered at once.
+    func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod?
+    /// Where that is done; nil for a router that never says where a method is.
+    var objects: ObjectHosts? { get }
     /// This node's items.
     var stores: ItemStores { get }
     /// The completions of both come once, on any thread, or before the call returns.
@@ -26,9 +30,12 @@ package protocol CommandRouter: Sendable {
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
 
-    package func isOwnItem(_ key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Bool {
-        if case .local = route(key, virtual: virtual) { true } else { false }
+    package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind {
+        if case .local = route(key, virtual: virtual) { .ownItem } else { .other }
     }
+
+    package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? { nil }
+    package var objects: ObjectHosts? { nil }
 
     package var ownStatistics: [(name: String, value: Int)] { [] }
     package var scripts: [ScriptStatus] { [] }
@@ -45,6 +52,7 @@ extension Router: CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { isService(key) }
 
     package var stores: ItemStores { engine.stores }
+    package var objects: ObjectHosts? { engine.objects }
 
     package func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion) {
         call(key, data: data, links: links, deadline: nil, completion: completion)

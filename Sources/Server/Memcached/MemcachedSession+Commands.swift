@@ -11,6 +11,11 @@ extension MemcachedSession {
     /// Answers one key. True when its `END`, or what stands for it, comes with a pending answer.
     @inline(__always)
     func retrieveKey(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, isAlone: Bool) -> Bool {
+        if configuration.allowsVirtualKeys, let method = router.locate(key),
+            let bringsEnd = answerAtOnce(method, key, verb, isAlone: isAlone)
+        {
+            return bringsEnd
+        }
         switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .local:
             if verb.touches { return touchLocal(key, verb, expiry, isAlone) }
@@ -77,6 +82,7 @@ extension MemcachedSession {
     func storeKey(_ request: StorageRequest, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
         let expiry = expiryInstant(request.exptime, now: now)
         let isVirtual = request.verb == .set && configuration.allowsVirtualKeys
+        if isVirtual, let method = router.locate(key), storeAtOnce(method, key, value, request.isSilent) { return }
         switch router.route(key, virtual: isVirtual) {
         case .local:
             storeLocal(

@@ -32,7 +32,7 @@ extension MemcachedSession {
     }
 
     /// Reserves the place of a reply; what is written from here on waits behind it.
-    private func openSlot(_ reply: PendingReply) -> UInt64 {
+    func openSlot(_ reply: PendingReply) -> UInt64 {
         if !awaitsVisit {
             awaitsVisit = true
             inbox.expectVisit()

@@ -26,6 +26,7 @@ package enum SessionVerdict: Equatable, Sendable {
 package final class MemcachedSession<Routing: CommandRouter> {
     let router: Routing
     let stores: ItemStores
+    let objects: ObjectHosts?
     let links: PeerLinks?
     let configuration: SessionConfiguration
     let statistics: MemcachedStatistics
@@ -81,6 +82,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     ) {
         self.router = router
         stores = router.stores
+        objects = router.objects
         self.links = links
         self.configuration = configuration
         self.statistics = statistics
@@ -260,8 +262,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
     private func nextPlain(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> PlainRequest? {
         if let request = plain.next() { return request }
         guard swallowBytes == 0, retrieval == nil, dump == nil, !awaitsCredentials else { return nil }
-        plain.fill(bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores) { key, colons in
-            router.isOwnItem(key, colons: colons, virtual: configuration.allowsVirtualKeys)
+        plain.fill(bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores, objects: objects) {
+            key, colons in
+            router.kind(ofKey: key, colons: colons, virtual: configuration.allowsVirtualKeys)
         }
         return plain.next()
     }
@@ -271,6 +274,12 @@ package final class MemcachedSession<Routing: CommandRouter> {
         isFresh = false
         let key = request.key(in: bytes)
         guard let block = request.set else {
+            if let method = request.method {
+                let bringsEnd =
+                    answerAtOnce(method, key, .get, isAlone: true) ?? retrieveKey(key, .get, 0, isAlone: true)
+                if !bringsEnd { out.writeLine("END\r\n") }
+                return
+            }
             retrieveLocal(key, hash: request.hash, answersUnique: false)
             return out.writeLine("END\r\n")
         }

@@ -4,6 +4,7 @@
 // Unsafe: reads the input through a raw buffer, within its count.
 
 import Engine
+import Gather
 
 /// A `get` of one key, or a `set` with its data block, complete in the input.
 struct PlainRequest {
@@ -16,6 +17,8 @@ struct PlainRequest {
     var hash: UInt64
     /// Nil: a get.
     var set: Block?
+    /// A get of a key that names a method.
+    var method: LocatedMethod?
 
     struct Block {
         var flags: UInt32
@@ -36,17 +39,20 @@ struct PlainRequests: ~Copyable {
 
     private let requests: UnsafeMutablePointer<PlainRequest>
     private let hashes: UnsafeMutablePointer<UInt64>
+    private let methods: UnsafeMutablePointer<LocatedMethod>
     private var count = 0
     private var at = 0
 
     init() {
         requests = .allocate(capacity: Self.countMax)
         hashes = .allocate(capacity: Self.countMax)
+        methods = .allocate(capacity: Self.countMax)
     }
 
     deinit {
         requests.deallocate()
         hashes.deallocate()
+        methods.deallocate()
     }
 
     @inline(__always)
@@ -59,26 +65,42 @@ struct PlainRequests: ~Copyable {
     /// The next request stays where it is; the input will be looked at anew.
     mutating func drop() { (at, count) = (0, 0) }
 
-    /// Finds the plain requests from `start` on, whose keys satisfy `isOwn`, and starts to bring in what they need.
+    /// Finds the plain requests from `start` on and starts to bring in what they need. Gets of methods are among them; a key
+    /// of any `kind` but these two ends the search.
     @inline(__always)
     mutating func fill(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores,
-        isOwn: (_ key: UnsafeRawBufferPointer, _ colons: Int) -> Bool
+        _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores, objects: ObjectHosts?,
+        kind: (_ key: UnsafeRawBufferPointer, _ colons: Int) -> Router.KeyKind
     ) {
         at = 0
         count = 0
+        var hashCount = 0
+        var methodCount = 0
         var position = start
-        while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
+        search: while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
             let key = found.key(in: bytes)
-            guard isOwn(key, colons) else { break }
+            switch kind(key, colons) {
+            case .ownItem: break
+            case .method(let method) where found.set == nil:
+                requests[count] = found
+                requests[count].method = method
+                methods[methodCount] = method
+                methodCount &+= 1
+                count &+= 1
+                position &+= found.requestBytes
+                continue
+            case .method, .other: break search
+            }
             let hash = keyHash(key)
             requests[count] = found
             requests[count].hash = hash
-            hashes[count] = hash
+            hashes[hashCount] = hash
+            hashCount &+= 1
             count &+= 1
             position &+= found.requestBytes
         }
-        if count > 1 { stores.prefetch(UnsafeBufferPointer(start: hashes, count: count)) }
+        if hashCount > 1 { stores.prefetch(UnsafeBufferPointer(start: hashes, count: hashCount)) }
+        if methodCount > 1 { objects?.prefetch(UnsafeBufferPointer(start: methods, count: methodCount)) }
     }
 
     private static let get = UInt32(littleEndian: 0x2074_6567)  // "get "

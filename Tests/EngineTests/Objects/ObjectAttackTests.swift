@@ -74,7 +74,7 @@ import Testing
         ("peek('counter', 'c').value = 99", "<script_error>"),
         ("rawset(peek('counter', 'c'), 'value', 99)", "<script_error>"),
         ("error(setmetatable({}, { __tostring = function() while true do end end }))", "<script_error>"),
-        ("error(nil)", "<script_error>"), ("error(('x'):rep(1 << 22))", "<script_error>"),
+        ("error(nil)", "<script_error>"), ("error(('x'):rep(1 << 19))", "<script_error>"),
         ("hash(nil)", "<script_error>"), ("expire('x')", "<script_error>"), ("expire(0 / 0)", "<script_error>"),
         ("return json.decode(('['):rep(1 << 10))", ""),
     ]

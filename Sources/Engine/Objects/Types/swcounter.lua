@@ -13,8 +13,10 @@ end
 
 --- Adds a number.
 function SlidingWindow:add(value)
-    self.at = self.at % self.size + 1
-    self.values[self.at] = number(value, "value")
+    value = number(value, "value")
+    local at = self.at % self.size + 1
+    self.at = at
+    self.values[at] = value
     return "SUCCESS"
 end
 

@@ -1,0 +1,78 @@
+// Methods that are answered before the session goes on: no place is kept for their answers, nobody is woken.
+//
+// Unsafe: keys and values are raw buffers into the input.
+
+import Engine
+import Gather
+
+extension MemcachedSession {
+    /// The answer to a key that names a method, if it is to be had at once. Whether its `END`, or what stands for it, is
+    /// written already or comes with a pending answer; nil when nothing has happened.
+    @inline(__always)
+    func answerAtOnce(
+        _ method: LocatedMethod, _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, isAlone: Bool
+    ) -> Bool? {
+        guard let objects else { return nil }
+        let outcome = objects.callAtOnce(method, key: key, data: nil) { value in
+            out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: value)
+        }
+        switch outcome {
+        case .declined: return nil
+        case .answered:
+            counters.add(.virtualCalls)
+            return false
+        case .failed(let failure): return answerFailure(failure, key, verb, isAlone)
+        case .paused(let call):
+            awaitAnswer(of: call, .retrieval(key: Array(key), answersUnique: verb.answersUnique, isAlone: isAlone))
+            return isAlone
+        }
+    }
+
+    @inline(never)
+    private func answerFailure(
+        _ failure: Failure, _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ isAlone: Bool
+    ) -> Bool {
+        counters.add(.virtualCalls)
+        if failure.reason == .miss {
+            let word: StaticString = "ERROR_CACHE_MISS"
+            let value = UnsafeRawBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)
+            out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: value)
+            return false
+        }
+        counters.add(.virtualErrors)
+        if isAlone { out.writeFailure(failure) }
+        return isAlone
+    }
+
+    /// Calls the method that a `set` names, with its data block. False when nothing has happened.
+    func storeAtOnce(
+        _ method: LocatedMethod, _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ isSilent: Bool
+    ) -> Bool {
+        guard let objects else { return false }
+        switch objects.callAtOnce(method, key: key, data: value, answer: { _ in }) {
+        case .declined: return false
+        case .answered:
+            counters.add(.virtualCalls)
+            if !isSilent { out.writeLine("STORED\r\n") }
+        case .failed(let failure):
+            counters.add(.virtualCalls)
+            if failure.reason == .miss {
+                if !isSilent { out.writeLine("NOT_STORED\r\n") }
+            } else {
+                counters.add(.virtualErrors)
+                if !isSilent { out.writeFailure(failure) }
+            }
+        case .paused(let call): awaitAnswer(of: call, isSilent ? .silent(.virtualSet) : .line(.virtualSet))
+        }
+        return true
+    }
+
+    /// The answer of a method that goes on elsewhere gets its place.
+    @inline(never)
+    private func awaitAnswer(of call: PausedCall, _ reply: PendingReply) {
+        counters.add(.virtualCalls)
+        let slot = openSlot(reply)
+        let inbox = inbox
+        call.finish { result in inbox.post(.call(result.map { .bytes($0.answer) }), slot: slot) }
+    }
+}

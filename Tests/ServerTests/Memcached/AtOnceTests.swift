@@ -1,0 +1,192 @@
+// Methods that a session answers at once: the same answers as the long way gives, the same promises about failures, slow
+// methods and the order of answers, and nothing lost between several threads.
+
+import Engine
+import Gather
+import Server
+import Testing
+
+@Suite struct AtOnceTests {
+    private static let thing = ObjectScript(
+        file: "thing.lua",
+        source: Array(
+            """
+            local Thing = object "thing"
+            local kept
+            function Thing.new() return { n = 0, list = { 1, 2 } } end
+            function Thing:add(amount) self.n = self.n + number(amount, "amount") return self.n end
+            function Thing:spoil(...) self.n = 99 self.list[3] = 3 error("no") end
+            function Thing:cheat() self.n = 99 end
+            function Thing:give(what)
+                if what == "table" then return self.list end
+                if what == "double" then return 2.5 end
+                if what == "negative" then return -7 end
+                if what == "true" then return true end
+                if what == "long" then return ("x"):rep(100000) end
+            end
+            function Thing:count(...) return select("#", ...) .. table.concat({ ... }, "|") end
+            function Thing:work(steps) for i = 1, steps do self.n = i end return self.n end
+            function Thing:keep() kept = kept or self return kept.n end
+            function Thing:keptwrite() kept.n = kept.n + 100 return self.n end
+            function Thing:soon() expire(10) return "ok" end
+            function Thing:look(name) return peek("thing", name).n end
+            Thing.readonly { "cheat", "give", "count", "look" }
+            """.utf8))
+
+    private static func harness() throws -> SessionHarness<Router> { SessionHarness(try router()) }
+
+    private static func router(_ scripts: [ObjectScript] = [thing]) throws -> Router {
+        var configuration = EngineConfiguration(shards: 1, memoryBytes: 64 << 20)
+        configuration.objectTypes = try ObjectTypes(adding: scripts)
+        return Router(engine: Engine(configuration))
+    }
+
+    private static func value(_ key: String, _ text: String) -> String {
+        "VALUE \(key) 0 \(text.utf8.count)\r\n\(text)\r\nEND\r\n"
+    }
+
+    private static func check(_ harness: SessionHarness<Router>, _ pairs: [(key: String, text: String)]) {
+        for (key, text) in pairs {
+            harness.send("get \(key)\r\n")
+            #expect(harness.answer() == value(key, text))
+        }
+    }
+
+    @Test("strings, numbers, tables and nothing are answered as text, and arguments come as they were written")
+    func answers() throws {
+        let harness = try Self.harness()
+        Self.check(
+            harness,
+            [
+                ("thing:new:a", "CREATED"), ("thing:add:a:2", "2"), ("thing:add:a:0.5", "2.5"),
+                ("thing:give:a:table", "[1,2]"), ("thing:give:a:double", "2.5"), ("thing:give:a:negative", "-7"),
+                ("thing:give:a:true", "true"), ("thing:give:a:nil", ""),
+                ("thing:give:a:long", String(repeating: "x", count: 100_000)), ("thing:count:a", "0"),
+                ("thing:count:a:", "1"), ("thing:count:a::", "2|"), ("thing:count:a:x:y_z", "2x|y_z"),
+                ("thing:count:a:%41", "1A"),
+                (
+                    "thing:count:a" + String(repeating: ":b", count: 60),
+                    "60" + Array(repeating: "b", count: 60).joined(separator: "|")
+                ),
+            ])
+        harness.send("set thing:count:a:x 0 0 3\r\na:b\r\nset thing:add:a 0 0 2\r\n40\r\nget thing:add:a:0\r\n")
+        #expect(harness.answer() == "STORED\r\nSTORED\r\n" + Self.value("thing:add:a:0", "42.5"))
+    }
+
+    @Test("a method that fails leaves its object as it was, and a readonly one cannot write")
+    func failures() throws {
+        let harness = try Self.harness()
+        Self.check(harness, [("thing:new:a", "CREATED"), ("thing:add:a:5", "5")])
+        for key in ["thing:spoil:a", "thing:cheat:a", "thing:add:a:x"] {
+            harness.send("get \(key)\r\n")
+            #expect(harness.answer().hasPrefix("SERVER_ERROR script_error "))
+            Self.check(harness, [("thing:add:a:0", "5"), ("thing:give:a:table", "[1,2]")])
+        }
+        harness.send("get thing:add:a:1 thing:spoil:a thing:add:a:1\r\nset thing:spoil:a 0 0 0\r\n\r\n")
+        #expect(
+            harness.answer().hasPrefix(
+                "VALUE thing:add:a:1 0 1\r\n6\r\nVALUE thing:add:a:1 0 1\r\n7\r\nEND\r\nSERVER_ERROR script_error "))
+        Self.check(harness, [("thing:look:a:b", "ERROR_CACHE_MISS"), ("thing:add:b:1", "ERROR_CACHE_MISS")])
+    }
+
+    @Test("what a script keeps of an object gives it no more than the call at hand has")
+    func keptViews() throws {
+        let harness = try Self.harness()
+        Self.check(
+            harness,
+            [
+                ("thing:new:a", "CREATED"), ("thing:new:b", "CREATED"), ("thing:add:a:1", "1"), ("thing:keep:a", "1"),
+                ("thing:keptwrite:b", "100"), ("thing:add:a:0", "1"),
+            ])
+    }
+
+    @Test("a method that outlives its slice is answered in its turn, after what came before and before what came after")
+    func slow() async throws {
+        let harness = try Self.harness()
+        Self.check(harness, [("thing:new:a", "CREATED"), ("counter:new:c", "CREATED")])
+        harness.send("get counter:add:c\r\nget thing:work:a:400000\r\nset k 0 0 1\r\nv\r\nget thing:add:a:1\r\n")
+        let expected =
+            Self.value("counter:add:c", "1") + Self.value("thing:work:a:400000", "400000") + "STORED\r\n"
+            + Self.value("thing:add:a:1", "400001")
+        while harness.text.utf8.count < expected.utf8.count {
+            await Task.yield()
+            harness.collect()
+        }
+        #expect(harness.answer() == expected)
+    }
+
+    @Test("sessions on several threads lose no call of an object that they share")
+    func shared() async throws {
+        let router = try Self.router()
+        Self.check(SessionHarness(router), [("counter:new:c", "CREATED")])
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    let harness = SessionHarness(router)
+                    for _ in 0..<200 { harness.send(String(repeating: "get counter:add:c\r\n", count: 20)) }
+                }
+            }
+        }
+        // It comes behind all calls that still wait.
+        let key = Array("counter:get:c".utf8)
+        let total = await withCheckedContinuation { continuation in
+            router.fetch(key, deadline: .never) { continuation.resume(returning: $0) }
+        }
+        #expect((try? total.get()) == .int(16_000))
+    }
+
+    @Test("objects come and go as in a dictionary, whatever the length of their names")
+    func model() throws {
+        let router = try Self.router()
+        let harness = SessionHarness(router)
+        var model: [String: Int] = [:]
+        var random = SplitMix(state: 7)
+        for _ in 0..<20_000 {
+            let number = Int(random.next() % 400)
+            let name = "n\(number)" + String(repeating: "-", count: number % 17)
+            switch random.next() % 4 {
+            case 0:
+                harness.send("get counter:new:\(name)\r\n")
+                model[name] = 0
+            case 1:
+                harness.send("get counter:drop:\(name)\r\n")
+                model[name] = nil
+            default:
+                harness.send("get counter:add:\(name)\r\n")
+                let expected = model[name].map { "\($0 + 1)" } ?? "ERROR_CACHE_MISS"
+                #expect(harness.answer() == Self.value("counter:add:\(name)", expected))
+                if let value = model[name] { model[name] = value + 1 }
+            }
+            _ = harness.answer()
+        }
+        #expect(router.engine.shards[0].objects.count == model.count)
+    }
+
+    @Test("after scripts were loaded again the new methods answer, and objects stay")
+    func reload() throws {
+        let router = try Self.router([])
+        let harness = SessionHarness(router)
+        let engine = router.engine
+        _ = engine.reload([Self.thing])
+        Self.check(harness, [("thing:new:a", "CREATED"), ("thing:add:a:1", "1"), ("thing:add:a:1", "2")])
+        var changed = String(decoding: Self.thing.source, as: UTF8.self)
+        changed += "\nfunction Thing:add() return 'other' end\nfunction Thing:double() return self.n * 2 end"
+        _ = engine.reload([ObjectScript(file: "thing.lua", source: Array(changed.utf8))])
+        Self.check(harness, [("thing:add:a:1", "other"), ("thing:double:a", "4")])
+        _ = engine.reload([])
+        harness.send("get thing:add:a:1\r\n")
+        #expect(harness.answer() == "END\r\n")
+    }
+}
+
+/// SplitMix64.
+private struct SplitMix {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
