@@ -148,7 +148,35 @@ import Testing
             let column = random.pick(["tiny", "medium", "large", "wide", "extreme", "ratio", "odd", "at"] + numbers)
             return Aggregate(name, .quantile, column, number: random.pick([0, 0.01, 0.25, 0.5, 0.95, 1]))
         case .count where random.chance(50): return Aggregate(name, .count)
+        case .histogram: return histogram(name, using: &random)
+        case .topk, .topkExact:
+            return Aggregate(
+                name, function, random.pick(RandomTable.columns.map(\.name) + numbers),
+                number: Double(random.pick([1, 2, 5, 1000])))
+        case .first, .last:
+            return Aggregate(
+                name, function, random.pick(RandomTable.columns.map(\.name) + numbers),
+                by: random.pick(["tiny", "extreme", "ratio", "odd", "late", "at", "nothing"] + numbers))
         default: return Aggregate(name, function, random.pick(RandomTable.columns.map(\.name) + numbers))
+        }
+    }
+
+    private static func histogram(_ name: String, using random: inout Seeded) -> Aggregate {
+        let count = 1 + random.below(20)
+        switch random.below(4) {
+        case 0:
+            let edges = (0..<count).map { _ in Double(random.below(9)) / 2 - 2 }.sorted()
+            return Aggregate(name, .histogram, "tiny", edges: edges.map { .double($0) })
+        case 1:
+            let edges = (0..<count).map { _ in Int64(random.below(40_000)) - 20_000 }.sorted()
+            return Aggregate(
+                name, .histogram, random.pick(["medium", "extreme", "wide"]), edges: edges.map { .int($0) })
+        case 2:
+            let edges = [-Double.infinity, -1, 0, 0.1, 1e9, .infinity]
+            return Aggregate(name, .histogram, random.pick(["odd", "ratio"]), edges: edges.map { .double($0) })
+        default:
+            let days = (0..<count).map { _ in Int64(random.below(1000)) }.sorted()
+            return Aggregate(name, .histogram, "at", edges: days.map { .int($0 * 86_400) })
         }
     }
 

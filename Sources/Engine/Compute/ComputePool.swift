@@ -31,6 +31,21 @@ package final class ComputePool: Sendable {
         if startsWorker { threads.async { self.drain() } }
     }
 
+    /// For a closure of the pool that waits for what another one may have to do: while it waits, another thread takes its
+    /// place.
+    package func waiting<R>(_ wait: () -> R) -> R {
+        let startsWorker = state.withLock { state in
+            guard !state.waiting.isEmpty, state.running <= width else {
+                state.running -= 1
+                return false
+            }
+            return true
+        }
+        if startsWorker { threads.async { self.drain() } }
+        defer { state.withLock { $0.running += 1 } }
+        return wait()
+    }
+
     /// Closures that wait for a thread.
     package var queued: Int { state.withLock { $0.waiting.count } }
 

@@ -45,6 +45,10 @@ package final class ObjectHost: @unchecked Sendable {
         enter(.install(types, completion))
     }
 
+    /// Runs `body` under the gate, on a thread of the pool, with the objects as they are between two calls; or with the failure
+    /// that it can't be.
+    func inspect(_ body: @escaping @Sendable (Result<ObjectMachine, Failure>) -> Void) { enter(.inspect(body)) }
+
     /// Objects decoded in memory.
     package var count: Int { published.withLock { $0.live } }
 
@@ -73,6 +77,11 @@ package final class ObjectHost: @unchecked Sendable {
         var turn = first
         var turnsLeft = onPool ? 256 : configuration.inlineTurnsMax
         while true {
+            if case .inspect = turn, !onPool {
+                let inspection = turn
+                compute.submit { self.perform(inspection, onPool: true) }
+                return
+            }
             guard let done = run(turn, onPool: onPool) else {
                 compute.submit { self.resume() }
                 return
@@ -98,6 +107,9 @@ package final class ObjectHost: @unchecked Sendable {
         case .install(let types, let completion):
             let failures = machine.install(types).map { $0.failure.naming($0.name) }
             return { completion(failures) }
+        case .inspect(let body):
+            body(.success(machine))
+            return {}
         case .call(let call):
             let slice = onPool ? 0 : configuration.inlineNanoseconds
             guard case .finished(let result) = machine.start(call, sliceNanoseconds: slice) else {

@@ -38,7 +38,7 @@ struct ItemIndex: ~Copyable {
     }
 
     private let tables: UnsafeMutablePointer<Table>
-    private let tableCount: Int
+    let tableCount: Int
     private(set) var count = 0
     private(set) var memoryBytes: Int
 
@@ -217,6 +217,15 @@ struct ItemIndex: ~Copyable {
             for position in 0..<table.capacity where table.entries[position] != 0 {
                 body(Self.place(ofEntry: table.entries[position]))
             }
+        }
+    }
+
+    /// The places of one table's entries. A key stays in its table for good, so that walking the tables one by one, with
+    /// changes in between, meets every item that was there throughout exactly once.
+    func forEachPlace(inTable number: Int, _ body: (ItemPlace) -> Void) {
+        let table = tables[number]
+        for position in 0..<table.capacity where table.entries[position] != 0 {
+            body(Self.place(ofEntry: table.entries[position]))
         }
     }
 
