@@ -45,9 +45,11 @@ package final class ObjectHost: @unchecked Sendable {
         enter(.install(types, completion))
     }
 
-    /// Runs `body` under the gate, on a thread of the pool, with the objects as they are between two calls; or with the failure
-    /// that it can't be.
-    func inspect(_ body: @escaping @Sendable (Result<ObjectMachine, Failure>) -> Void) { enter(.inspect(body)) }
+    /// Runs `body` under the gate, on this thread of the pool or another one, with the objects as they are between two calls;
+    /// or with the failure that it can't be. To be called on a thread of the pool.
+    func inspect(_ body: @escaping @Sendable (Result<ObjectMachine, Failure>) -> Void) {
+        enter(.inspect(body), onPool: true)
+    }
 
     /// Objects decoded in memory.
     package var count: Int { published.withLock { $0.live } }
@@ -61,9 +63,9 @@ package final class ObjectHost: @unchecked Sendable {
 
     // MARK: Turns
 
-    private func enter(_ turn: ObjectTurn) {
+    private func enter(_ turn: ObjectTurn, onPool: Bool = false) {
         switch gate.enter(turn) {
-        case .entered: perform(turn, onPool: false)
+        case .entered: perform(turn, onPool: onPool)
         case .queued: break
         case .full:
             refused.add(1, ordering: .relaxed)
