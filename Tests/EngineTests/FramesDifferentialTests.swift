@@ -184,6 +184,7 @@ import Testing
         let column = random.pick(RandomTable.columns)
         var ops = FilterOperator.allCases
         if column.type != .string { ops.removeAll { $0 == .like } }
+        if column.type != .time { ops.removeAll { $0 == .during } }
         let op = random.pick(ops)
         let count =
             switch op {
@@ -192,6 +193,13 @@ import Testing
             case .isIn: random.below(5)
             default: 1
             }
+        if op == .during {
+            let periods = [
+                "1970", "1971-02", "1972-02-29", "1970-03-01T23", "1970-01-05/1972-01-01T12:00:00Z",
+                "1971-01-01/1971-01-01",
+            ]
+            return Filter(column.name, .during, .string(random.pick(periods)))
+        }
         if op == .like {
             return Filter(column.name, .like, .string(random.pick(["%", "_", "a%", "%b", "N_1%", "\\%", "%_r%", ""])))
         }
@@ -215,6 +223,7 @@ import Testing
     }
 
     private static func same(_ a: Scalar, _ b: Scalar) -> Bool {
+        if case .structured(let x) = a, case .structured(let y) = b { return "\(x)" == "\(y)" }  // NaN is no equal of itself
         guard case .double(let x) = a, case .double(let y) = b else { return a == b }
         if x.isNaN || y.isNaN { return x.isNaN && y.isNaN }
         return x == y || abs(x - y) <= 1e-9 * max(abs(x), abs(y), 1)

@@ -229,6 +229,9 @@ struct NaiveEvaluator {
             return Self.like(
                 Array(String(decoding: text, as: UTF8.self).unicodeScalars)[...],
                 Array(String(decoding: pattern, as: UTF8.self).unicodeScalars)[...])
+        case .during:
+            guard case .time(let time) = column, let text = filter.values[0].text else { return false }
+            return Timestamp.period(text)!.contains(time)
         case .isNull, .notNull: return true
         }
     }

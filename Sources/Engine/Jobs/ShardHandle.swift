@@ -41,13 +41,23 @@ final class ShardHandle: LuaHostObject {
         ]
     }
 
+    func control(helpers: ComputePool?) -> ScanControl {
+        let coverage = coverage
+        return ScanControl(
+            deadline: deadline, helpers: helpers, isCancelled: { coverage.isCancelled },
+            progress: { coverage.noteDone(rows: $0) })
+    }
+
     /// Runs a plan on this shard's part of its frame.
     func execute(_ plan: Plan) throws(Failure) -> PartialHandle {
         let frame = try frames.require(plan.frame)
         let compiled = try CompiledPlan(plan, schema: frame.schema)
         let snapshot = frame.parts[index].snapshot()
-        let (partial, scanned) = try PlanExecutor.execute(
-            compiled, on: snapshot, control: ScanControl(deadline: deadline, helpers: pool))
+        if coverage.explains {
+            coverage.note(explanation: PlanExplanation.describe(compiled, on: snapshot))
+            return PartialHandle(Partial(shape: compiled.shape))
+        }
+        let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
         coverage.add(
             frame: plan.frame, shard: index, scanned)
         return PartialHandle(partial)

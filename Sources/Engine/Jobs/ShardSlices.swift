@@ -25,6 +25,7 @@ extension ShardHandle {
     private static let objectsOfSlice = 256
 
     private func checkTime(_ method: String) throws(Failure) {
+        if coverage.isCancelled { throw Failure(.cancelled, "the job was cancelled during shard:\(method)") }
         if deadline.hasPassed { throw Failure(.timeout, "the deadline passed during shard:\(method)") }
     }
 
@@ -122,8 +123,14 @@ final class RowSlices {
     init(_ plan: Plan, _ shard: ShardHandle) throws(Failure) {
         let frame = try shard.frames.require(plan.frame)
         self.plan = try CompiledPlan(plan, schema: frame.schema)
-        snapshot = frame.parts[shard.index].snapshot()
+        let snapshot = frame.parts[shard.index].snapshot()
         self.shard = shard
+        if shard.coverage.explains {
+            shard.coverage.note(explanation: PlanExplanation.describe(self.plan, on: snapshot))
+            self.snapshot = FrameSnapshot(schema: frame.schema, pieces: [], cache: snapshot.cache)
+        } else {
+            self.snapshot = snapshot
+        }
     }
 
     /// Maps by column, and the cursor of the next slice.
@@ -140,7 +147,7 @@ final class RowSlices {
         let piece = FrameSnapshot(schema: snapshot.schema, pieces: [snapshot.pieces[nextPiece]], cache: snapshot.cache)
         nextPiece += 1
         let (partial, scanned) = try PlanExecutor.execute(
-            plan, on: piece, control: ScanControl(deadline: shard.deadline))
+            plan, on: piece, control: shard.control(helpers: nil))
         covered = covered + scanned
         // Chunks are counted as they come, rows as a total: coverage keeps the largest.
         var seen = scanned

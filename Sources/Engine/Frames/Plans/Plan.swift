@@ -13,6 +13,8 @@ package enum FilterOperator: String, Sendable, CaseIterable {
     case between = "between"
     /// `%` stands for any characters, `_` for one, `\` takes the next literally. Strings only.
     case like = "like"
+    /// A time within an ISO 8601 period: `2013`, `2013-03`, `2013-03-01`, `2013-03-01T05`, or `start/end`, the end excluded.
+    case during = "during"
     case isNull = "isnull"
     case notNull = "notnull"
 }
