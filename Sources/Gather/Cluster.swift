@@ -12,6 +12,7 @@ package final class Cluster: Sendable {
     /// Names this run of the process.
     package let incarnation = UInt64.random(in: .min ... .max)
     package let logger: Logger
+    package let jobs = JobTable()
     /// How long a forwarded plain command may take.
     package let requestTimeoutMilliseconds: Int
     private let links: [PeerLinks]
@@ -101,8 +102,11 @@ extension Cluster {
         state.withLock { state in
             for name in state.registry.frames.keys {
                 // A node that never held a row of it has nothing to answer for, however often it was restarted.
-                guard let rows = engine.frames.find(name)?.statistics.rows, rows > 0 else { continue }
-                state.registry.acknowledge(rows, frame: name, node: selfName, incarnation: incarnation)
+                guard let statistics = engine.frames.find(name)?.statistics else { continue }
+                let rows = statistics.rows + statistics.retiredRows
+                guard rows > 0 else { continue }
+                state.registry.acknowledge(
+                    rows, retired: statistics.retiredRows, frame: name, node: selfName, incarnation: incarnation)
             }
             return state.registry
         }
@@ -145,6 +149,17 @@ extension Cluster {
 }
 
 extension Cluster {
+    /// Drops this node's chunks that are older than their frames' retention at `now`, in unix milliseconds. Answers how many
+    /// rows that were.
+    @discardableResult
+    package func retire(now: Int64) -> Int {
+        let retained = readRegistry { $0.frames.compactMapValues(\.retention).filter { $0.value.seconds > 0 } }
+        return retained.reduce(0) { rows, entry in
+            let limit = (now - entry.value.seconds * 1000) * 1000
+            return rows + (engine.frames.find(entry.key)?.retire(column: entry.value.column, before: limit) ?? 0)
+        }
+    }
+
     /// Tells the other nodes within a few milliseconds, in the background; many calls in that time are one message.
     /// An append does not wait for this: a node that dies in between takes rows with it that nobody expects.
     package func publishSoon() {

@@ -19,11 +19,12 @@ package final class ClusterNode: PeerService {
             answersVirtualKeys: answersVirtualKeys)
     }
 
-    /// Keeps the registry the same on all nodes: once a second, and so whenever a node comes back. Returns when cancelled.
+    /// Once a second: keeps the registry the same on all nodes, and so whenever a node comes back, and drops what frames are not
+    /// to keep. Returns when cancelled.
     package func synchronizeForever() async {
-        guard !cluster.otherNodes.isEmpty else { return }
         while !Task.isCancelled {
-            await cluster.publish()
+            cluster.retire(now: unixMilliseconds())
+            if !cluster.otherNodes.isEmpty { await cluster.publish() }
             do { try await Task.sleep(for: .seconds(1)) } catch { return }
         }
     }
@@ -93,10 +94,29 @@ package final class ClusterNode: PeerService {
             case .runJob:
                 guard let request = JobRequest(value: argument) else { throw Self.malformed }
                 return .success(await jobs.run(request, router: router).value)
+            case .explainJob:
+                guard let request = JobRequest(value: argument) else { throw Self.malformed }
+                return .success(try await jobs.explain(request))
+            case .listJobs: return .success(cluster.jobs.list)
+            case .jobProgress: return .success(jobProgress(try Self.query(argument)))
+            case .cancelJob: return .success(.bool(cluster.jobs.cancel(try Self.query(argument))))
             }
         } catch {
             return .failure(error)
         }
+    }
+
+    private static func query(_ argument: Value) throws(Failure) -> UInt64 {
+        guard case .int(let query)? = argument["query"] else { throw malformed }
+        return UInt64(bitPattern: query)
+    }
+
+    private func jobProgress(_ query: UInt64) -> Value {
+        guard let coverage = cluster.jobs.coverage(of: query) else { return .null }
+        let rows = coverage.total.frames.reduce(0) { sum, name in
+            sum + (cluster.engine.frames.find(name)?.statistics.rows ?? 0)
+        }
+        return .object(["rows": .int(Int64(coverage.rowsSoFar)), "expected": .int(Int64(rows))])
     }
 
     private func store(_ argument: Value) async -> Result<Value, Failure> {

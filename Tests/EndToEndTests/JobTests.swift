@@ -4,7 +4,10 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct JobTests {
-    static let jobs = ["delays_by_carrier", "busiest_destinations", "delays_by_month_and_origin"]
+    static let jobs = [
+        "delays_by_carrier", "busiest_destinations", "delays_by_month_and_origin", "delay_percentiles", "worst_hours",
+        "route_league", "aircraft_miles", "on_time_by_month", "cancelled_by_weekday",
+    ]
 
     /// A job's table: what `job run` prints without its last line, the summary.
     private static func table(_ run: Finished) -> String {
@@ -48,6 +51,57 @@ import Testing
         let run = try cluster.run(["job", "run", "jobs/top_keys.lua"], on: 1)
         #expect(run.code == 0, "\(run.errors)")
         #expect(Self.table(run) == (try Self.expectation("top_keys")))
+    }
+
+    @Test("the census of keys counts what all nodes hold", arguments: [1, 3])
+    func keyCensus(nodes: Int) throws {
+        let cluster = try TestCluster(nodes: nodes)
+        let text = try String(contentsOfFile: Place.file("jobs/key_census.expect"), encoding: .utf8)
+        // `# stores COUNT PREFIX BYTES SECONDS`: so many keys, numbered from 1000, with values of so many bytes.
+        for line in text.split(separator: "\n") where line.hasPrefix("# stores ") {
+            let words = line.split(separator: " ").map(String.init)
+            let (count, bytes) = (try #require(Int(words[2])), try #require(Int(words[4])))
+            let value = String(repeating: "v", count: bytes)
+            let requests = (0..<count).map { "set \(words[3])\(1000 + $0) 0 \(words[5]) \(bytes)\r\n\(value)\r\n" }
+            let answer = try Wire(port: cluster[0].port).exchange(
+                requests.joined() + "version\r\n", until: "VERSION 1.6.41\r\n")
+            #expect(answer.components(separatedBy: "STORED\r\n").count == count + 1)
+        }
+        let run = try cluster.run(["job", "run", "jobs/key_census.lua"], on: nodes - 1)
+        #expect(run.code == 0, "\(run.errors)")
+        #expect(Self.table(run) == (try Self.expectation("key_census")))
+    }
+
+    @Test("the job of quotas finds those near their limit on all nodes", arguments: [1, 3])
+    func quotas(nodes: Int) throws {
+        let cluster = try TestCluster(nodes: nodes)
+        let text = try String(contentsOfFile: Place.file("jobs/quotas_near_limit.expect"), encoding: .utf8)
+        for line in text.split(separator: "\n") where line.hasPrefix("# calls ") {
+            let words = line.split(separator: " ")
+            #expect(try Wire(port: cluster[0].port).get(String(words[2])) == String(words[3]), "\(line)")
+        }
+        let run = try cluster.run(["job", "run", "jobs/quotas_near_limit.lua"], on: nodes - 1)
+        #expect(run.code == 0, "\(run.errors)")
+        #expect(Self.table(run) == (try Self.expectation("quotas_near_limit")))
+    }
+
+    @Test("a job is explained without being run, and listed once it was")
+    func explain() throws {
+        let cluster = try TestCluster(nodes: 3)
+        try cluster.loadFlights()
+        let explained = try cluster.run(["job", "explain", "jobs/worst_hours.lua"], on: 1)
+        #expect(explained.code == 0, "\(explained.errors)")
+        for words in ["frame flights", "group origin", "336,776 rows in", "of 6 shards", "kernel p95: values counted"] {
+            #expect(explained.output.contains(words), "\(words): \(explained.output)")
+        }
+        #expect(try cluster.run(["job", "list"], on: 0).output == "no job is under way or just over\n")
+        #expect(try cluster.run(["job", "run", "jobs/worst_hours.lua"], on: 1).code == 0)
+        let list = try cluster.run(["job", "list"], on: 0).output.split(separator: "\n")
+        #expect(list.count == 3 && list[2].contains("worst_hours") && list[2].contains("n2"), "\(list)")
+        let id = String(list[2].split(separator: " ")[0])
+        #expect(try cluster.run(["job", "show", id], on: 2).output.contains("complete"))
+        let cancel = try cluster.run(["job", "cancel", id], on: 2)
+        #expect(cancel.code == 1 && cancel.errors.hasPrefix("cacheismo: miss: no node knows a job"), "\(cancel.errors)")
     }
 
     @Test("a job defined and run over the memcached port answers its envelope, on another node than it was defined on")

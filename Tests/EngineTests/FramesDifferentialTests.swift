@@ -148,7 +148,35 @@ import Testing
             let column = random.pick(["tiny", "medium", "large", "wide", "extreme", "ratio", "odd", "at"] + numbers)
             return Aggregate(name, .quantile, column, number: random.pick([0, 0.01, 0.25, 0.5, 0.95, 1]))
         case .count where random.chance(50): return Aggregate(name, .count)
+        case .histogram: return histogram(name, using: &random)
+        case .topk, .topkExact:
+            return Aggregate(
+                name, function, random.pick(RandomTable.columns.map(\.name) + numbers),
+                number: Double(random.pick([1, 2, 5, 1000])))
+        case .first, .last:
+            return Aggregate(
+                name, function, random.pick(RandomTable.columns.map(\.name) + numbers),
+                by: random.pick(["tiny", "extreme", "ratio", "odd", "late", "at", "nothing"] + numbers))
         default: return Aggregate(name, function, random.pick(RandomTable.columns.map(\.name) + numbers))
+        }
+    }
+
+    private static func histogram(_ name: String, using random: inout Seeded) -> Aggregate {
+        let count = 1 + random.below(20)
+        switch random.below(4) {
+        case 0:
+            let edges = (0..<count).map { _ in Double(random.below(9)) / 2 - 2 }.sorted()
+            return Aggregate(name, .histogram, "tiny", edges: edges.map { .double($0) })
+        case 1:
+            let edges = (0..<count).map { _ in Int64(random.below(40_000)) - 20_000 }.sorted()
+            return Aggregate(
+                name, .histogram, random.pick(["medium", "extreme", "wide"]), edges: edges.map { .int($0) })
+        case 2:
+            let edges = [-Double.infinity, -1, 0, 0.1, 1e9, .infinity]
+            return Aggregate(name, .histogram, random.pick(["odd", "ratio"]), edges: edges.map { .double($0) })
+        default:
+            let days = (0..<count).map { _ in Int64(random.below(1000)) }.sorted()
+            return Aggregate(name, .histogram, "at", edges: days.map { .int($0 * 86_400) })
         }
     }
 
@@ -156,6 +184,7 @@ import Testing
         let column = random.pick(RandomTable.columns)
         var ops = FilterOperator.allCases
         if column.type != .string { ops.removeAll { $0 == .like } }
+        if column.type != .time { ops.removeAll { $0 == .during } }
         let op = random.pick(ops)
         let count =
             switch op {
@@ -164,6 +193,13 @@ import Testing
             case .isIn: random.below(5)
             default: 1
             }
+        if op == .during {
+            let periods = [
+                "1970", "1971-02", "1972-02-29", "1970-03-01T23", "1970-01-05/1972-01-01T12:00:00Z",
+                "1971-01-01/1971-01-01",
+            ]
+            return Filter(column.name, .during, .string(random.pick(periods)))
+        }
         if op == .like {
             return Filter(column.name, .like, .string(random.pick(["%", "_", "a%", "%b", "N_1%", "\\%", "%_r%", ""])))
         }
@@ -187,6 +223,7 @@ import Testing
     }
 
     private static func same(_ a: Scalar, _ b: Scalar) -> Bool {
+        if case .structured(let x) = a, case .structured(let y) = b { return "\(x)" == "\(y)" }  // NaN is no equal of itself
         guard case .double(let x) = a, case .double(let y) = b else { return a == b }
         if x.isNaN || y.isNaN { return x.isNaN && y.isNaN }
         return x == y || abs(x - y) <= 1e-9 * max(abs(x), abs(y), 1)

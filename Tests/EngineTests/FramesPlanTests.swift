@@ -96,10 +96,16 @@ import Testing
         let plan = Plan(
             frame: "f",
             aggregates: AggregateFunction.allCases.map {
-                Aggregate($0.rawValue, $0, "n", number: $0 == .quantile ? 0.5 : nil)
+                Aggregate(
+                    $0.rawValue, $0, "n", number: $0 == .quantile ? 0.5 : $0 == .topk || $0 == .topkExact ? 3 : nil,
+                    by: $0 == .first || $0 == .last ? "n" : nil, edges: $0 == .histogram ? [.int(1)] : [])
             })
-        // avg, count, distinct, max, min, quantile, stddev, sum, variance
-        let nothing: [Scalar] = [.null, .int(0), .int(0), .null, .null, .null, .null, .null, .null]
+        // avg, count, distinct, first, histogram, last, max, min, quantile, stddev, sum, topk, topk_exact, variance
+        let none = Scalar.structured(.array([]))
+        let nothing: [Scalar] = [
+            .null, .int(0), .int(0), .null, .structured(.array([.int(0), .int(0)])), .null, .null, .null, .null, .null,
+            .null, none, none, .null,
+        ]
         #expect(try Self.run(plan, []) == [nothing])
         #expect(try Self.run(plan, [[.null], [.null]]) == [nothing])
         #expect(try Self.run(Plan(frame: "f", group: ["n"], aggregates: [Aggregate("c", .count)]), []) == [])

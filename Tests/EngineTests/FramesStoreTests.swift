@@ -6,6 +6,37 @@ import Synchronization
 import Testing
 
 @Suite struct FramesStoreTests {
+    @Test("retention drops whole chunks by their latest time; the tail, younger chunks and what queries hold stay")
+    func retention() throws {
+        let schema = try FrameSchema(columns: [FrameColumn("at", .time), FrameColumn("n", .int)])
+        let part = FramePart(schema: schema, resources: FrameResources(chunkRows: 100))
+        let frames = FrameCatalog(shardCount: 2, resources: FrameResources(chunkRows: 100))
+        let frame = try frames.create("f", schema: schema)
+        for start in stride(from: 0, to: 1_050, by: 50) {
+            var batch = ColumnBatch(schema: schema)
+            for row in start..<start + 50 { try batch.append(row: [.time(Int64(row)), .int(1)]) }
+            try part.append(batch)
+            try frame.append(batch)
+        }
+        let before = part.snapshot()
+        let count = Plan(frame: "f", aggregates: [Aggregate("n", .count), Aggregate("first", .min, "at")])
+        _ = try PlanExecutor.execute(count, on: before)  // known from now on
+        #expect(frame.retire(column: "at", before: 300) == 300)
+        #expect(frame.retire(column: "at", before: 350) == 0)
+        #expect(frame.retire(column: "n", before: .max) == 0 && frame.retire(column: "nosuch", before: .max) == 0)
+        #expect(frame.statistics.rows == 750 && frame.statistics.retiredRows == 300)
+        var rows: Int64 = 0
+        for part in frame.parts {
+            let table = try PlanExecutor.execute(count, on: part.snapshot()).partial.finish()
+            if case .int(let count) = table.rows[0][1] { rows += count }
+            if case .time(let first) = table.rows[0][0] { #expect(first >= 300) }
+        }
+        #expect(rows == 750)
+        #expect(before.rowCount == 1_050)
+        #expect(frame.retire(column: "at", before: .max) == 700)
+        #expect(frame.statistics.rows == frame.statistics.tailRows && frame.statistics.rows == 50)
+    }
+
     static func batch(_ count: Int, from start: Int = 0) throws -> ColumnBatch {
         var batch = ColumnBatch(schema: try FrameSchema(parsing: "n:int,city:string,x:double"))
         for index in start..<start + count {

@@ -127,7 +127,10 @@ struct NaiveEvaluator {
                 + aggregates.map { aggregate in
                     self.aggregate(
                         aggregate, rows.count,
-                        aggregate.column.map { name in rows.map { $0[table.index(name)] }.filter { $0 != .null } })
+                        aggregate.column.map { name in rows.map { $0[table.index(name)] }.filter { $0 != .null } },
+                        aggregate.by.map { by in
+                            rows.map { (value: $0[table.index(aggregate.column!)], by: $0[table.index(by)]) }
+                        } ?? [])
                 }
         }
         return answer.sorted { a, b in
@@ -226,6 +229,9 @@ struct NaiveEvaluator {
             return Self.like(
                 Array(String(decoding: text, as: UTF8.self).unicodeScalars)[...],
                 Array(String(decoding: pattern, as: UTF8.self).unicodeScalars)[...])
+        case .during:
+            guard case .time(let time) = column, let text = filter.values[0].text else { return false }
+            return Timestamp.period(text)!.contains(time)
         case .isNull, .notNull: return true
         }
     }
@@ -273,10 +279,18 @@ struct NaiveEvaluator {
         }
     }
 
-    private func aggregate(_ aggregate: Aggregate, _ rowCount: Int, _ values: [Scalar]?) -> Scalar {
+    private func aggregate(
+        _ aggregate: Aggregate, _ rowCount: Int, _ values: [Scalar]?, _ pairs: [(value: Scalar, by: Scalar)]
+    ) -> Scalar {
         guard let values else { return .int(Int64(rowCount)) }
         if aggregate.function == .count { return .int(Int64(values.count)) }
         if aggregate.function == .distinct { return .int(Int64(Set(values.map(Self.normal)).count)) }
+        switch aggregate.function {
+        case .histogram: return Self.histogram(values, aggregate.edges)
+        case .topk, .topkExact: return Self.top(values, Int(aggregate.number!))
+        case .first, .last: return Self.end(pairs, isFirst: aggregate.function == .first)
+        default: break
+        }
         guard !values.isEmpty else { return .null }
         switch aggregate.function {
         case .min: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) < 0 ? $1 : $0 }
@@ -286,8 +300,31 @@ struct NaiveEvaluator {
             return values.sorted { Self.order($0, $1) < 0 }[max(rank, 1) - 1]
         case .variance: return Self.variance(values).map { .double($0) } ?? .null
         case .stddev: return Self.variance(values).map { .double($0.squareRoot()) } ?? .null
-        case .sum, .avg, .count, .distinct: return Self.sum(values, isAverage: aggregate.function == .avg)
+        default: return Self.sum(values, isAverage: aggregate.function == .avg)
         }
+    }
+
+    private static func histogram(_ values: [Scalar], _ edges: [Value]) -> Scalar {
+        var counts = [Int64](repeating: 0, count: edges.count + 1)
+        for value in values { counts[edges.count { order(value, scalar($0, like: value)) >= 0 }] += 1 }
+        return .structured(.array(counts.map { .int($0) }))
+    }
+
+    private static func top(_ values: [Scalar], _ limit: Int) -> Scalar {
+        let counts = Dictionary(values.map { (normal($0), Int64(1)) }, uniquingKeysWith: +)
+        let sorted = counts.map { (value: original($0.key), count: $0.value) }.sorted { a, b in
+            a.count != b.count ? a.count > b.count : order(a.value, b.value) < 0
+        }
+        return .structured(
+            .array(sorted.prefix(limit).map { .object(["value": $0.value.value, "count": .int($0.count)]) }))
+    }
+
+    private static func end(_ pairs: [(value: Scalar, by: Scalar)], isFirst: Bool) -> Scalar {
+        let sorted = pairs.filter { $0.value != .null && $0.by != .null }.sorted { a, b in
+            let byOrder = order(a.by, b.by)
+            return (byOrder != 0 ? byOrder : extremeOrder(a.value, b.value)) < 0
+        }
+        return (isFirst ? sorted.first : sorted.last)?.value ?? .null
     }
 
     /// In two passes.

@@ -4,6 +4,25 @@ import Engine
 import Testing
 
 @Suite struct FramesTextTests {
+    @Test("ISO 8601 periods are years, months, days, hours and spans; what is none is refused")
+    func periods() {
+        let periods = [
+            ("2013", "2013-01-01", "2014-01-01"), ("2012-02", "2012-02-01", "2012-03-01"),
+            ("2013-12", "2013-12-01", "2014-01-01"), ("2013-03-01", "2013-03-01", "2013-03-02"),
+            ("2013-03-01T05", "2013-03-01T05:00", "2013-03-01T06:00"),
+            ("2013-03-01/2013-03-08T12:00+02:00", "2013-03-01", "2013-03-08T10:00Z"),
+            ("2013-03-01/2013-03-01", "2013-03-01", "2013-03-01"),
+        ]
+        for (text, start, end) in periods {
+            #expect(Timestamp.period(text) == Timestamp.parse(start)!..<Timestamp.parse(end)!, "\(text)")
+        }
+        for text in [
+            "", "13", "2013-13", "2013-1", "2013-03-08/2013-03-01", "/2013", "2013/2014", "2013-02-30", "a/b/c",
+        ] {
+            #expect(Timestamp.period(text) == nil, "\(text)")
+        }
+    }
+
     static func batch(_ schema: String, csv: String, onError: RowErrorPolicy = .stop) throws -> (ColumnBatch, RowReport)
     {
         let schema = try FrameSchema(parsing: schema)

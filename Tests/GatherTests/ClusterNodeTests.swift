@@ -77,6 +77,92 @@ import Testing
         #expect(node.cluster.engine.frames.find("f")?.statistics.rows == 0)
     }
 
+    private static func append(_ node: ClusterNode, _ rows: [String]) async -> PeerReply {
+        await control(
+            node, .store,
+            .object(["key": .string("frame:append:log"), "value": .string(rows.joined(separator: "\n"))]))
+    }
+
+    private static func fetch(_ node: ClusterNode, _ key: String) async -> PeerReply {
+        await ask(node, .fetch(key: Array(key.utf8), deadlineMilliseconds: 10_000, byJob: false))
+    }
+
+    @Test("a retained frame loses its old chunks, and its answers are complete without them")
+    func retention() async throws {
+        let node = Self.node()
+        let day = Int64(86_400)
+        let now = Int64(unixSeconds())
+        // Two chunks of old rows, and a tail of new ones.
+        for chunk in 0..<2 {
+            let rows = (0..<65_536).map {
+                "{\"at\":\"\(Timestamp.text((now - (60 + Int64(chunk)) * day) * 1_000_000))\",\"n\":\($0)}"
+            }
+            #expect(Self.reason(await Self.append(node, rows)) == nil)
+        }
+        let fresh = ["{\"at\":\"\(Timestamp.text(now * 1_000_000))\",\"n\":1}"]
+        #expect(Self.reason(await Self.append(node, fresh)) == nil)
+        #expect(Self.reason(await Self.fetch(node, "frame:retain:log:soon")) == .scriptError)
+        #expect(Self.reason(await Self.fetch(node, "frame:retain:log:30d:n")) == .wrongType)
+        #expect(Self.reason(await Self.fetch(node, "frame:retain:nosuch:30d")) == .miss)
+        guard case .value(let kept) = await Self.fetch(node, "frame:retain:log:90d") else { throw Unexpected() }
+        #expect(kept["rows"] == .int(0))
+        guard case .value(let dropped) = await Self.fetch(node, "frame:retain:log:30d") else { throw Unexpected() }
+        #expect(dropped["rows"] == .int(131_072) && dropped["column"] == .string("at"))
+        let job = JobRequest(name: "j", source: Array("function map(s) return s:frame('log'):count() end".utf8))
+        guard case .value(let envelope) = await Self.control(node, .runJob, job.value) else { throw Unexpected() }
+        #expect(envelope["status"] == .string("complete"))
+        #expect(envelope["rows"] == .object(["expected": .int(1), "scanned": .int(1)]))
+        #expect(node.cluster.retire(now: (now + 60 * day) * 1000) == 0)  // tails stay
+    }
+
+    private struct Unexpected: Error {}
+
+    @Test(
+        "an explained job says its plans and runs none of them; a job that is over is listed; none can be cancelled twice"
+    )
+    func explainAndList() async throws {
+        let node = Self.node()
+        #expect(Self.reason(await Self.append(node, ["{\"n\":1}", "{\"n\":2}"])) == nil)
+        let source = """
+            job.params = { least = 1 }
+            function map(s, p)
+              return s:frame("log"):where("n", ">=", p.least):group("n"):agg{ c = count(), q = quantile("n", 0.5) }
+            end
+            """
+        var job = JobRequest(name: "j", source: Array(source.utf8), parameters: ["least": .int(2)])
+        job.query = 77
+        guard case .value(let explained) = await Self.control(node, .explainJob, job.value),
+            case .array(let plans)? = explained["plans"]
+        else { throw Unexpected() }
+        #expect(plans.count == 1 && plans[0]["shards"] == .int(2) && plans[0]["rows"] == .int(2))
+        guard case .array(let kernels)? = plans[0]["kernels"] else { throw Unexpected() }
+        #expect(kernels.first == .string("c: rows counted"))
+        guard case .value(.array(let none)) = await Self.control(node, .listJobs, .null) else { throw Unexpected() }
+        #expect(none.isEmpty)
+        guard case .value(let envelope) = await Self.control(node, .runJob, job.value) else { throw Unexpected() }
+        #expect(envelope["query"] == .string("4d") && envelope["status"] == .string("complete"))
+        guard case .value(.array(let jobs)) = await Self.control(node, .listJobs, .null) else { throw Unexpected() }
+        #expect(jobs.count == 1 && jobs[0]["id"] == .string("4d") && jobs[0]["status"] == .string("complete"))
+        let query = Value.object(["query": .int(77)])
+        #expect(await Self.control(node, .cancelJob, query) == .value(.bool(false)))
+        #expect(await Self.control(node, .jobProgress, query) == .value(.null))
+    }
+
+    @Test("a job that is cancelled while it walks ends with that reason")
+    func cancel() async throws {
+        let node = Self.node()
+        #expect(Self.reason(await Self.append(node, ["{\"n\":1}"])) == nil)
+        var job = JobRequest(
+            name: "endless", source: Array("function map(s) while true do s:frame('log'):count() end end".utf8))
+        job.query = 99
+        let value = job.value
+        let running = Task { await Self.control(node, .runJob, value) }
+        while node.cluster.jobs.coverage(of: 99) == nil { await Task.yield() }
+        #expect(await Self.control(node, .cancelJob, .object(["query": .int(99)])) == .value(.bool(true)))
+        guard case .value(let envelope) = await running.value else { throw Unexpected() }
+        #expect(envelope["error"]?["reason"] == .string("cancelled"))
+    }
+
     @Test("a job can't run another job: one that runs itself on every server would never end")
     func jobInJob() async throws {
         let node = Self.node()

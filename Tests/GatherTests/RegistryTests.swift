@@ -5,6 +5,28 @@ import Gather
 import Testing
 
 @Suite struct RegistryTests {
+    @Test("rows dropped for their age are expected no longer, neither of a node that lost its memory since")
+    func retired() throws {
+        var one = Registry()
+        one.createFrame("f", id: 5, schema: .null, now: 1)
+        var two = one
+        one.acknowledge(100, retired: 30, frame: "f", node: "n1", incarnation: 7)
+        one.retain("f", seconds: 60, column: "at", now: 10)
+        two.acknowledge(80, retired: 10, frame: "f", node: "n1", incarnation: 7)
+        two.retain("f", seconds: 90, column: "at", now: 11)
+        two.acknowledge(50, frame: "f", node: "n2", incarnation: 8)
+        var (left, right) = (one, two)
+        left.merge(two)
+        right.merge(one)
+        #expect(left == right)
+        let entry = try #require(left.frames["f"])
+        #expect(entry.acknowledged.expectedRows == 120)
+        #expect(entry.retention == FrameRetention(seconds: 90, column: "at", setAt: 11))
+        #expect(entry.acknowledged.lostRows(node: "n1", incarnation: 7) == 0)
+        #expect(entry.acknowledged.lostRows(node: "n1", incarnation: 9) == 70)
+        #expect(Registry(value: left.value) == left)
+    }
+
     static let schema = Value.array([])
 
     private func registry(_ changes: (inout Registry) -> Void) -> Registry {

@@ -9,6 +9,8 @@ package final class ComputePool: Sendable {
     private struct State {
         var waiting = Deque<@Sendable () -> Void>()
         var running = 0
+        /// Threads that wait within a closure, and do not count as running.
+        var waiters = 0
     }
     private let state = Mutex(State())
     private let threads: DispatchQueue
@@ -22,13 +24,45 @@ package final class ComputePool: Sendable {
 
     /// Runs `work` on one of the pool's threads. At most `width` closures run at a time.
     package func submit(_ work: @escaping @Sendable () -> Void) {
-        let startsWorker = state.withLock { state in
+        let worker = state.withLock { state -> Worker in
             state.waiting.append(work)
-            guard state.running < width else { return false }
+            guard state.running < width else { return .none }
             state.running += 1
-            return true
+            return state.waiters > 0 ? .additional : .usual
         }
-        if startsWorker { threads.async { self.drain() } }
+        start(worker)
+    }
+
+    private enum Worker { case none, usual, additional }
+
+    private func start(_ worker: Worker) {
+        switch worker {
+        case .none: break
+        case .usual: threads.async { self.drain() }
+        // The system gives a concurrent queue no more threads than there are cores, and those that wait are among them.
+        case .additional:
+            DispatchQueue(label: "cacheismo.compute.additional", qos: .userInitiated).async { self.drain() }
+        }
+    }
+
+    /// For a closure of the pool that waits for what another one may have to do: while it waits, another thread takes its
+    /// place.
+    package func waiting<R>(_ wait: () -> R) -> R {
+        let worker = state.withLock { state -> Worker in
+            state.waiters += 1
+            state.running -= 1
+            guard !state.waiting.isEmpty, state.running < width else { return .none }
+            state.running += 1
+            return .additional
+        }
+        start(worker)
+        defer {
+            state.withLock { state in
+                state.waiters -= 1
+                state.running += 1
+            }
+        }
+        return wait()
     }
 
     /// Closures that wait for a thread.

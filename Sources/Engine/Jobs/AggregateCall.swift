@@ -8,11 +8,16 @@ final class AggregateCall: LuaHostObject {
     private let function: AggregateFunction
     private let column: String?
     private let number: Double?
+    private let by: String?
+    private let edges: [Value]
 
-    private init(_ function: AggregateFunction, _ column: String?, _ number: Double?) {
+    private init(_ function: AggregateFunction, _ column: String?, _ arguments: [LuaValue]) throws(Failure) {
         self.function = function
         self.column = column
-        self.number = number
+        let second = arguments.count > 1 ? arguments[1].plain : nil
+        number = try Self.number(of: function, second)
+        by = try Self.by(of: function, second)
+        edges = try Self.edges(of: function, second)
     }
 
     static func register(in state: LuaState) {
@@ -23,20 +28,49 @@ final class AggregateCall: LuaHostObject {
                 guard column != nil || (function == .count && arguments.isEmpty) else {
                     throw Failure(.scriptError, "\(name)(column) takes a column's name")
                 }
-                return .object(AggregateCall(function, column, try number(of: function, arguments)))
+                return .object(try AggregateCall(function, column, arguments))
             }
         }
         BucketCall.register(in: state)
     }
 
-    /// The share of a quantile.
-    private static func number(of function: AggregateFunction, _ arguments: [LuaValue]) throws(Failure) -> Double? {
-        guard function == .quantile else { return nil }
-        switch arguments.count > 1 ? arguments[1].plain : nil {
-        case .double(let share)? where (0...1).contains(share): return share
-        case .int(let share)? where (0...1).contains(share): return Double(share)
-        default: throw Failure(.scriptError, "quantile(column, q) takes a share q from 0 to 1, as in 0.95")
+    /// The share of a quantile, the k of a topk.
+    private static func number(of function: AggregateFunction, _ given: Value?) throws(Failure) -> Double? {
+        var number: Double?
+        switch given {
+        case .double(let given)?: number = given
+        case .int(let given)?: number = Double(given)
+        default: break
         }
+        switch function {
+        case .quantile:
+            if let number, (0...1).contains(number) { return number }
+            throw Failure(.scriptError, "quantile(column, q) takes a share q from 0 to 1, as in 0.95")
+        case .topk, .topkExact:
+            if let number, number == number.rounded(), (1...Double(Plan.topMax)).contains(number) { return number }
+            throw Failure(
+                .scriptError,
+                "\(function.rawValue)(column, k) takes a whole number k from 1 to \(Plan.topMax), as in 10")
+        default: return nil
+        }
+    }
+
+    private static func by(of function: AggregateFunction, _ given: Value?) throws(Failure) -> String? {
+        guard function == .first || function == .last else { return nil }
+        guard let by = given?.text else {
+            throw Failure(.scriptError, "\(function.rawValue)(column, by) takes two columns: what, and what to go by")
+        }
+        return by
+    }
+
+    private static func edges(of function: AggregateFunction, _ given: Value?) throws(Failure) -> [Value] {
+        guard function == .histogram else { return [] }
+        guard case .array(let edges)? = given, (1...Plan.edgesMax).contains(edges.count) else {
+            throw Failure(
+                .scriptError,
+                "histogram(column, {edges}) takes a list of 1 to \(Plan.edgesMax) numbers or times, as in {0, 15, 60}")
+        }
+        return edges
     }
 
     /// The table of agg{ name = count(), … }.
@@ -50,7 +84,9 @@ final class AggregateCall: LuaHostObject {
                 throw Failure(
                     .scriptError, "agg{…}: '\(String(decoding: key.answer, as: UTF8.self))' is no name = aggregate")
             }
-            aggregates.append(Aggregate(name, call.function, call.column, number: call.number))
+            aggregates.append(
+                Aggregate(
+                    name, call.function, call.column, number: call.number, by: call.by, edges: call.edges))
         }
         return aggregates
     }

@@ -14,6 +14,8 @@ final class FrameQuery: LuaHostObject {
 
     private let shard: ShardHandle
     private let steps: Steps
+    /// Of a `slice` that was begun.
+    private var slices: RowSlices?
 
     convenience init(shard: ShardHandle, frame: String) { self.init(shard, Steps(frame: frame)) }
 
@@ -80,7 +82,30 @@ final class FrameQuery: LuaHostObject {
                     anyFilters: query.steps.anyFilters, output: .rows(columns: columns, limit: limit))
                 return .object(try query.shard.execute(plan))
             },
+            "slice": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+                try query.slice(try arguments.plain(in: "slice"))
+            },
         ]
+    }
+
+    /// `slice({column, …}, cursor)`: some thousand rows, and the cursor to go on with, nil at the end. All slices are of the
+    /// moment of the first one.
+    private func slice(_ arguments: [Value]) throws(Failure) -> LuaResult {
+        guard case .array(let list)? = arguments.first, case let columns = list.compactMap(\.text), !columns.isEmpty,
+            columns.count == list.count
+        else { throw Failure(.scriptError, "slice({column, …}, cursor) takes a list of columns") }
+        let cursor = try SliceCursor.number(arguments, 1, of: "slice")
+        if cursor == nil {
+            let plan = Plan(
+                frame: steps.frame, computed: steps.computed, filters: steps.filters, anyFilters: steps.anyFilters,
+                output: .rows(columns: columns, limit: Plan.rowsMax))
+            slices = try RowSlices(plan, shard)
+        }
+        guard let slices, slices.position == cursor ?? 0 else {
+            throw Failure(.scriptError, "slice: begin without a cursor, and go on with the one that came last")
+        }
+        let (rows, next) = try slices.next()
+        return .values([.array(rows), next.map { .int(Int64($0)) } ?? .null])
     }
 
     /// `where_any{ {column, op, value}, … }`.

@@ -60,8 +60,7 @@ package final class JobScript {
     ) throws(Failure) -> JobPartial? {
         guard let map = function("map") else { throw Failure(.scriptError, "job \(name) has no map(shard, p)") }
         let handle = ShardHandle(
-            index: shard.index, frames: frames, coverage: coverage, deadline: budget.deadline,
-            pool: pool)
+            shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool)
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
         return try partial(results.first, from: "map")
     }

@@ -1,4 +1,4 @@
-// What a job's map saw of the frames on this node: rows, chunks, and which frames.
+// What a job's map sees of the frames on this node, while it runs and in the end: rows, chunks, and which frames.
 
 import Synchronization
 
@@ -20,8 +20,27 @@ package final class ScanCoverage: Sendable {
     }
 
     private let state = Mutex(State())
+    private let rowsDone = Atomic<Int>(0)
+    private let cancelled = Atomic<Bool>(false)
+    /// Plans are described instead of executed, and answer as if there were no rows.
+    package let explains: Bool
+    private let described = Mutex([Value]())
 
-    package init() {}
+    package init(explains: Bool = false) { self.explains = explains }
+
+    /// Rows done with so far, those of chunks that were ruled out or known among them.
+    package var rowsSoFar: Int { rowsDone.load(ordering: .relaxed) }
+
+    func noteDone(rows: Int) { rowsDone.add(rows, ordering: .relaxed) }
+
+    /// Scans and walks end with `cancelled` at their next block.
+    package func cancel() { cancelled.store(true, ordering: .relaxed) }
+
+    var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+
+    func note(explanation: Value) { described.withLock { $0.append(explanation) } }
+
+    package var explanations: [Value] { described.withLock { $0 } }
 
     /// The map asked for this frame, whether or not the node holds any of it.
     func note(frame: String) { state.withLock { _ = $0.rows[frame, default: [:]] } }

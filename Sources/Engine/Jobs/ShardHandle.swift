@@ -1,18 +1,22 @@
-// `shard` in a job's map: the frames of this shard, and the running of plans on them.
+// `shard` in a job's map: its frames and the running of plans on them, its keys, its objects.
 
-/// `shard:frame(name)`.
+/// `shard:frame(name)`, `shard:keys(prefix)`, `shard:objects(type)`.
 final class ShardHandle: LuaHostObject {
     static let luaTypeName = "shard"
 
-    let index: Int
+    let shard: Shard
+    var index: Int { shard.index }
     let frames: FrameCatalog
     let coverage: ScanCoverage
     let deadline: Deadline
     let pool: ComputePool?
 
-    init(index: Int, frames: FrameCatalog, coverage: ScanCoverage, deadline: Deadline, pool: ComputePool?) {
+    /// What slices go on from.
+    let cursors = ShardCursors()
+
+    init(shard: Shard, frames: FrameCatalog, coverage: ScanCoverage, deadline: Deadline, pool: ComputePool?) {
         self.pool = pool
-        self.index = index
+        self.shard = shard
         self.frames = frames
         self.coverage = coverage
         self.deadline = deadline
@@ -27,8 +31,21 @@ final class ShardHandle: LuaHostObject {
                 _ = try shard.frames.require(name)
                 shard.coverage.note(frame: name)
                 return .object(FrameQuery(shard: shard, frame: name))
-            }
+            },
+            "keys": LuaMethod(ShardHandle.self) { shard, arguments throws(Failure) in
+                try shard.keys(try arguments.plain(in: "keys"))
+            },
+            "objects": LuaMethod(ShardHandle.self) { shard, arguments throws(Failure) in
+                try shard.objects(try arguments.plain(in: "objects"))
+            },
         ]
+    }
+
+    func control(helpers: ComputePool?) -> ScanControl {
+        let coverage = coverage
+        return ScanControl(
+            deadline: deadline, helpers: helpers, isCancelled: { coverage.isCancelled },
+            progress: { coverage.noteDone(rows: $0) })
     }
 
     /// Runs a plan on this shard's part of its frame.
@@ -36,8 +53,11 @@ final class ShardHandle: LuaHostObject {
         let frame = try frames.require(plan.frame)
         let compiled = try CompiledPlan(plan, schema: frame.schema)
         let snapshot = frame.parts[index].snapshot()
-        let (partial, scanned) = try PlanExecutor.execute(
-            compiled, on: snapshot, control: ScanControl(deadline: deadline, helpers: pool))
+        if coverage.explains {
+            coverage.note(explanation: PlanExplanation.describe(compiled, on: snapshot))
+            return PartialHandle(Partial(shape: compiled.shape))
+        }
+        let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
         coverage.add(
             frame: plan.frame, shard: index, scanned)
         return PartialHandle(partial)

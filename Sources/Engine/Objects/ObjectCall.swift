@@ -13,12 +13,15 @@ enum ObjectTurn: Sendable {
     case call(ObjectCall)
     case removeAll(@Sendable () -> Void)
     case install(ObjectTypes, @Sendable ([Failure]) -> Void)
+    /// Looks at objects, on the pool only.
+    case inspect(@Sendable (Result<ObjectMachine, Failure>) -> Void)
 
     func refuse(_ failure: Failure) {
         switch self {
         case .call(let call): call.completion(.failure(failure))
         case .removeAll(let completion): completion()
         case .install(_, let completion): completion([failure])
+        case .inspect(let body): body(.failure(failure))
         }
     }
 }

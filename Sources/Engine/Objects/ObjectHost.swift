@@ -47,6 +47,12 @@ package final class ObjectHost: @unchecked Sendable {
         enter(.install(types, completion))
     }
 
+    /// Runs `body` under the gate, on this thread of the pool or another one, with the objects as they are between two calls;
+    /// or with the failure that it can't be. To be called on a thread of the pool.
+    func inspect(_ body: @escaping @Sendable (Result<ObjectMachine, Failure>) -> Void) {
+        enter(.inspect(body), onPool: true)
+    }
+
     /// Objects decoded in memory.
     package var count: Int { published.value.live }
 
@@ -59,9 +65,9 @@ package final class ObjectHost: @unchecked Sendable {
 
     // MARK: Turns
 
-    private func enter(_ turn: ObjectTurn) {
+    private func enter(_ turn: ObjectTurn, onPool: Bool = false) {
         switch gate.enter(turn) {
-        case .entered: perform(turn, onPool: false)
+        case .entered: perform(turn, onPool: onPool)
         case .queued: break
         case .full:
             refused.add(1, ordering: .relaxed)
@@ -75,6 +81,11 @@ package final class ObjectHost: @unchecked Sendable {
         var turn = first
         var turnsLeft = onPool ? 256 : configuration.inlineTurnsMax
         while true {
+            if case .inspect = turn, !onPool {
+                let inspection = turn
+                compute.submit { self.perform(inspection, onPool: true) }
+                return
+            }
             guard let done = run(turn, onPool: onPool) else {
                 compute.submit { self.resume() }
                 return
@@ -100,6 +111,9 @@ package final class ObjectHost: @unchecked Sendable {
         case .install(let types, let completion):
             let failures = machine.install(types).map { $0.failure.naming($0.name) }
             return { completion(failures) }
+        case .inspect(let body):
+            body(.success(machine))
+            return {}
         case .call(let call):
             let slice = onPool ? 0 : configuration.inlineNanoseconds
             guard case .finished(let result) = machine.start(call, sliceNanoseconds: slice) else {

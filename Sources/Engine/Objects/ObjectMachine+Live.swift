@@ -253,3 +253,13 @@ extension ObjectHost {
         }
     }
 }
+
+extension ObjectMachine {
+    /// What an object's table holds.
+    func plainState(_ object: LiveObject) throws(Failure) -> Value {
+        let base = lua_gettop(state.main)
+        defer { lua_settop(state.main, base) }
+        lua_rawgeti(state.main, LuaState.registry, lua_Integer(object.reference))
+        return try state.readValue(state.main, -1, bytesMax: configuration.answerBytesMax)
+    }
+}

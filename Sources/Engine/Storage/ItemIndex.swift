@@ -38,7 +38,7 @@ struct ItemIndex: ~Copyable {
     }
 
     private let tables: UnsafeMutablePointer<Table>
-    private let tableCount: Int
+    let tableCount: Int
     private(set) var count = 0
     private(set) var memoryBytes: Int
 
@@ -212,12 +212,7 @@ struct ItemIndex: ~Copyable {
 
     /// Calls `body` with the place of every entry, in no order.
     func forEachPlace(_ body: (ItemPlace) -> Void) {
-        for number in 0..<tableCount {
-            let table = tables[number]
-            for position in 0..<table.capacity where table.entries[position] != 0 {
-                body(Self.place(ofEntry: table.entries[position]))
-            }
-        }
+        for number in 0..<tableCount { forEachPlace(inTable: number, body) }
     }
 
     /// Calls `body` with the places of about `count` entries, from `tag` of `table` on: entries of one tag stay together.
@@ -235,6 +230,15 @@ struct ItemIndex: ~Copyable {
             (seen, lastTag) = (seen + 1, found)
         }
         return table + 1 < tableCount ? (table + 1, 0) : nil
+    }
+
+    /// The places of one table's entries. A key stays in its table for good, so that walking the tables one by one, with
+    /// changes in between, meets every item that was there throughout exactly once.
+    func forEachPlace(inTable number: Int, _ body: (ItemPlace) -> Void) {
+        let table = tables[number]
+        for position in 0..<table.capacity where table.entries[position] != 0 {
+            body(Self.place(ofEntry: table.entries[position]))
+        }
     }
 
     // MARK: Tests

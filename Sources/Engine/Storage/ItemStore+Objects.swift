@@ -47,6 +47,43 @@ extension ItemStore {
     }
 }
 
+/// What is known of an item without reading its value.
+package struct ItemSummary: Sendable {
+    package let key: [UInt8]
+    /// Memory it takes, header and padding included, compressed where it is.
+    package let bytes: Int
+    /// An instant in unix seconds; 0 for never.
+    package let expiry: UInt32
+}
+
+extension ItemStore {
+    /// The items whose keys begin with `prefix`, in slices: from the table `cursor` on (0 at first) until at least `count`
+    /// are found, and the cursor to go on with; nil at the end. An item that is there from the first slice to the last is met
+    /// once. Holds the lock for a table, some thousand items, at a time, and calls `check` in between. Counts as no use.
+    package func slice<E>(
+        prefix: [UInt8], from cursor: Int, count: Int, now: UInt32, check: () throws(E) -> Void
+    ) throws(E) -> (items: [ItemSummary], next: Int?) {
+        var items: [ItemSummary] = []
+        var number = cursor
+        while true {
+            try check()
+            let isOver = lock.withLock { _ -> Bool in
+                flushIfDue(now)
+                guard (0..<log.index.tableCount).contains(number) else { return true }
+                log.index.forEachPlace(inTable: number) { place in
+                    let item = log.item(at: place)
+                    guard !item.isExpired(at: now), item.key.starts(with: prefix) else { return }
+                    items.append(ItemSummary(key: Array(item.key), bytes: item.strideBytes, expiry: item.expiry))
+                }
+                return number + 1 == log.index.tableCount
+            }
+            number += 1
+            if isOver { return (items, nil) }
+            if items.count >= count { return (items, number) }
+        }
+    }
+}
+
 extension ItemLog {
     func lend(bytes: Int, now: UInt32) {
         lentBytes = min(max(bytes, 0), fullBytes / 4 * 3)

@@ -21,6 +21,9 @@ struct FreeFormRun {
         var reports: [String: Envelope.NodeReport] = [:]
         var step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.begin() }
         while case .asks(let questions) = step {
+            guard !cluster.jobs.isCancelled(envelope.query) else {
+                throw Failure(.cancelled, "job \(request.name) was cancelled")
+            }
             let answers = try await ask(questions, deadline: deadline, reports: &reports)
             step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.resume(with: answers) }
         }

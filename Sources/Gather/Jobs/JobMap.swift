@@ -10,7 +10,9 @@ struct JobMap {
     func run(_ request: MapRequest) async -> Result<MapAnswer, Failure> {
         let started = monotonicNanoseconds()
         let deadline = Deadline.after(milliseconds: Int(request.deadlineMilliseconds))
-        let coverage = ScanCoverage()
+        let coverage = ScanCoverage(explains: request.explains)
+        cluster.jobs.beginMap(request.query, coverage)
+        defer { cluster.jobs.endMap(request.query) }
         let shards = cluster.engine.shards
         let results = await withTaskGroup(of: (Int, Result<JobPartial?, Failure>).self) { group in
             for shard in shards {
@@ -23,7 +25,7 @@ struct JobMap {
             return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
         return await cluster.engine.compute.run {
-            merge(results, request, deadline).map { partial in
+            merged(results, request, deadline, coverage).map { partial in
                 let scanned = coverage.total
                 return MapAnswer(
                     incarnation: cluster.incarnation, shards: shards.count, partial: partial,
@@ -49,6 +51,18 @@ struct JobMap {
         }
     }
 
+    private func merged(
+        _ results: [Result<JobPartial?, Failure>], _ request: MapRequest, _ deadline: Deadline, _ coverage: ScanCoverage
+    ) -> Result<[UInt8], Failure> {
+        guard request.explains else { return merge(results, request, deadline) }
+        let explanations = coverage.explanations
+        // A map that reckons with rows may stumble where there seem to be none; what it asked before is known all the same.
+        if explanations.isEmpty, case .failure(let failure)? = results.first(where: \.isFailure) {
+            return .failure(failure)
+        }
+        return .success(JobPartial.value(.array(explanations)).encoded)
+    }
+
     private func merge(
         _ results: [Result<JobPartial?, Failure>], _ request: MapRequest, _ deadline: Deadline
     ) -> Result<[UInt8], Failure> {
@@ -67,6 +81,10 @@ struct JobMap {
         let registry = cluster.currentRegistry()
         return frames.sorted().compactMap { registry.frames[$0]?.acknowledged }
     }
+}
+
+extension Result {
+    fileprivate var isFailure: Bool { if case .failure = self { true } else { false } }
 }
 
 extension ComputePool {

@@ -12,6 +12,8 @@ package struct JobRequest: Sendable {
     package var parameters: [String: Value]
     package var requirement: Requirement
     package var timeoutMilliseconds: Int
+    /// What it is to be known by while it runs; nil for a number of the coordinator's.
+    package var query: UInt64?
 
     package init(
         name: String, source: [UInt8], parameters: [String: Value] = [:], requirement: Requirement = .all,
@@ -56,6 +58,7 @@ package struct JobRequest: Sendable {
             "name": .string(name), "source": .bytes(source),
             "params": .map(parameters.sorted { $0.key < $1.key }.map { Value.Pair(.string($0.key), $0.value) }),
             "require": .string(requirement.description), "timeout": .int(Int64(timeoutMilliseconds)),
+            "query": query.map { .int(Int64(bitPattern: $0)) } ?? .null,
         ])
     }
 
@@ -65,6 +68,7 @@ package struct JobRequest: Sendable {
             case .int(let timeout)? = value["timeout"]
         else { return nil }
         self.init(name: name, source: source, requirement: requirement)
+        if case .int(let query)? = value["query"] { self.query = UInt64(bitPattern: query) }
         for pair in pairs { if let key = pair.key.text { parameters[key] = pair.value } }
         timeoutMilliseconds = min(max(1, Int(clamping: timeout)), Self.timeoutMillisecondsMax)
     }

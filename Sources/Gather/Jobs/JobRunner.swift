@@ -10,7 +10,9 @@ package struct JobRunner: Sendable {
     /// Runs a job to its envelope; every failure is in the envelope, nothing is thrown.
     package func run(_ request: JobRequest, router: Router) async -> Envelope {
         let started = monotonicNanoseconds()
-        var envelope = Envelope(query: cluster.newQuery(), job: request.name)
+        var envelope = Envelope(query: request.query ?? cluster.newQuery(), job: request.name)
+        cluster.jobs.begin(envelope.query, name: request.name)
+        defer { cluster.jobs.end(envelope.query, status: envelope.status.rawValue) }
         let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
         do throws(Failure) {
             let definition = try await inspect(request, deadline)
@@ -30,7 +32,7 @@ package struct JobRunner: Sendable {
         return envelope
     }
 
-    private func inspect(_ request: JobRequest, _ deadline: Deadline) async throws(Failure) -> JobDefinition {
+    func inspect(_ request: JobRequest, _ deadline: Deadline) async throws(Failure) -> JobDefinition {
         try await cluster.engine.compute.attempt { () throws(Failure) in
             try JobScript(request.source, name: request.name, now: unixMilliseconds(), deadline: deadline).definition
         }
@@ -64,7 +66,7 @@ package struct JobRunner: Sendable {
 
     // MARK: Scatter
 
-    private func scatter(_ map: MapRequest, require requirement: Requirement) async -> Scatter<MapAnswer>.Outcome {
+    func scatter(_ map: MapRequest, require requirement: Requirement) async -> Scatter<MapAnswer>.Outcome {
         let deadline = Deadline.after(milliseconds: Int(map.deadlineMilliseconds))
         let cluster = cluster
         return await ScatterDriver.run(
@@ -122,7 +124,7 @@ package struct JobRunner: Sendable {
         for (node, answer) in outcome.answers {
             let name = cluster.topology.nodes[node].name
             for frame in known {
-                let lost = frame.rows[name]?.reduce(0) { $0 + ($1.key == answer.incarnation ? 0 : $1.value) } ?? 0
+                let lost = frame.lostRows(node: name, incarnation: answer.incarnation)
                 guard lost > 0 else { continue }
                 let failure = Failure(
                     .incompleteData,

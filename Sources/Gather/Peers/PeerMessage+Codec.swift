@@ -264,15 +264,18 @@ extension MapRequest {
         buffer.writeWire(value: parameters)
         buffer.writeWire(deadlineMilliseconds)
         buffer.writeWire(now)
+        buffer.writeWire(UInt8(explains ? 1 : 0))
     }
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
         guard let query = buffer.readWire(UInt64.self), let name = buffer.readWireText(),
             let source = buffer.readWireBytes(), let parameters = buffer.readWireValue(),
-            let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self)
+            let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self),
+            let explains = buffer.readWire(UInt8.self)
         else { return nil }
         self.init(
-            query: query, name: name, source: source, parameters: parameters, deadlineMilliseconds: deadline, now: now)
+            query: query, name: name, source: source, parameters: parameters, deadlineMilliseconds: deadline, now: now,
+            explains: explains == 1)
     }
 }
 

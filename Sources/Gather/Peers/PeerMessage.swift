@@ -41,6 +41,14 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case store
     /// {delay}: all items and objects stored up to that many seconds from now are gone.
     case flush
+    /// → the jobs that this node coordinates, under way or just over.
+    case listJobs
+    /// {query} → {rows, expected}: how far this node's map is; nothing when it runs none.
+    case jobProgress
+    /// {query} → whether there was anything to cancel.
+    case cancelJob
+    /// As runJob → what it would do.
+    case explainJob
 }
 
 /// What a node needs to run its part of a job. Source and parameters travel with it, so the code is the same everywhere.
@@ -53,10 +61,14 @@ package struct MapRequest: Sendable, Equatable {
     package var deadlineMilliseconds: UInt32
     /// Unix milliseconds on the coordinator's clock: every node computes with the same now.
     package var now: Int64
+    /// Describe plans instead of executing them.
+    package var explains: Bool
 
     package init(
-        query: UInt64, name: String, source: [UInt8], parameters: Value, deadlineMilliseconds: UInt32, now: Int64
+        query: UInt64, name: String, source: [UInt8], parameters: Value, deadlineMilliseconds: UInt32, now: Int64,
+        explains: Bool = false
     ) {
+        self.explains = explains
         self.query = query
         self.name = name
         self.source = source

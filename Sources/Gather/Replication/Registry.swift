@@ -9,26 +9,47 @@ package struct FrameAcknowledgements: Sendable, Equatable {
     package var frame: String
     package var id: UInt64
     package var rows: [String: [UInt64: Int]]
+    /// Of these rows, those that were dropped for their age.
+    package var retired: [String: [UInt64: Int]]
 
-    package init(frame: String, id: UInt64, rows: [String: [UInt64: Int]] = [:]) {
+    package init(
+        frame: String, id: UInt64, rows: [String: [UInt64: Int]] = [:], retired: [String: [UInt64: Int]] = [:]
+    ) {
         self.frame = frame
         self.id = id
         self.rows = rows
+        self.retired = retired
     }
 
-    package var expectedRows: Int { rows.values.reduce(0) { $0 + $1.values.reduce(0, +) } }
+    package var expectedRows: Int { Self.total(rows) - Self.total(retired) }
+
+    private static func total(_ counts: [String: [UInt64: Int]]) -> Int {
+        counts.values.reduce(0) { $0 + $1.values.reduce(0, +) }
+    }
+
+    /// The rows that a node had and that this run of it does not.
+    package func lostRows(node: String, incarnation: UInt64) -> Int {
+        let others = (rows[node] ?? [:]).filter { $0.key != incarnation }
+        return others.reduce(0) { $0 + $1.value - (retired[node]?[$1.key] ?? 0) }
+    }
 
     /// Counts only grow while a frame lives, so the larger one is the newer one.
     package mutating func merge(_ other: FrameAcknowledgements) {
         for (node, incarnations) in other.rows {
             rows[node, default: [:]].merge(incarnations) { max($0, $1) }
         }
+        for (node, incarnations) in other.retired {
+            retired[node, default: [:]].merge(incarnations) { max($0, $1) }
+        }
     }
 
     package var value: Value {
         let nodes = rows.sorted { $0.key < $1.key }.flatMap { node, incarnations in
             incarnations.sorted { $0.key < $1.key }.map { incarnation, count in
-                Value.array([.string(node), .int(Int64(bitPattern: incarnation)), .int(Int64(count))])
+                Value.array([
+                    .string(node), .int(Int64(bitPattern: incarnation)), .int(Int64(count)),
+                    .int(Int64(retired[node]?[incarnation] ?? 0)),
+                ])
             }
         }
         return .object(["frame": .string(frame), "id": .int(Int64(bitPattern: id)), "rows": .array(nodes)])
@@ -40,11 +61,43 @@ package struct FrameAcknowledgements: Sendable, Equatable {
         else { return nil }
         self.init(frame: frame, id: UInt64(bitPattern: id))
         for entry in nodes {
-            guard case .array(let parts) = entry, parts.count == 3, let node = parts[0].text,
-                case .int(let incarnation) = parts[1], case .int(let count) = parts[2]
+            guard case .array(let parts) = entry, parts.count == 4, let node = parts[0].text,
+                case .int(let incarnation) = parts[1], case .int(let count) = parts[2],
+                case .int(let gone) = parts[3]
             else { return nil }
             rows[node, default: [:]][UInt64(bitPattern: incarnation)] = Int(count)
+            if gone > 0 { retired[node, default: [:]][UInt64(bitPattern: incarnation)] = Int(gone) }
         }
+    }
+}
+
+/// How long a frame's rows are kept.
+package struct FrameRetention: Sendable, Equatable {
+    /// 0 for ever.
+    package var seconds: Int64
+    /// Of times: what a row's age is told by.
+    package var column: String
+    /// Unix milliseconds: the later one stands.
+    package var setAt: Int64
+
+    var value: Value { .array([.int(seconds), .string(column), .int(setAt)]) }
+
+    init?(value: Value) {
+        guard case .array(let parts) = value, parts.count == 3, case .int(let seconds) = parts[0],
+            let column = parts[1].text, case .int(let setAt) = parts[2]
+        else { return nil }
+        self.init(seconds: seconds, column: column, setAt: setAt)
+    }
+
+    package init(seconds: Int64, column: String, setAt: Int64) {
+        self.seconds = seconds
+        self.column = column
+        self.setAt = setAt
+    }
+
+    /// Total, so that all nodes choose the same.
+    func isNewer(than other: FrameRetention) -> Bool {
+        (setAt, seconds, column) > (other.setAt, other.seconds, other.column)
     }
 }
 
@@ -54,6 +107,7 @@ package struct Registry: Sendable, Equatable {
         package var createdAt: Int64
         package var schema: Value
         package var acknowledged: FrameAcknowledgements
+        package var retention: FrameRetention?
         package var id: UInt64 { acknowledged.id }
     }
 
@@ -86,8 +140,18 @@ package struct Registry: Sendable, Equatable {
 
     package func isDropped(_ id: UInt64) -> Bool { dropped[id] != nil }
 
-    package mutating func acknowledge(_ rows: Int, frame: String, node: String, incarnation: UInt64) {
+    /// `rows`: all that ever were there; `retired`: those of them that were dropped for their age.
+    package mutating func acknowledge(
+        _ rows: Int, retired: Int = 0, frame: String, node: String, incarnation: UInt64
+    ) {
         frames[frame]?.acknowledged.rows[node, default: [:]][incarnation] = rows
+        if retired > 0 { frames[frame]?.acknowledged.retired[node, default: [:]][incarnation] = retired }
+    }
+
+    /// A frame that does not exist keeps nothing.
+    package mutating func retain(_ name: String, seconds: Int64, column: String, now: Int64) {
+        let last = frames[name]?.retention?.setAt ?? 0
+        frames[name]?.retention = FrameRetention(seconds: seconds, column: column, setAt: max(now, last + 1))
     }
 
     package mutating func defineJob(_ name: String, source: [UInt8], now: Int64) {
@@ -125,6 +189,9 @@ package struct Registry: Sendable, Equatable {
             }
             if mine.id == entry.id {
                 frames[name]!.acknowledged.merge(entry.acknowledged)
+                if let theirs = entry.retention, mine.retention.map({ theirs.isNewer(than: $0) }) ?? true {
+                    frames[name]!.retention = theirs
+                }
             } else if (entry.createdAt, entry.id) < (mine.createdAt, mine.id) {
                 frames[name] = entry  // created twice at once: the older one stands
             }
@@ -172,6 +239,7 @@ extension Registry {
                 frames.sorted { $0.key < $1.key }.map { name, entry in
                     .object([
                         "createdAt": .int(entry.createdAt), "schema": entry.schema, "rows": entry.acknowledged.value,
+                        "retention": entry.retention?.value ?? .null,
                     ])
                 }),
             "dropped": .array(
@@ -191,7 +259,9 @@ extension Registry {
             guard case .int(let createdAt)? = frame["createdAt"], let schema = frame["schema"],
                 let rows = frame["rows"].flatMap(FrameAcknowledgements.init(value:))
             else { return nil }
-            self.frames[rows.frame] = FrameEntry(createdAt: createdAt, schema: schema, acknowledged: rows)
+            self.frames[rows.frame] = FrameEntry(
+                createdAt: createdAt, schema: schema, acknowledged: rows,
+                retention: frame["retention"].flatMap(FrameRetention.init(value:)))
         }
         for drop in dropped {
             guard case .array(let parts) = drop, parts.count == 2, case .int(let id) = parts[0],

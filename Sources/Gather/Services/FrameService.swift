@@ -1,10 +1,10 @@
-// `frame:…` virtual keys, and frames as the cluster knows them: create, append, info, list, drop.
+// `frame:…` virtual keys, and frames as the cluster knows them: create, append, retain, info, list, drop.
 
 package import Engine
 
 package struct FrameService: VirtualService {
     package let type = "frame"
-    package let methods: Set<String> = ["append", "info", "list", "drop"]
+    package let methods: Set<String> = ["append", "info", "list", "drop", "retain"]
     private static let gatherMilliseconds = 2_000
     private static let ownerMilliseconds = 2_000
 
@@ -22,6 +22,8 @@ package struct FrameService: VirtualService {
             Task {
                 completion(await Self.answer { () async throws(Failure) in try await Self.append(key, data, cluster) })
             }
+        case "retain":
+            Task { completion(await Self.answer { () async throws(Failure) in try await Self.retain(key, cluster) }) }
         case "info":
             Task { completion(await Self.answer { () async throws(Failure) in try await Self.info(key, cluster) }) }
         default:

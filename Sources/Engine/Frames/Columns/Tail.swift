@@ -128,7 +128,9 @@ private struct TailColumn: Sendable {
                     continue
                 }
                 let code = Int(batch.codes[source])
-                if codes[code] == unmapped { codes[code] = UInt32(table.intern(Array(batch.dictionary[code]))) }
+                if codes[code] == unmapped {
+                    codes[code] = UInt32(batch.dictionary[code].withUnsafeBufferPointer { table.intern($0) })
+                }
                 target[at] = codes[code]
             }
         }

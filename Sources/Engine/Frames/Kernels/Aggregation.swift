@@ -3,7 +3,7 @@
 final class Aggregation {
     private let setup: ScanSetup
     private let shapes: [AggregateShape]
-    private let inputs: [Int?]
+    private let inputs: [CompiledPlan.Input]
     private let hasKeys: Bool
     private var all: [any Accumulator] = []
     private var rowCounter: RowCounter?
@@ -19,6 +19,20 @@ final class Aggregation {
     private var moments: [Int: Moments] = [:]
     private var counts: [Int: ValueCounts] = [:]
     private var distincts: [Int: ValueCounts] = [:]
+    private var frequencies: [Int: ValueCounts] = [:]
+    private var histograms: [HistogramKey: HistogramCounts] = [:]
+    private var ends: [EndsKey: ColumnEnds] = [:]
+
+    private struct HistogramKey: Hashable {
+        let slot: Int
+        let edges: [Int64]
+    }
+
+    private struct EndsKey: Hashable {
+        let slot: Int
+        let by: Int
+        let isFirst: Bool
+    }
 
     init(_ setup: ScanSetup, groups: GroupNumbering) {
         self.setup = setup
@@ -39,12 +53,11 @@ final class Aggregation {
         }
     }
 
-    private func prepare(_ shape: AggregateShape, _ input: Int?, _ groups: Int?) {
-        guard let slot = input, let type = shape.input else { return }
-        if shape.function != .distinct, shape.function != .quantile, shape.function != .variance,
-            shape.function != .stddev
-        {
-            make(&nulls, slot) { NullCounter(slot: slot) }
+    private func prepare(_ shape: AggregateShape, _ input: CompiledPlan.Input, _ groups: Int?) {
+        guard let slot = input.slot, let type = shape.input else { return }
+        switch shape.function {
+        case .count, .sum, .avg, .min, .max: make(&nulls, slot) { NullCounter(slot: slot) }
+        default: break
         }
         switch shape.function {
         case .count: break
@@ -61,16 +74,30 @@ final class Aggregation {
         case .variance, .stddev: make(&moments, slot) { Moments(slot: slot) }
         case .quantile:
             make(&counts, slot) {
-                ValueCounts(slot: slot, type: type, counts: true, dense: setup.dense(slot), groups: groups)
+                ValueCounts(slot: slot, type: type, purpose: .quantiles, dense: setup.dense(slot), groups: groups)
             }
         case .distinct:
             make(&distincts, slot) {
-                ValueCounts(slot: slot, type: type, counts: false, dense: setup.dense(slot), groups: groups)
+                ValueCounts(slot: slot, type: type, purpose: .distinct, dense: setup.dense(slot), groups: groups)
+            }
+        case .topk, .topkExact:
+            make(&frequencies, slot) {
+                ValueCounts(slot: slot, type: type, purpose: .frequencies, dense: setup.dense(slot), groups: groups)
+            }
+        case .histogram:
+            make(&histograms, HistogramKey(slot: slot, edges: shape.edges)) {
+                HistogramCounts(slot: slot, edges: shape.edges)
+            }
+        case .first, .last:
+            guard let by = input.by else { return }
+            let isFirst = shape.function == .first
+            make(&ends, EndsKey(slot: slot, by: by, isFirst: isFirst)) {
+                ColumnEnds(slot: slot, by: by, isFirst: isFirst, isText: type == .string)
             }
         }
     }
 
-    private func make<A: Accumulator>(_ table: inout [Int: A], _ slot: Int, _ accumulator: () -> A) {
+    private func make<A: Accumulator, K: Hashable>(_ table: inout [K: A], _ slot: K, _ accumulator: () -> A) {
         guard table[slot] == nil else { return }
         let made = accumulator()
         table[slot] = made
@@ -115,9 +142,9 @@ final class Aggregation {
     }
 
     private func states(
-        _ shape: AggregateShape, _ input: Int?, _ living: [Int], _ groupCount: Int
+        _ shape: AggregateShape, _ input: CompiledPlan.Input, _ living: [Int], _ groupCount: Int
     ) -> any AggregateStates {
-        guard let slot = input, let type = shape.input else { return CountStates(counts: living.map(rows)) }
+        guard let slot = input.slot, let type = shape.input else { return CountStates(counts: living.map(rows)) }
         switch shape.function {
         case .count: return CountStates(counts: living.map { valueCount(slot, $0) })
         case .sum, .avg: return sums(shape, slot, type, living)
@@ -139,6 +166,19 @@ final class Aggregation {
         case .distinct:
             let sets = distincts[slot]?.allSets(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
             return DistinctStates(sets: living.map { sets[$0] })
+        case .topk, .topkExact:
+            let tables = frequencies[slot]?.allTables(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
+            return FrequencyStates(
+                top: Int(shape.number ?? 1), isExact: shape.function == .topkExact, type: type, name: shape.name,
+                tables: living.map { tables[$0] })
+        case .histogram:
+            let counts = histograms[HistogramKey(slot: slot, edges: shape.edges)]
+            return HistogramStates(
+                binCount: shape.edges.count + 1, counts: living.flatMap { counts?.counts(of: $0) ?? [] })
+        case .first, .last:
+            let isFirst = shape.function == .first
+            let found = input.by.flatMap { ends[EndsKey(slot: slot, by: $0, isFirst: isFirst)] }
+            return EndStates(isFirst: isFirst, type: type, ends: living.map { found?.end(of: $0) })
         }
     }
 

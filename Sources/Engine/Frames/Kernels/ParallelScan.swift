@@ -70,6 +70,7 @@ final class ParallelScan: Sendable {
                 try control.check()
                 let isScanned = worker.hasAllRows ? true : try worker.scan(piece, control: control)
                 statistics.rowsCovered += piece.rowCount
+                control.progress(piece.rowCount)
                 statistics.rowsScanned += isScanned ? piece.rowCount : 0
                 statistics.chunksScanned += isScanned ? 1 : 0
                 statistics.chunksPruned += isScanned ? 0 : 1

@@ -7,11 +7,14 @@ package struct ScanControl: Sendable {
     package let groupsMax: Int
     /// Idle threads of this pool take chunks of a scan too.
     let helpers: ComputePool?
+    /// Told the rows of each piece that is done with.
+    let progress: @Sendable (Int) -> Void
 
     package init(
         deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, helpers: ComputePool? = nil,
-        isCancelled: @escaping @Sendable () -> Bool = { false }
+        isCancelled: @escaping @Sendable () -> Bool = { false }, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
+        self.progress = progress
         self.deadline = deadline
         self.groupsMax = groupsMax
         self.helpers = helpers
@@ -84,6 +87,7 @@ package enum PlanExecutor {
         var statistics = ScanStatistics()
         statistics.chunksCached = found?.count ?? 0
         for piece in pieces.prefix(statistics.chunksCached) { statistics.rowsCovered += piece.rowCount }
+        control.progress(statistics.rowsCovered)
         if let found, found.count == pieces.count, found.partial.groupCount <= control.groupsMax {
             return (found.partial, statistics)
         }

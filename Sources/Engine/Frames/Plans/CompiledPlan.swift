@@ -18,9 +18,15 @@ package struct CompiledPlan: Sendable {
         let bucket: TimeBucket?
     }
 
+    /// The slots that an aggregate reads.
+    struct Input: Sendable {
+        var slot: Int?
+        var by: Int?
+    }
+
     enum Output: Sendable {
         /// Group keys, and for each aggregate of the shape its input.
-        case groups(keys: [Key], inputs: [Int?])
+        case groups(keys: [Key], inputs: [Input])
         case rows(slots: [Int], limit: Int)
     }
 
@@ -163,17 +169,16 @@ private struct SlotResolver {
         }
         var resolved: [CompiledPlan.Key] = []
         for key in keys { resolved.append(try resolve(key)) }
-        var inputs: [Int?] = []
+        var inputs: [CompiledPlan.Input] = []
         var shapes: [AggregateShape] = []
         for aggregate in aggregates {
             let input = try input(aggregate)
             inputs.append(input)
             let shape = AggregateShape(
-                name: aggregate.name, function: aggregate.function, input: input.map { types[$0] },
-                number: aggregate.number)
-            guard shape.isComplete else {
-                throw Failure(.scriptError, "quantile(column, q) of '\(aggregate.name)' takes a share q from 0 to 1")
-            }
+                name: aggregate.name, function: aggregate.function, input: input.slot.map { types[$0] },
+                number: aggregate.number, by: input.by.map { types[$0] },
+                edges: try edges(aggregate, input.slot.map { types[$0] }))
+            guard shape.isComplete else { throw Self.incomplete(aggregate) }
             shapes.append(shape)
         }
         let columns = zip(keys, resolved).map { FrameColumn($0.name, types[$1.slot]) }
@@ -198,12 +203,42 @@ private struct SlotResolver {
         return CompiledPlan.Key(slot: slot, bucket: bucket)
     }
 
-    private mutating func input(_ aggregate: Aggregate) throws(Failure) -> Int? {
+    private static func incomplete(_ aggregate: Aggregate) -> Failure {
+        let usage =
+            switch aggregate.function {
+            case .quantile: "quantile(column, q) of '\(aggregate.name)' takes a share q from 0 to 1"
+            case .topk, .topkExact:
+                "\(aggregate.function.rawValue)(column, k) of '\(aggregate.name)' takes a whole number k from 1 to \(Plan.topMax)"
+            case .histogram:
+                "histogram(column, {edges}) of '\(aggregate.name)' takes 1 to \(Plan.edgesMax) edges, ascending"
+            case .first, .last:
+                "\(aggregate.function.rawValue)(column, by) of '\(aggregate.name)' goes by a column of numbers or times"
+            default: "\(aggregate.function.rawValue)(column) of '\(aggregate.name)' takes a column only"
+            }
+        return Failure(.scriptError, usage)
+    }
+
+    /// As keys of the column.
+    private func edges(_ aggregate: Aggregate, _ type: ColumnType?) throws(Failure) -> [Int64] {
+        var keys: [Int64] = []
+        for edge in aggregate.edges {
+            guard let type, let key = edge.edgeKey(type) else {
+                throw Failure(
+                    .wrongType,
+                    "histogram('\(aggregate.column ?? "")'): an edge is no \(type?.name ?? "number"): "
+                        + String(decoding: edge.json.prefix(60), as: UTF8.self))
+            }
+            keys.append(key)
+        }
+        return keys
+    }
+
+    private mutating func input(_ aggregate: Aggregate) throws(Failure) -> CompiledPlan.Input {
         guard let name = aggregate.column else {
             guard aggregate.function == .count else {
                 throw Failure(.scriptError, "\(aggregate.function.rawValue)() of '\(aggregate.name)' needs a column")
             }
-            return nil
+            return CompiledPlan.Input()
         }
         let slot = try slot(name)
         guard AggregateShape.accepts(aggregate.function, types[slot]) else {
@@ -211,7 +246,9 @@ private struct SlotResolver {
                 .wrongType,
                 "\(aggregate.function.rawValue)('\(name)') needs a column of numbers; it is \(types[slot].name)")
         }
-        return slot
+        var input = CompiledPlan.Input(slot: slot)
+        if let by = aggregate.by { input.by = try self.slot(by) }
+        return input
     }
 
     private static func checkNames(_ names: [String]) throws(Failure) {
@@ -223,6 +260,21 @@ private struct SlotResolver {
             guard seen.insert(name).inserted else {
                 throw Failure(.scriptError, "the result would have two columns named '\(name)'")
             }
+        }
+    }
+}
+
+extension Value {
+    /// The least key of a column that is not below this edge; nil for what is no value of such a column.
+    fileprivate func edgeKey(_ type: ColumnType) -> Int64? {
+        switch (type, self) {
+        case (.int, .int(let number)): number
+        case (.int, .double(let number)): Int64(exactly: number.rounded(.up))
+        case (.double, .int(let number)): Double(number).orderedKey
+        case (.double, .double(let number)): number.isNaN ? nil : number.orderedKey
+        case (.time, .bytes(let text)): text.withUnsafeBufferPointer { Timestamp.parse($0) }
+        case (.time, .int(let seconds)): seconds.magnitude < 1 << 40 ? seconds * 1_000_000 : nil
+        default: nil
         }
     }
 }

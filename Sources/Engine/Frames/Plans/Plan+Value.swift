@@ -2,7 +2,7 @@
 
 extension Plan {
     /// `{frame, with: [[name, text], …], where: [[column, op, value…], …], any: [[filter, …], …], group: [name or [name,
-    /// width], …], agg: [[name, function, column?, number?], …]}`, or with `rows: [name, …], limit` in place of group and
+    /// width], …], agg: [[name, function, column?, number?, by?, edges?], …]}`, or with `rows: [name, …], limit` in place of group and
     /// agg. `with` and `any` only where there are some.
     package var value: Value {
         var pairs: [Value.Pair] = [
@@ -121,26 +121,36 @@ extension Filter {
 
 extension Aggregate {
     fileprivate var value: Value {
-        .array(
-            [.string(name), .string(function.rawValue)] + (column.map { [.string($0)] } ?? [])
-                + (number.map { [.double($0)] } ?? []))
+        var parts: [Value] = [
+            .string(name), .string(function.rawValue), column.map { .string($0) } ?? .null,
+            number.map { .double($0) } ?? .null, by.map { .string($0) } ?? .null, .array(edges),
+        ]
+        if edges.isEmpty { parts.removeLast() }
+        while parts.last == .null { parts.removeLast() }
+        return .array(parts)
     }
 
     fileprivate init(value: Value) throws(Failure) {
-        guard case .array(let parts) = value, (2...4).contains(parts.count), let name = parts[0].text,
+        guard case .array(let parts) = value, (2...6).contains(parts.count), let name = parts[0].text,
             let functionName = parts[1].text
         else { throw Failure(.scriptError, "an aggregate is {name, function, column}") }
         guard let function = AggregateFunction(rawValue: functionName) else {
             let known = AggregateFunction.allCases.map(\.rawValue).joined(separator: ", ")
             throw Failure(.scriptError, "unknown aggregate '\(functionName)'; there are \(known)")
         }
+        func part(_ index: Int) -> Value { index < parts.count ? parts[index] : .null }
         var number: Double?
-        if parts.count == 4 {
-            guard case .double(let share) = parts[3] else {
-                throw Failure(.scriptError, "an aggregate's fourth part is a number")
-            }
-            number = share
+        var edges: [Value] = []
+        switch part(3) {
+        case .null: break
+        case .double(let given): number = given
+        default: throw Failure(.scriptError, "an aggregate's fourth part is a number")
         }
-        self.init(name, function, parts.count > 2 ? parts[2].text : nil, number: number)
+        switch part(5) {
+        case .null: break
+        case .array(let given): edges = given
+        default: throw Failure(.scriptError, "an aggregate's sixth part is a list")
+        }
+        self.init(name, function, part(2).text, number: number, by: part(4).text, edges: edges)
     }
 }

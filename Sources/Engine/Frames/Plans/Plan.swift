@@ -13,6 +13,8 @@ package enum FilterOperator: String, Sendable, CaseIterable {
     case between = "between"
     /// `%` stands for any characters, `_` for one, `\` takes the next literally. Strings only.
     case like = "like"
+    /// A time within an ISO 8601 period: `2013`, `2013-03`, `2013-03-01`, `2013-03-01T05`, or `start/end`, the end excluded.
+    case during = "during"
     case isNull = "isnull"
     case notNull = "notnull"
 }
@@ -70,6 +72,15 @@ package enum AggregateFunction: String, Sendable, CaseIterable {
     case quantile
     /// How many different values.
     case distinct
+    /// How many values lie below the first edge, from each edge to the next, and from the last one up: a list.
+    case histogram
+    /// The `number` most frequent values with their counts, a list of `{value, count}`: of many different values with a bound
+    /// of the error, or as `topk_exact` exactly or not at all.
+    case topk
+    case topkExact = "topk_exact"
+    /// The value of the row that has the least, or greatest, value in the column `by`; of several such rows the least, or
+    /// greatest. Rows without a value in either column do not count.
+    case first, last
 }
 
 /// `name = function(column)`; only count may have no column: it then counts rows.
@@ -77,14 +88,23 @@ package struct Aggregate: Sendable, Hashable {
     package let name: String
     package let function: AggregateFunction
     package let column: String?
-    /// The share of a quantile.
+    /// The share of a quantile, the k of a topk.
     package let number: Double?
+    /// The column that first and last go by.
+    package let by: String?
+    /// Of a histogram, ascending: numbers, or times as filters take them.
+    package let edges: [Value]
 
-    package init(_ name: String, _ function: AggregateFunction, _ column: String? = nil, number: Double? = nil) {
+    package init(
+        _ name: String, _ function: AggregateFunction, _ column: String? = nil, number: Double? = nil,
+        by: String? = nil, edges: [Value] = []
+    ) {
         self.name = name
         self.function = function
         self.column = column
         self.number = number
+        self.by = by
+        self.edges = edges
     }
 }
 
@@ -103,6 +123,8 @@ package struct Plan: Sendable, Hashable {
     package static let rowsMax = 100_000
 
     package static let computedMax = 64
+    package static let edgesMax = 1_000
+    package static let topMax = 10_000
 
     package let frame: String
     package let computed: [ComputedColumn]

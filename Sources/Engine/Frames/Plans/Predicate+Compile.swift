@@ -9,6 +9,7 @@ extension Filter {
         case .notNull: return .notNull
         default: break
         }
+        if op == .during { return try periodPredicate(column) }
         if column.type == .string { return .text(try textPredicate(column)) }
         guard op != .like else {
             throw Failure(.wrongType, "like needs a string column; '\(column.name)' is \(column.type.name)")
@@ -16,6 +17,19 @@ extension Filter {
         var cuts: [Cut] = []
         for value in values { cuts.append(try Cut(value, column)) }
         return predicate(cuts)
+    }
+
+    private func periodPredicate(_ column: FrameColumn) throws(Failure) -> Predicate {
+        guard column.type == .time else {
+            throw Failure(.wrongType, "during needs a column of times; '\(column.name)' is \(column.type.name)")
+        }
+        guard let period = values[0].text.flatMap({ Timestamp.period($0) }) else {
+            let text = String(decoding: values[0].json.prefix(60), as: UTF8.self)
+            throw Failure(
+                .wrongType,
+                "column '\(column.name)': \(text) is no period; write 2013, 2013-03, 2013-03-01, or START/END")
+        }
+        return period.isEmpty ? .never : .interval(period.lowerBound, period.upperBound - 1)
     }
 
     private func checkValueCount() throws(Failure) {
@@ -49,7 +63,7 @@ extension Filter {
             else { return .never }
             return .interval(low, high)
         case .isIn: return .members(Set(cuts.compactMap(\.exact)).sorted())
-        case .like, .isNull, .notNull: return .never
+        case .like, .during, .isNull, .notNull: return .never
         }
     }
 
@@ -68,7 +82,7 @@ extension Filter {
         case .greaterOrEqual: .greaterOrEqual(texts[0])
         case .between: .between(texts[0], texts[1])
         case .like: .like(LikePattern(texts[0]))
-        case .isIn, .isNull, .notNull: .members(Set(texts))
+        case .isIn, .during, .isNull, .notNull: .members(Set(texts))
         }
     }
 }

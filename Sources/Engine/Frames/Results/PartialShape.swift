@@ -5,28 +5,48 @@ package struct AggregateShape: Sendable, Hashable {
     package let function: AggregateFunction
     /// The type of the column it reads; nil for count().
     package let input: ColumnType?
-    /// The share of a quantile.
+    /// The share of a quantile, the k of a topk.
     package let number: Double?
+    /// The type of the column that first and last go by.
+    package let by: ColumnType?
+    /// Of a histogram, as keys of the column, ascending.
+    package let edges: [Int64]
 
-    package init(name: String, function: AggregateFunction, input: ColumnType?, number: Double? = nil) {
+    package init(
+        name: String, function: AggregateFunction, input: ColumnType?, number: Double? = nil, by: ColumnType? = nil,
+        edges: [Int64] = []
+    ) {
         self.name = name
         self.function = function
         self.input = input
         self.number = number
+        self.by = by
+        self.edges = edges
     }
 
     static func accepts(_ function: AggregateFunction, _ type: ColumnType) -> Bool {
         switch function {
-        case .count, .min, .max, .distinct: true
-        case .quantile: type != .string && type != .bool
+        case .count, .min, .max, .distinct, .topk, .topkExact, .first, .last: true
+        case .quantile, .histogram: type != .string && type != .bool
         case .sum, .avg, .variance, .stddev: type == .int || type == .double || type == .bool
         }
     }
 
-    /// A quantile has a share between 0 and 1, the others have none.
+    /// Has what its function takes, and nothing else.
     var isComplete: Bool {
-        guard function == .quantile else { return number == nil }
-        return number.map { (0...1).contains($0) } ?? false
+        let hasNumber =
+            switch function {
+            case .quantile: number.map { (0...1).contains($0) } ?? false
+            case .topk, .topkExact:
+                number.map { $0 == $0.rounded() && (1...Double(Plan.topMax)).contains($0) } ?? false
+            default: number == nil
+            }
+        let hasEdges =
+            function == .histogram
+            ? (1...Plan.edgesMax).contains(edges.count) && zip(edges, edges.dropFirst()).allSatisfy { $0 <= $1 }
+            : edges.isEmpty
+        let goesBy = function == .first || function == .last
+        return hasNumber && hasEdges && (goesBy ? by != nil && by != .string : by == nil)
     }
 
     /// The states of no groups yet. The place to name the states of a new function.
@@ -40,6 +60,10 @@ package struct AggregateShape: Sendable, Hashable {
         case (.variance, _), (.stddev, _): MomentStates(isRoot: function == .stddev)
         case (.quantile, let type?): QuantileStates(share: number ?? 0.5, type: type)
         case (.distinct, _): DistinctStates()
+        case (.histogram, _): HistogramStates(binCount: edges.count + 1)
+        case (.topk, let type?), (.topkExact, let type?):
+            FrequencyStates(top: Int(number ?? 1), isExact: function == .topkExact, type: type, name: name)
+        case (.first, let type?), (.last, let type?): EndStates(isFirst: function == .first, type: type)
         }
     }
 }
@@ -61,7 +85,8 @@ extension PartialShape {
                     aggregates.map {
                         .array([
                             .string($0.name), .string($0.function.rawValue), $0.input.map { .string($0.name) } ?? .null,
-                            $0.number.map { .double($0) } ?? .null,
+                            $0.number.map { .double($0) } ?? .null, $0.by.map { .string($0.name) } ?? .null,
+                            .array($0.edges.map { .int($0) }),
                         ])
                     }),
             ])
@@ -84,14 +109,18 @@ extension PartialShape {
         else { return nil }
         var aggregates: [AggregateShape] = []
         for element in elements {
-            guard case .array(let parts) = element, parts.count == 4, let name = parts[0].text,
+            guard case .array(let parts) = element, parts.count == 6, let name = parts[0].text,
                 let function = parts[1].text.flatMap({ AggregateFunction(rawValue: $0) })
             else { return nil }
             let input = parts[2].text.flatMap { ColumnType(name: $0) }
             guard input.map({ AggregateShape.accepts(function, $0) }) ?? (function == .count) else { return nil }
             var number: Double?
             if case .double(let share) = parts[3] { number = share }
-            let shape = AggregateShape(name: name, function: function, input: input, number: number)
+            guard case .array(let edgeValues) = parts[5] else { return nil }
+            let edges = edgeValues.compactMap { if case .int(let key) = $0 { key } else { nil } }
+            let shape = AggregateShape(
+                name: name, function: function, input: input, number: number,
+                by: parts[4].text.flatMap { ColumnType(name: $0) }, edges: edges)
             guard shape.isComplete else { return nil }
             aggregates.append(shape)
         }

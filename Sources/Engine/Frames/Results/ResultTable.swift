@@ -60,7 +60,7 @@ package struct ResultTable: Sendable, Equatable {
             }
             let wanted = try Self.scalar(value, like: sample, column)
             rows.removeAll { $0[index].isNull || !op.accepts(Scalar.compare($0[index], wanted)) }
-        case .isIn, .between, .like:
+        case .isIn, .between, .like, .during:
             throw Failure(.scriptError, "having takes = ~= < <= > >= isnull notnull, not '\(op.rawValue)'")
         }
     }

@@ -33,6 +33,7 @@ struct WireWriter {
         case .time(let time):
             append(ColumnType.time.rawValue)
             append(time)
+        case .structured: preconditionFailure("only a finished answer has structured values")
         }
     }
 

@@ -8,6 +8,8 @@ package enum Scalar: Sendable, Hashable {
     case string([UInt8])
     case bool(Bool)
     case time(Int64)
+    /// Of an answer only: a list, as histograms and the most frequent values are.
+    case structured(Value)
 
     /// How it appears in an answer. A time becomes ISO 8601 text.
     package var value: Value {
@@ -18,6 +20,7 @@ package enum Scalar: Sendable, Hashable {
         case .string(let bytes): .bytes(bytes)
         case .bool(let flag): .bool(flag)
         case .time(let microseconds): .string(Timestamp.text(microseconds))
+        case .structured(let value): value
         }
     }
 
@@ -49,6 +52,7 @@ package enum Scalar: Sendable, Hashable {
         case .time: 2
         case .string: 3
         case .null: 4
+        case .structured: 5
         }
     }
 }

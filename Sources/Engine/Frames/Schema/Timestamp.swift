@@ -22,6 +22,31 @@ package enum Timestamp {
         return copy.withUTF8 { parse($0) }
     }
 
+    /// The microseconds of a year, a month, a day, an hour (`2013`, `2013-03`, `2013-03-01`, `2013-03-01T05`), or from a time
+    /// to the one before another (`2013-03-01/2013-03-08`). Nil for anything else, and for an end before its start.
+    package static func period(_ text: String) -> Range<Int64>? {
+        let ends = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        if ends.count == 2 {
+            guard let start = parse(ends[0]), let end = parse(ends[1]), start <= end else { return nil }
+            return start..<end
+        }
+        switch text.utf8.count {
+        case 4:
+            guard let start = parse(text + "-01-01") else { return nil }
+            return start..<Self.start(ofMonth: month(of: start) + 12)
+        case 7:
+            guard let start = parse(text + "-01") else { return nil }
+            return start..<Self.start(ofMonth: month(of: start) + 1)
+        case 10:
+            guard let start = parse(text) else { return nil }
+            return start..<start + microsecondsPerDay
+        case 13:
+            guard let start = parse(text + ":00") else { return nil }
+            return start..<start + 3_600_000_000
+        default: return nil
+        }
+    }
+
     /// `2013-01-01T05:00:00Z`, with six digits of fraction only where there is one; years outside 0000-9999 get a sign.
     package static func text(_ microseconds: Int64) -> String {
         let (day, rest) = microseconds.flooredQuotient(by: microsecondsPerDay)

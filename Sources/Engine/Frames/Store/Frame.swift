@@ -33,6 +33,12 @@ package final class Frame: Sendable {
         try fullestTail().append(batch)
     }
 
+    /// Drops whole chunks that are older than `limit`; see `FramePart.retire`. `column` is one of times.
+    package func retire(column: String, before limit: Int64) -> Int {
+        guard let index = schema.index(of: column), schema.columns[index].type == .time else { return 0 }
+        return parts.reduce(0) { $0 + $1.retire(column: index, before: limit) }
+    }
+
     package var statistics: FrameStatistics {
         var sum = parts.reduce(FrameStatistics()) { $0 + $1.statistics }
         sum.storedBytes += dictionaries.reduce(0) { $0 + ($1?.memoryBytes ?? 0) }

@@ -101,11 +101,14 @@ package struct FrameStatistics: Sendable, Equatable {
     package var rawBytes = 0
     /// Memory the rows take.
     package var storedBytes = 0
+    /// Rows that were dropped for their age.
+    package var retiredRows = 0
 
     package static func + (a: Self, b: Self) -> Self {
         Self(
             rows: a.rows + b.rows, chunks: a.chunks + b.chunks, tailRows: a.tailRows + b.tailRows,
-            rawBytes: a.rawBytes + b.rawBytes, storedBytes: a.storedBytes + b.storedBytes)
+            rawBytes: a.rawBytes + b.rawBytes, storedBytes: a.storedBytes + b.storedBytes,
+            retiredRows: a.retiredRows + b.retiredRows)
     }
 }
 
@@ -139,6 +142,7 @@ package final class FramePart: Sendable {
     private struct State: Sendable {
         var pieces: [FramePiece] = []
         var tail: Tail?
+        var retiredRows = 0
     }
 
     package let schema: FrameSchema
@@ -181,6 +185,23 @@ package final class FramePart: Sendable {
         state.withLock { $0.pieces.append(contentsOf: chunks.map { .chunk($0) }) }
     }
 
+    /// Drops the chunks whose latest time, in this column, lies before `limit`; queries under way keep them. Answers how many
+    /// rows that were. Rows in the tail and chunks without any time stay.
+    func retire(column: Int, before limit: Int64) -> Int {
+        state.withLock { state in
+            var rows = 0
+            state.pieces.removeAll { piece in
+                guard case .chunk(let chunk) = piece, case .keys(_, let latest) = chunk.zone(column).bounds,
+                    latest < limit
+                else { return false }
+                rows += chunk.rowCount
+                return true
+            }
+            state.retiredRows += rows
+            return rows
+        }
+    }
+
     /// The rows so far, immutable. Cost: microseconds; no row is copied.
     package func snapshot() -> FrameSnapshot {
         let pieces = state.withLock { state -> [FramePiece] in
@@ -194,6 +215,7 @@ package final class FramePart: Sendable {
     package var statistics: FrameStatistics {
         state.withLock { state in
             var sum = state.pieces.reduce(FrameStatistics()) { $0 + $1.statistics }
+            sum.retiredRows = state.retiredRows
             if let tail = state.tail {
                 sum.rows += tail.rowCount
                 sum.tailRows = tail.rowCount

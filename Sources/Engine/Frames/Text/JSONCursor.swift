@@ -1,27 +1,34 @@
 // The fields of one flat JSON object, one after the other (RFC 8259).
 
-// Unsafe: reads one line, within its bounds.
+// Unsafe: reads one line, within its bounds; a key or a string is valid until the next one is read.
 
 struct JSONProblem: Error {
     let message: String
     init(_ message: String) { self.message = message }
 }
 
-struct JSONCursor {
+struct JSONCursor: ~Copyable {
+    typealias Text = UnsafeBufferPointer<UInt8>
+
     enum Token {
         case null
         case bool(Bool)
         /// The digits as they stand in the line.
-        case number(UnsafeBufferPointer<UInt8>)
-        case string([UInt8])
+        case number(Text)
+        case string(Text)
     }
 
-    private let bytes: UnsafeBufferPointer<UInt8>
+    private let bytes: Text
+    /// Where escapes are resolved, which never makes a string longer.
+    private var scratch = UnsafeMutableBufferPointer<UInt8>(start: nil, count: 0)
+    private var scratchCount = 0
     private var at = 0
     private var isFirst = true
     private var endedWithComma = false
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+    init(_ bytes: Text) { self.bytes = bytes }
+
+    deinit { scratch.deallocate() }
 
     mutating func beginObject() throws(JSONProblem) {
         skipSpace()
@@ -29,7 +36,7 @@ struct JSONCursor {
     }
 
     /// The next field's name, the cursor being at its value then; nil at the closing brace.
-    mutating func nextKey() throws(JSONProblem) -> ArraySlice<UInt8>? {
+    mutating func nextKey() throws(JSONProblem) -> Text? {
         skipSpace()
         if take("}") {
             guard !endedWithComma else { throw JSONProblem("a comma before the row's closing brace") }
@@ -41,14 +48,41 @@ struct JSONCursor {
         let key = try string()
         skipSpace()
         guard take(":") else { throw unexpected() }
-        return key[...]
+        return key
     }
 
+    /// Passes over the next field's name if it is this one, which has nothing to escape; the cursor is at its value then.
+    @inline(__always)
+    mutating func takeKey(_ name: Text) -> Bool {
+        guard isFirst || endedWithComma else { return false }
+        let start = at
+        skipSpace()
+        if bytes.count &- at > name.count &+ 2, bytes[at] == UInt8(ascii: "\""),
+            bytes[at &+ 1 &+ name.count] == UInt8(ascii: "\"")
+        {
+            var index = 0
+            while index < name.count, bytes[at &+ 1 &+ index] == name[index] { index &+= 1 }
+            if index == name.count {
+                at &+= name.count &+ 2
+                skipSpace()
+                if at < bytes.count, bytes[at] == UInt8(ascii: ":") {
+                    at &+= 1
+                    isFirst = false
+                    return true
+                }
+            }
+        }
+        at = start
+        return false
+    }
+
+    @inline(__always)
     mutating func value() throws(JSONProblem) -> Token {
         skipSpace()
         let token = try scalar()
         skipSpace()
-        endedWithComma = take(",")
+        endedWithComma = at < bytes.count && bytes[at] == UInt8(ascii: ",")
+        if endedWithComma { at &+= 1 }
         return token
     }
 
@@ -58,6 +92,7 @@ struct JSONCursor {
         guard at == bytes.count else { throw JSONProblem("something follows the row's closing brace") }
     }
 
+    @inline(__always)
     private mutating func scalar() throws(JSONProblem) -> Token {
         guard at < bytes.count else { throw unexpected() }
         switch bytes[at] {
@@ -73,7 +108,24 @@ struct JSONCursor {
         }
     }
 
-    private mutating func number() throws(JSONProblem) -> UnsafeBufferPointer<UInt8> {
+    @inline(__always)
+    private mutating func number() throws(JSONProblem) -> Text {
+        let start = at
+        // Mostly digits and nothing else.
+        if bytes[at] == UInt8(ascii: "-") { at &+= 1 }
+        let first = at
+        while at < bytes.count, bytes[at] &- 48 < 10 { at &+= 1 }
+        if at > first, at == bytes.count || bytes[at] == UInt8(ascii: ",") || bytes[at] == UInt8(ascii: "}"),
+            bytes[first] != UInt8(ascii: "0") || at == first &+ 1
+        {
+            return Text(rebasing: bytes[start..<at])
+        }
+        at = start
+        return try anyNumber()
+    }
+
+    @inline(never)
+    private mutating func anyNumber() throws(JSONProblem) -> Text {
         let start = at
         _ = take("-")
         let hasLeadingZero = at < bytes.count && bytes[at] == UInt8(ascii: "0")
@@ -85,7 +137,7 @@ struct JSONCursor {
             isWellFormed = digits() > 0 && isWellFormed
         }
         guard isWellFormed else { throw JSONProblem("'\(shown(from: start))' is no JSON number") }
-        return UnsafeBufferPointer(rebasing: bytes[start..<at])
+        return Text(rebasing: bytes[start..<at])
     }
 
     private mutating func digits() -> Int {
@@ -94,38 +146,55 @@ struct JSONCursor {
         return at - start
     }
 
-    private mutating func string() throws(JSONProblem) -> [UInt8] {
-        at += 1
+    @inline(__always)
+    private mutating func string() throws(JSONProblem) -> Text {
+        at &+= 1
         let start = at
         while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
-            at += 1
+            at &+= 1
         }
-        var text = Array(bytes[start..<at])
+        if at < bytes.count, bytes[at] == UInt8(ascii: "\"") {
+            at &+= 1
+            return Text(rebasing: bytes[start..<at &- 1])
+        }
+        return try escapedString(from: start)
+    }
+
+    @inline(never)
+    private mutating func escapedString(from start: Int) throws(JSONProblem) -> Text {
+        if scratch.isEmpty { scratch = .allocate(capacity: bytes.count) }
+        scratchCount = 0
+        for byte in bytes[start..<at] { append(byte) }
         while at < bytes.count {
             let byte = bytes[at]
             at += 1
             switch byte {
-            case UInt8(ascii: "\""): return text
-            case UInt8(ascii: "\\"): try escape(into: &text)
+            case UInt8(ascii: "\""): return Text(rebasing: scratch[..<scratchCount])
+            case UInt8(ascii: "\\"): try escape()
             case 0..<0x20: throw JSONProblem("a control character within a string")
-            default: text.append(byte)
+            default: append(byte)
             }
         }
         throw JSONProblem("a string without its closing quote")
     }
 
-    private mutating func escape(into text: inout [UInt8]) throws(JSONProblem) {
+    private mutating func append(_ byte: UInt8) {
+        scratch[scratchCount] = byte
+        scratchCount += 1
+    }
+
+    private mutating func escape() throws(JSONProblem) {
         guard at < bytes.count else { throw unexpected() }
         let byte = bytes[at]
         at += 1
         switch byte {
-        case UInt8(ascii: "n"): text.append(0x0A)
-        case UInt8(ascii: "t"): text.append(0x09)
-        case UInt8(ascii: "r"): text.append(0x0D)
-        case UInt8(ascii: "b"): text.append(0x08)
-        case UInt8(ascii: "f"): text.append(0x0C)
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
-        case UInt8(ascii: "u"): text.append(contentsOf: String(Character(try unicodeEscape())).utf8)
+        case UInt8(ascii: "n"): append(0x0A)
+        case UInt8(ascii: "t"): append(0x09)
+        case UInt8(ascii: "r"): append(0x0D)
+        case UInt8(ascii: "b"): append(0x08)
+        case UInt8(ascii: "f"): append(0x0C)
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): append(byte)
+        case UInt8(ascii: "u"): for byte in String(Character(try unicodeEscape())).utf8 { append(byte) }
         default: throw JSONProblem("an unknown escape within a string")
         }
     }
@@ -153,6 +222,7 @@ struct JSONCursor {
         return number
     }
 
+    @inline(__always)
     private mutating func skipSpace() {
         while at < bytes.count, bytes[at] == 0x20 || bytes[at] == 0x09 || bytes[at] == 0x0D { at += 1 }
     }

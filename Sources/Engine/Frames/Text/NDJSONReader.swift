@@ -5,10 +5,24 @@
 package struct NDJSONReader: Sendable {
     package let schema: FrameSchema
     private let names: [[UInt8]]
+    /// The names one after the other; one that JSON has to escape is left out, as no line has it as it is.
+    private let plainNames: [UInt8]
+    /// By column, where its name lies in `plainNames`.
+    private let plainRanges: [Range<Int>]
 
     package init(schema: FrameSchema) {
         self.schema = schema
         names = schema.columns.map { Array($0.name.utf8) }
+        var plainNames: [UInt8] = []
+        var plainRanges: [Range<Int>] = []
+        for name in names {
+            let start = plainNames.count
+            let isPlain = name.allSatisfy { $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
+            if isPlain { plainNames += name }
+            plainRanges.append(start..<plainNames.count)
+        }
+        self.plainNames = plainNames
+        self.plainRanges = plainRanges
     }
 
     /// Appends the block's rows to `batch`. A row that does not fit leaves nothing behind: with `.stop` it is thrown
@@ -21,12 +35,17 @@ package struct NDJSONReader: Sendable {
             var line = block.firstLine
             var start = 0
             while start < bytes.count {
-                let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+                var end = start
+                var isBlank = true
+                while end < bytes.count, bytes[end] != UInt8(ascii: "\n") {
+                    if bytes[end] > 0x20 { isBlank = false }
+                    end &+= 1
+                }
                 defer {
                     start = end + 1
                     line += 1
                 }
-                guard bytes[start..<end].contains(where: { $0 > 0x20 }) else { continue }
+                if isBlank { continue }
                 do throws(JSONProblem) {
                     try parseRow(UnsafeBufferPointer(rebasing: bytes[start..<end]), into: &batch)
                     batch.endRow()
@@ -47,8 +66,7 @@ package struct NDJSONReader: Sendable {
         var cursor = JSONCursor(line)
         var expected = 0
         try cursor.beginObject()
-        while let key = try cursor.nextKey() {
-            let index = try column(key, expected: expected)
+        while let index = try nextColumn(&cursor, expected) {
             guard batch.columns[index].count == batch.rowCount else {
                 throw JSONProblem("column '\(schema.columns[index].name)' appears twice")
             }
@@ -61,9 +79,20 @@ package struct NDJSONReader: Sendable {
         }
     }
 
-    /// Rows mostly name their fields in the order of the columns: the next one is tried first.
-    private func column(_ key: ArraySlice<UInt8>, expected: Int) throws(JSONProblem) -> Int {
-        if expected < names.count, names[expected].elementsEqual(key) { return expected }
+    /// Rows mostly name their fields in the order of the columns: the next one is tried first. Nil at the row's end.
+    @inline(__always)
+    private func nextColumn(_ cursor: inout JSONCursor, _ expected: Int) throws(JSONProblem) -> Int? {
+        if expected < plainRanges.count, !plainRanges[expected].isEmpty {
+            let isNext = plainNames.withUnsafeBufferPointer { names in
+                cursor.takeKey(JSONCursor.Text(rebasing: names[plainRanges[expected]]))
+            }
+            if isNext { return expected }
+        }
+        guard let key = try cursor.nextKey() else { return nil }
+        return try column(key)
+    }
+
+    private func column(_ key: JSONCursor.Text) throws(JSONProblem) -> Int {
         guard let index = names.firstIndex(where: { $0.elementsEqual(key) }) else {
             let name = String(decoding: key.prefix(80), as: UTF8.self)
             throw JSONProblem("there is no column '\(name)'; there are \(schema.listing)")
@@ -77,7 +106,7 @@ package struct NDJSONReader: Sendable {
         switch (column.type, token) {
         case (_, .null): column.appendNull()
         case (.bool, .bool(let flag)): column.append(integer: flag ? 1 : 0)
-        case (.string, .string(let text)): text.withUnsafeBufferPointer { column.append(string: $0) }
+        case (.string, .string(let text)): column.append(string: text)
         case (.double, .number(let text)):
             guard let number = FieldParsing.double(text) else { throw misfit(token, index) }
             column.append(double: number)
@@ -90,7 +119,7 @@ package struct NDJSONReader: Sendable {
                 throw misfit(token, index)
             }
         case (.time, .string(let text)):
-            guard let time = text.withUnsafeBufferPointer({ Timestamp.parse($0) }) else { throw misfit(token, index) }
+            guard let time = Timestamp.parse(text) else { throw misfit(token, index) }
             column.append(integer: time)
         default: throw misfit(token, index)
         }
@@ -151,7 +180,7 @@ extension JSONCursor.Token {
         case .null: nil
         case .bool: .bool
         case .number(let text): FieldParsing.integer(text) != nil ? .int : .double
-        case .string(let text): text.withUnsafeBufferPointer({ Timestamp.parse($0) }) != nil ? .time : .string
+        case .string(let text): Timestamp.parse(text) != nil ? .time : .string
         }
     }
 
@@ -160,7 +189,7 @@ extension JSONCursor.Token {
         case .null: "null"
         case .bool(let flag): "\(flag)"
         case .number(let text): FieldParsing.shown(text)
-        case .string(let text): text.withUnsafeBufferPointer { FieldParsing.shown($0) }
+        case .string(let text): FieldParsing.shown(text)
         }
     }
 }

@@ -13,9 +13,14 @@ final class ValueCounts: Accumulator {
         case hashed
     }
 
+    enum Purpose {
+        case quantiles, distinct, frequencies
+    }
+
     let slot: Int
+    private let purpose: Purpose
     /// Whether it matters how often.
-    private let counts: Bool
+    private var counts: Bool { purpose != .distinct }
     private let mode: Mode
     /// Dense: by group * span + digit. Hashed: by number of (group, value).
     private let counters = GroupArray<UInt32>(identity: 0)
@@ -30,6 +35,7 @@ final class ValueCounts: Accumulator {
     /// Of values that tables had no more room for.
     private var sketches: [ValueSketch] = []
     private var sets: [DistinctSet] = []
+    private var tables: [FrequencyTable] = []
     /// Different (group, value) that tables hold.
     static let pairsMax = 1 << 18
     private let isDouble: Bool
@@ -37,12 +43,12 @@ final class ValueCounts: Accumulator {
 
     /// `dense` as in `KeyDomain`, or nil where the domain is large; nil `groups` where they are not known yet.
     init(
-        slot: Int, type: ColumnType, counts: Bool, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?
+        slot: Int, type: ColumnType, purpose: Purpose, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?
     ) {
         self.slot = slot
         isDouble = type == .double
         isText = type == .string
-        self.counts = counts
+        self.purpose = purpose
         if let dense, let groups, dense.count > 0, groups <= Self.denseMax / dense.count {
             mode = .dense(base: dense.base, scale: dense.scale, span: dense.count)
         } else {
@@ -211,10 +217,10 @@ final class ValueCounts: Accumulator {
     /// Moves what the tables hold to sketches and sets, which stay within bounds however many values there are.
     private func settle() {
         let groupCount = pairs.keys.reduce(0) { max($0, Int($1 >> 32) + 1) }
-        if counts {
-            sketches = allSketches(groupCount: max(groupCount, sketches.count))
-        } else {
-            sets = allSets(groupCount: max(groupCount, sets.count), shared: nil)
+        switch purpose {
+        case .quantiles: sketches = allSketches(groupCount: max(groupCount, sketches.count))
+        case .distinct: sets = allSets(groupCount: max(groupCount, sets.count), shared: nil)
+        case .frequencies: tables = allTables(groupCount: max(groupCount, tables.count), shared: nil)
         }
         (values, pairs, strings, remap) = (NumberTable(), NumberTable(), ByteKeyTable(), nil)
         for index in 0..<counters.count { counters.start[index] = 0 }
@@ -238,6 +244,18 @@ final class ValueCounts: Accumulator {
             texts(groupCount: groupCount, shared: shared) { group, text, _ in result[group].insert(text) }
         } else {
             forEachKey { group, key, _ in result[group].insert(key) }
+        }
+        return result
+    }
+
+    /// Each group's values by frequency; `shared` as in `allSets`.
+    func allTables(groupCount: Int, shared: DictionaryView?) -> [FrequencyTable] {
+        var result = tables
+        while result.count < groupCount { result.append(FrequencyTable()) }
+        if isText {
+            texts(groupCount: groupCount, shared: shared) { group, text, count in result[group].add(text, count) }
+        } else {
+            forEachKey { group, key, count in result[group].add(key, count) }
         }
         return result
     }

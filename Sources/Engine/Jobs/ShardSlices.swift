@@ -1,0 +1,202 @@
+// What plain Lua in a map walks over, in slices: a shard's keys, its objects, a frame's rows.
+
+import Dispatch
+import Synchronization
+
+enum SliceCursor {
+    /// The cursor at this place of the arguments; nil at the beginning.
+    static func number(_ arguments: [Value], _ index: Int, of method: String) throws(Failure) -> Int? {
+        switch index < arguments.count ? arguments[index] : .null {
+        case .null: return nil
+        case .int(let number) where number >= 0: return Int(number)
+        default: throw Failure(.scriptError, "\(method): a cursor is what the last call gave back")
+        }
+    }
+}
+
+/// What one map has begun to walk over.
+final class ShardCursors {
+    /// Names by type, as they were when the walk began.
+    var objects: [String: [[UInt8]]] = [:]
+}
+
+extension ShardHandle {
+    private static let keysOfSlice = 1_000
+    private static let objectsOfSlice = 256
+
+    private func checkTime(_ method: String) throws(Failure) {
+        if coverage.isCancelled { throw Failure(.cancelled, "the job was cancelled during shard:\(method)") }
+        if deadline.hasPassed { throw Failure(.timeout, "the deadline passed during shard:\(method)") }
+    }
+
+    /// `shard:keys(prefix, cursor)`: a list of `{key, bytes, ttl}`, and the cursor to go on with. Items that are no client's
+    /// are left out.
+    func keys(_ arguments: [Value]) throws(Failure) -> LuaResult {
+        guard let prefix = (arguments.first ?? .string("")).text else {
+            throw Failure(.scriptError, "shard:keys(prefix, cursor) takes what the keys begin with")
+        }
+        let now = unixSeconds()
+        let (items, next) = try shard.items.slice(
+            prefix: Array(prefix.utf8), from: try SliceCursor.number(arguments, 1, of: "keys") ?? 0,
+            count: Self.keysOfSlice, now: now
+        ) { () throws(Failure) in try checkTime("keys") }
+        let list = items.filter { $0.key.first != 0 }.map { item in
+            var pairs: [Value.Pair] = [
+                .init(.string("key"), .bytes(item.key)), .init(.string("bytes"), .int(Int64(item.bytes))),
+            ]
+            if item.expiry != 0 { pairs.append(.init(.string("ttl"), .int(Int64(item.expiry) - Int64(now)))) }
+            return Value.map(pairs)
+        }
+        return .values([.array(list), next.map { .int(Int64($0)) } ?? .null])
+    }
+
+    /// `shard:objects(type, cursor)`: a list of `{name, state, ttl}`, and the cursor to go on with. The objects that there were
+    /// when the walk began, each as it is when its slice is read, without those that are gone by then.
+    func objects(_ arguments: [Value]) throws(Failure) -> LuaResult {
+        guard let type = arguments.first?.text else {
+            throw Failure(.scriptError, "shard:objects(type, cursor) takes the name of an object type")
+        }
+        let cursor = try SliceCursor.number(arguments, 1, of: "objects")
+        if cursor == nil {
+            let items = shard.items
+            cursors.objects[type] = try underGate { machine throws(Failure) in try machine.names(of: type, items) }
+        }
+        guard let names = cursors.objects[type], cursor ?? 0 <= names.count else {
+            throw Failure(.scriptError, "shard:objects: begin without a cursor")
+        }
+        try checkTime("objects")
+        let slice = names[(cursor ?? 0)...].prefix(Self.objectsOfSlice)
+        let items = shard.items
+        let states = try underGate { machine throws(Failure) in try machine.states(of: type, slice, items) }
+        return .values([.array(states), slice.endIndex < names.count ? .int(Int64(slice.endIndex)) : .null])
+    }
+
+    /// Waits for the script gate. Another thread of the pool goes on meanwhile, as it may be the one that has to open it.
+    private func underGate<R: Sendable>(
+        _ body: @escaping @Sendable (ObjectMachine) throws(Failure) -> R
+    ) throws(Failure) -> R {
+        let isDone = DispatchSemaphore(value: 0)
+        let box = InspectionAnswer<R>(isDone)
+        shard.objects.inspect { entered in
+            box.deliver(
+                Result { () throws(Failure) in
+                    try body(try entered.get())
+                })
+        }
+        let wait = { isDone.wait() }
+        if let pool { pool.waiting(wait) } else { wait() }
+        return try box.take().get()
+    }
+}
+
+/// Where a gate's answer is left for the thread that waits for it.
+private final class InspectionAnswer<R: Sendable>: Sendable {
+    private let answer = Mutex<Result<R, Failure>?>(nil)
+    private let isDone: DispatchSemaphore
+
+    init(_ isDone: DispatchSemaphore) { self.isDone = isDone }
+
+    func deliver(_ result: Result<R, Failure>) {
+        answer.withLock { $0 = result }
+        isDone.signal()
+    }
+
+    func take() -> Result<R, Failure> {
+        guard let result = answer.withLock({ $0 }) else { preconditionFailure("delivered before the signal") }
+        return result
+    }
+}
+
+/// A frame's rows that pass a query's filters, a chunk at a time.
+final class RowSlices {
+    private static let rowsOfSlice = 4_096
+
+    private let plan: CompiledPlan
+    private let snapshot: FrameSnapshot
+    private let shard: ShardHandle
+    private var nextPiece = 0
+    private var values: ArraySlice<Value> = []
+    private var covered = ScanStatistics()
+    /// Slices so far: the cursor.
+    private(set) var position = 0
+
+    init(_ plan: Plan, _ shard: ShardHandle) throws(Failure) {
+        let frame = try shard.frames.require(plan.frame)
+        self.plan = try CompiledPlan(plan, schema: frame.schema)
+        let snapshot = frame.parts[shard.index].snapshot()
+        self.shard = shard
+        if shard.coverage.explains {
+            shard.coverage.note(explanation: PlanExplanation.describe(self.plan, on: snapshot))
+            self.snapshot = FrameSnapshot(schema: frame.schema, pieces: [], cache: snapshot.cache)
+        } else {
+            self.snapshot = snapshot
+        }
+    }
+
+    /// Maps by column, and the cursor of the next slice.
+    func next() throws(Failure) -> (rows: [Value], next: Int?) {
+        while values.isEmpty, nextPiece < snapshot.pieces.count { try readPiece() }
+        let rows = Array(values.prefix(Self.rowsOfSlice))
+        values = values.dropFirst(Self.rowsOfSlice)
+        while values.isEmpty, nextPiece < snapshot.pieces.count { try readPiece() }
+        position += 1
+        return (rows, values.isEmpty ? nil : position)
+    }
+
+    private func readPiece() throws(Failure) {
+        let piece = FrameSnapshot(schema: snapshot.schema, pieces: [snapshot.pieces[nextPiece]], cache: snapshot.cache)
+        nextPiece += 1
+        let (partial, scanned) = try PlanExecutor.execute(
+            plan, on: piece, control: shard.control(helpers: nil))
+        covered = covered + scanned
+        // Chunks are counted as they come, rows as a total: coverage keeps the largest.
+        var seen = scanned
+        seen.rowsCovered = covered.rowsCovered
+        shard.coverage.add(frame: plan.plan.frame, shard: shard.index, seen)
+        values = try partial.finish().values()[...]
+    }
+}
+
+extension ObjectMachine {
+    /// The names of all objects of a type, live or shelved.
+    func names(of type: String, _ items: ItemStore) throws(Failure) -> [[UInt8]] {
+        guard types[type] != nil else { throw Failure(.scriptError, "there is no object type '\(type)'") }
+        let now = unixSeconds()
+        var names = live.filter { $0.key.type == type && ($0.value.expiry == 0 || $0.value.expiry > now) }.map(
+            \.key.name)
+        let prefix = ObjectKey(type: type, name: []).shelfKey
+        var cursor: Int? = 0
+        while let from = cursor {
+            let (found, next) = items.slice(prefix: prefix, from: from, count: 4_096, now: now) {}
+            for item in found where live[ObjectKey(type: type, name: Array(item.key.dropFirst(prefix.count)))] == nil {
+                names.append(Array(item.key.dropFirst(prefix.count)))
+            }
+            cursor = next
+        }
+        return names.sorted { $0.lexicographicallyPrecedes($1) }
+    }
+
+    /// `{name, state, ttl}` of those that are still there.
+    func states(of type: String, _ names: ArraySlice<[UInt8]>, _ items: ItemStore) throws(Failure) -> [Value] {
+        let now = unixSeconds()
+        var list: [Value] = []
+        for name in names {
+            guard let (expiry, state) = try state(of: ObjectKey(type: type, name: name), items, now),
+                expiry == 0 || expiry > now
+            else { continue }
+            var pairs: [Value.Pair] = [.init(.string("name"), .bytes(name)), .init(.string("state"), state)]
+            if expiry != 0 { pairs.append(.init(.string("ttl"), .int(Int64(expiry) - Int64(now)))) }
+            list.append(.map(pairs))
+        }
+        return list
+    }
+
+    private func state(
+        of key: ObjectKey, _ items: ItemStore, _ now: UInt32
+    ) throws(Failure) -> (expiry: UInt32, value: Value)? {
+        if let object = live[key] { return (object.expiry, try plainState(object)) }
+        let outcome = key.shelfKey.withUnsafeBytes { items.execute(.get, key: $0, hash: keyHash($0), now: now) }
+        guard case .value(_, _, let bytes) = outcome else { return nil }
+        return Shelved.decode(bytes)
+    }
+}

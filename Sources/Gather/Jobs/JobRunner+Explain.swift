@@ -1,0 +1,72 @@
+// What a job would do, without doing it: its plans, on how many chunks of how many shards, and how they would be worked out.
+
+import Engine
+
+extension JobRunner {
+    /// `{job, about, parameters, nodes, plans: [{plan, shards, rows, chunks, pruned, cached, reads, groups, kernels}, …]}`.
+    func explain(_ request: JobRequest) async throws(Failure) -> Value {
+        let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
+        let definition = try await inspect(request, deadline)
+        let parameters = try JobParameters.resolve(
+            given: request.parameters, defaults: definition.parameters, job: request.name)
+        var plans: [Value] = []
+        var nodes = 0
+        if !definition.hasRun {
+            let map = MapRequest(
+                query: cluster.newQuery(), name: request.name, source: request.source, parameters: parameters,
+                deadlineMilliseconds: UInt32(Self.mapMilliseconds(of: deadline)), now: unixMilliseconds(),
+                explains: true)
+            let outcome = await scatter(map, require: .all)
+            if let (node, failure) = outcome.failures.first {
+                throw failure.naming(cluster.topology.nodes[node].name)
+            }
+            nodes = outcome.answers.count
+            plans = try Self.merged(outcome.answers.map(\.answer.partial))
+        }
+        return .object([
+            "job": .string(request.name), "about": definition.about.map { .string($0) } ?? .null,
+            "parameters": parameters, "nodes": .int(Int64(nodes)), "plans": .array(plans),
+        ])
+    }
+
+    /// The same plan on several shards becomes one entry; counts add up, lists are united.
+    private static func merged(_ partials: [[UInt8]]) throws(Failure) -> [Value] {
+        var order: [[UInt8]] = []
+        var found: [[UInt8]: [Value]] = [:]
+        for partial in partials {
+            guard case .value(.array(let list)) = try JobPartial(decoding: partial) else {
+                throw Failure(.scriptVersion, "an explanation in a version that is not understood")
+            }
+            for entry in list {
+                let plan = (entry["plan"] ?? .null).json
+                if found[plan] == nil { order.append(plan) }
+                found[plan, default: []].append(entry)
+            }
+        }
+        return order.map { sum(found[$0] ?? []) }
+    }
+
+    private static func sum(_ entries: [Value]) -> Value {
+        func count(_ field: String) -> Value {
+            .int(entries.reduce(0) { if case .int(let count)? = $1[field] { $0 + count } else { $0 } })
+        }
+        func united(_ field: String) -> Value {
+            var seen: [String] = []
+            for entry in entries {
+                var words: [String] = []
+                switch entry[field] {
+                case .array(let list)?: words = list.compactMap(\.text)
+                case let value?: words = value.text.map { [$0] } ?? []
+                case nil: break
+                }
+                for word in words where !seen.contains(word) { seen.append(word) }
+            }
+            return .array(seen.map { .string($0) })
+        }
+        return .object([
+            "plan": entries.first?["plan"] ?? .null, "shards": .int(Int64(entries.count)), "rows": count("rows"),
+            "chunks": count("chunks"), "pruned": count("pruned"), "cached": count("cached"), "reads": united("reads"),
+            "groups": united("groups"), "kernels": united("kernels"),
+        ])
+    }
+}

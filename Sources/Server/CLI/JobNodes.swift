@@ -1,0 +1,126 @@
+// `cacheismo job list|show|cancel`: the jobs of all nodes, how far one is, and its end.
+
+import ArgumentParser
+import Engine
+import Gather
+
+/// Asks every node of a cluster about jobs.
+enum JobNodes {
+    static func ask(
+        _ verb: ControlVerb, _ argument: Value, _ client: NodeClient
+    ) async throws(Failure) -> [(node: String, answer: Value)] {
+        var answers: [(node: String, answer: Value)] = []
+        for (name, address) in try await client.nodes() {
+            let node = NodeClient(address)
+            defer { node.close() }
+            do {
+                answers.append((name, try await node.control(verb, argument, timeoutMilliseconds: 2_000)))
+            } catch {
+                CommandFailure.printError("\(name) is left out: \(error.message)")
+            }
+        }
+        return answers
+    }
+
+    static func argument(_ query: UInt64) -> Value { .object(["query": .int(Int64(bitPattern: query))]) }
+
+    /// Rows done with, and rows of the frames that the job has asked for so far, on all nodes.
+    static func progress(of query: UInt64, _ client: NodeClient) async throws(Failure) -> (rows: Int, expected: Int) {
+        var sum = (rows: 0, expected: 0)
+        for (_, answer) in try await ask(.jobProgress, argument(query), client) {
+            if case .int(let rows)? = answer["rows"] { sum.rows += Int(rows) }
+            if case .int(let rows)? = answer["expected"] { sum.expected += Int(rows) }
+        }
+        return sum
+    }
+
+    /// Every job that some node coordinates, under way or just over: `{id, job, node, status, ms}`.
+    static func list(_ client: NodeClient) async throws(Failure) -> [Value] {
+        var jobs: [Value] = []
+        for (node, answer) in try await ask(.listJobs, .null, client) {
+            guard case .array(let list) = answer else { continue }
+            for job in list {
+                jobs.append(
+                    .object([
+                        "id": job["id"] ?? .null, "job": job["job"] ?? .null, "node": .string(node),
+                        "status": job["status"] ?? .null, "ms": job["ms"] ?? .null,
+                    ]))
+            }
+        }
+        return jobs
+    }
+
+    static func query(_ id: String) throws(Failure) -> UInt64 {
+        guard let query = UInt64(id, radix: 16) else {
+            throw Failure(.scriptError, "'\(id)' is no job's id; see: cacheismo job list")
+        }
+        return query
+    }
+
+    static func unknown(_ id: String) -> Failure {
+        Failure(.miss, "no node knows a job \(id) that is under way; see: cacheismo job list")
+    }
+}
+
+struct JobList: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "The jobs of all nodes: those under way, and the last 32 of each node that are over.")
+
+    @OptionGroup var client: ClientOptions
+
+    func run() async throws {
+        let jobs = try await client.withClient { client async throws(Failure) in try await JobNodes.list(client) }
+        let result = Value.array(jobs)
+        print(
+            client.json
+                ? String(decoding: result.json, as: UTF8.self)
+                : Table(result)?.text ?? "no job is under way or just over")
+    }
+}
+
+struct JobShow: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "How far a job is.")
+
+    @Argument(help: "The job's id, as job list shows it.")
+    var id: String
+
+    @OptionGroup var client: ClientOptions
+
+    func run() async throws {
+        let id = id
+        let query = try JobNodes.query(id)
+        let (job, rows, expected) = try await client.withClient { client async throws(Failure) in
+            guard let job = try await JobNodes.list(client).first(where: { $0["id"]?.text == id }) else {
+                throw JobNodes.unknown(id)
+            }
+            let (rows, expected) = try await JobNodes.progress(of: query, client)
+            return (job, rows, expected)
+        }
+        guard case .map(var pairs) = job else { return }
+        pairs.append(.init(.string("rows"), .int(Int64(rows))))
+        pairs.append(.init(.string("expected"), .int(Int64(expected))))
+        let result = Value.map(pairs)
+        print(client.json ? String(decoding: result.json, as: UTF8.self) : Table(.array([result]))?.text ?? "")
+    }
+}
+
+struct JobCancel: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cancel", abstract: "End a job that is under way: who waits for it gets the reason `cancelled`.")
+
+    @Argument(help: "The job's id, as job list shows it.")
+    var id: String
+
+    @OptionGroup var client: ClientOptions
+
+    func run() async throws {
+        let id = id
+        let query = try JobNodes.query(id)
+        let answers = try await client.withClient { client async throws(Failure) in
+            try await JobNodes.ask(.cancelJob, JobNodes.argument(query), client)
+        }
+        guard answers.contains(where: { $0.answer == .bool(true) }) else { throw JobNodes.unknown(id) }
+        print("cancelled \(id)")
+    }
+}
