@@ -162,14 +162,15 @@ extension ObjectMachine {
     func names(of type: String, _ items: ItemStore) throws(Failure) -> [[UInt8]] {
         guard types[type] != nil else { throw Failure(.scriptError, "there is no object type '\(type)'") }
         let now = unixSeconds()
-        var names = live.filter { $0.key.type == type && ($0.value.expiry == 0 || $0.value.expiry > now) }.map(
-            \.key.name)
+        let wanted = number(ofType: type)
+        var names = keys { $0.type == wanted && ($0.expiry == 0 || $0.expiry > now) }.map(\.name)
         let prefix = ObjectKey(type: type, name: []).shelfKey
         var cursor: Int? = 0
         while let from = cursor {
             let (found, next) = items.slice(prefix: prefix, from: from, count: 4_096, now: now) {}
-            for item in found where live[ObjectKey(type: type, name: Array(item.key.dropFirst(prefix.count)))] == nil {
-                names.append(Array(item.key.dropFirst(prefix.count)))
+            for item in found {
+                let name = Array(item.key.dropFirst(prefix.count))
+                if position(of: ObjectKey(type: type, name: name)) == nil { names.append(name) }
             }
             cursor = next
         }
@@ -194,7 +195,7 @@ extension ObjectMachine {
     private func state(
         of key: ObjectKey, _ items: ItemStore, _ now: UInt32
     ) throws(Failure) -> (expiry: UInt32, value: Value)? {
-        if let object = live[key] { return (object.expiry, try plainState(object)) }
+        if let at = position(of: key) { return (live[at].expiry, try plainState(live[at])) }
         let outcome = key.shelfKey.withUnsafeBytes { items.execute(.get, key: $0, hash: keyHash($0), now: now) }
         guard case .value(_, _, let bytes) = outcome else { return nil }
         return Shelved.decode(bytes)

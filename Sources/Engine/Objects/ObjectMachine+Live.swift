@@ -84,7 +84,7 @@ extension ObjectMachine {
         for key in keys(where: isGone) { if let at = position(of: key) { remove(at: at) } }
     }
 
-    private func keys(where isWanted: (LiveObject) -> Bool) -> [ObjectKey] {
+    func keys(where isWanted: (LiveObject) -> Bool) -> [ObjectKey] {
         var keys: [ObjectKey] = []
         live.forEach { if isWanted(live[$0]) { keys.append(key(at: $0)) } }
         return keys
