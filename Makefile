@@ -3,7 +3,7 @@
 
 SWIFT_BUILD = swift build --configuration release
 
-.PHONY: help demo test bench bench-analytics fuzz tsan format clean
+.PHONY: help demo test bench bench-analytics fuzz format clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -48,11 +48,6 @@ fuzz: ## Fuzz session, store, readers and decoders, FUZZ_SECONDS=60 in all; what
 			-artifact_prefix=.build-fuzz/found/$$target- .build-fuzz/corpus-$$target Tests/Fuzz/Corpus/$$target \
 			< /dev/null || exit 1; \
 	done
-
-tsan: ## Run the hammering tests under the thread sanitizer
-	@scripts/install-dependencies --test
-	swift build --sanitize=thread --scratch-path .build-tsan --build-tests
-	swift test --sanitize=thread --scratch-path .build-tsan --skip-build --filter Hammer
 
 format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive Sources Tests Package.swift

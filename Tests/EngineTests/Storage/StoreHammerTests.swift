@@ -1,5 +1,5 @@
-// Several threads at one store: no value of another key, no lost count, and books that balance. Made for the thread
-// sanitizer, too (`make tsan`).
+// Several threads at one store: no value of another key, no lost count, and books that balance. See decision
+// 0014.
 
 import Dispatch
 import Engine

@@ -1,5 +1,5 @@
-// Several clients at one server over real sockets, all at once: every answer is the right one, and no count is lost. Made
-// for the thread sanitizer, too (`make tsan`).
+// Several clients at one server over real sockets, all at once: every answer is the right one, and no count is lost. See
+// decision 0014.
 
 import Dispatch
 import Engine
