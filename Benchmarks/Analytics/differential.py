@@ -29,7 +29,7 @@ EXPRESSIONS = [
     ("tiny * 2 + medium", "(tiny * 2.0 + medium)"),
     ("ratio / tiny", "(ratio / nullif(tiny::DOUBLE, 0))"),
     ("abs(ratio) - medium / 4", "(abs(ratio) - medium / 4.0)"),
-    ("floor(ratio) % 7", "fmod(floor(ratio), 7.0)"),
+    ("floor(ratio) % 7", "(floor(ratio) % 7.0::DOUBLE)"),
 ]
 
 
