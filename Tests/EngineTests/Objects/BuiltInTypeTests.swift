@@ -63,7 +63,7 @@ import Testing
         let host = try makeHost()
         _ = await host.answer("swcounter:new:w")
         #expect(
-            await host.failure("swcounter:add:w:abc")?.message == "swcounter.lua:17: value must be a number, not 'abc'")
+            await host.failure("swcounter:add:w:abc")?.message == "swcounter.lua:16: value must be a number, not 'abc'")
         #expect(await host.failure("map:put:none:a:b")?.message == "there is no map 'none'; make it with map:new:none")
     }
 
