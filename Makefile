@@ -53,4 +53,4 @@ format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive Sources Tests Package.swift
 
 clean: ## Remove what was built and the test clients
-	rm -rf .build .build-clients .build-peers .build-tsan
+	rm -rf .build .build-clients .build-peers
