@@ -3,7 +3,7 @@
 
 SWIFT_BUILD = swift build --configuration release
 
-.PHONY: help demo test bench bench-analytics fuzz format clean
+.PHONY: help demo test bench bench-analytics fuzz tsan format clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -49,8 +49,13 @@ fuzz: ## Fuzz session, store, readers and decoders, FUZZ_SECONDS=60 in all; what
 			< /dev/null || exit 1; \
 	done
 
+tsan: ## Hammer a node that was built with the thread sanitizer
+	@scripts/install-dependencies
+	swift build --configuration debug --sanitize=thread --product cacheismo --scratch-path .build-tsan
+	python3 Tests/Clients/hammer.py .build-tsan/debug/cacheismo
+
 format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive Sources Tests Package.swift
 
 clean: ## Remove what was built and the test clients
-	rm -rf .build .build-clients .build-peers
+	rm -rf .build .build-clients .build-peers .build-tsan
