@@ -80,9 +80,11 @@ package final class Router: Sendable {
     /// nothing for most keys of a node that is alone.
     package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> KeyKind {
         if virtual, colons > 0, answersVirtualKeys {
-            let mayBeService = mayBeService(key)
-            if colons > 1, !mayBeService, let method = locate(key) { return .method(method) }
-            if mayBeService || engine.objectTypes.names(key) { return .other }
+            if mayBeService(key) { return .other }
+            if colons > 1 {
+                if let method = locate(key) { return .method(method) }
+                if engine.objectTypes.names(key) { return .other }
+            }
         }
         if isAlone { return .ownItem }
         return cluster.topology.owner(ofKey: key) == cluster.topology.selfIndex ? .ownItem : .other

@@ -210,11 +210,6 @@ struct ItemIndex: ~Copyable {
 
     // MARK: Walking
 
-    /// Calls `body` with the place of every entry, in no order.
-    func forEachPlace(_ body: (ItemPlace) -> Void) {
-        for number in 0..<tableCount { forEachPlace(inTable: number, body) }
-    }
-
     /// Calls `body` with the places of about `count` entries, from `tag` of `table` on: entries of one tag stay together.
     /// Returns where to go on, nil at the end.
     func walk(table: Int, tag: UInt64, count: Int, _ body: (ItemPlace) -> Void) -> (table: Int, tag: UInt64)? {

@@ -416,7 +416,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         let end = keys.upperBound
         while at < end, bytes[at] == 0x20 { at += 1 }
         let start = at
-        while at < end, bytes[at] != 0x20 { at += 1 }
+        at = KeyScan.blank(UnsafeRawBufferPointer(rebasing: bytes[..<end]), from: at)
         var next = at
         while next < end, bytes[next] == 0x20 { next += 1 }
         if next == end {

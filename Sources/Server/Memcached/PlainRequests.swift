@@ -80,22 +80,19 @@ struct PlainRequests: ~Copyable {
         search: while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
             let key = found.key(in: bytes)
             switch kind(key, colons) {
-            case .ownItem: break
+            case .ownItem:
+                let hash = keyHash(key)
+                requests[count] = found
+                requests[count].hash = hash
+                hashes[hashCount] = hash
+                hashCount &+= 1
             case .method(let method) where found.set == nil:
                 requests[count] = found
                 requests[count].method = method
                 methods[methodCount] = method
                 methodCount &+= 1
-                count &+= 1
-                position &+= found.requestBytes
-                continue
             case .method, .other: break search
             }
-            let hash = keyHash(key)
-            requests[count] = found
-            requests[count].hash = hash
-            hashes[hashCount] = hash
-            hashCount &+= 1
             count &+= 1
             position &+= found.requestBytes
         }
