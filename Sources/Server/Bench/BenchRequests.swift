@@ -5,16 +5,57 @@ import NIOCore
 struct BenchRequests {
     let workload: BenchWorkload
     let wire: BenchWorkload.Wire
-    /// redis: the SHA1 of the loaded script.
-    var scriptHash = ""
     private var sampler: KeySampler
-    private let value: [UInt8]
+    private let get: RequestPattern
+    private let set: RequestPattern
+    /// A key of a multi-get, and what comes before and after all of them.
+    private let listed: (start: [UInt8], key: RequestPattern, end: [UInt8])
+    private let method: RequestPattern?
+    private let methodSetup: RequestPattern?
 
-    init(_ workload: BenchWorkload, wire: BenchWorkload.Wire, seed: UInt64) {
+    /// `scriptHash`: redis: the SHA1 of the loaded script of a method.
+    init(_ workload: BenchWorkload, wire: BenchWorkload.Wire, scriptHash: String, seed: UInt64) {
         self.workload = workload
         self.wire = wire
         sampler = KeySampler(keys: workload.keys, zipf: workload.zipf, seed: seed)
-        value = Self.value(bytes: workload.valueBytes)
+        let digits = max(workload.keyBytes - 4, BenchWorkload.digitCount(workload.keys - 1))
+        let keyBytes = digits + 4
+        let value = Self.value(bytes: workload.valueBytes)
+        var keysOfRequest = 0
+        if case .multiget(let count) = workload.operation { keysOfRequest = count }
+        switch wire {
+        case .memcached:
+            get = RequestPattern("get key:%d\r\n", digits: digits)
+            set = RequestPattern(
+                [Array("set key:".utf8), Array(" 0 0 \(value.count)\r\n".utf8) + value + Array("\r\n".utf8)],
+                digits: digits)
+            listed = (Array("get".utf8), RequestPattern(" key:%d", digits: digits), Array("\r\n".utf8))
+        case .redis:
+            get = RequestPattern("*2\r\n$3\r\nGET\r\n$\(keyBytes)\r\nkey:%d\r\n", digits: digits)
+            set = RequestPattern(
+                [
+                    Array("*3\r\n$3\r\nSET\r\n$\(keyBytes)\r\nkey:".utf8),
+                    Array("\r\n$\(value.count)\r\n".utf8) + value + Array("\r\n".utf8),
+                ], digits: digits)
+            listed = (
+                Array("*\(keysOfRequest + 1)\r\n$4\r\nMGET\r\n".utf8),
+                RequestPattern("$\(keyBytes)\r\nkey:%d\r\n", digits: digits), []
+            )
+        }
+        guard case .method(let template, let setup, _) = workload.operation else {
+            (method, methodSetup) = (nil, nil)
+            return
+        }
+        switch wire {
+        case .memcached:
+            method = RequestPattern("get \(template)\r\n")
+            methodSetup = RequestPattern("get \(setup)\r\n")
+        case .redis:
+            let call = RequestPattern(
+                "*4\r\n$7\r\nEVALSHA\r\n$\(scriptHash.utf8.count)\r\n\(scriptHash)\r\n$1\r\n1\r\n$\(digits + 1)\r\no%d\r\n",
+                digits: digits)
+            (method, methodSetup) = (call, call)
+        }
     }
 
     /// Text that compresses about as JSON does.
@@ -26,79 +67,24 @@ struct BenchRequests {
     }
 
     mutating func append(to out: inout ByteBuffer) {
+        let number = sampler.next()
         switch workload.operation {
-        case .get: get(&out, sampler.next())
-        case .set: set(&out, sampler.next())
+        case .get: get.write(number, to: &out)
+        case .set: set.write(number, to: &out)
         case .mixed(let setShare):
-            if Double(sampler.random() % 10_000) < setShare * 10_000 {
-                set(&out, sampler.next())
-            } else {
-                get(&out, sampler.next())
-            }
-        case .multiget(let count): multiget(&out, count)
-        case .method(let template, _, _):
-            let number = sampler.next()
-            if wire == .memcached {
-                out.writeString("get \(Self.fill(template, number))\r\n")
-            } else {
-                command(&out, ["EVALSHA", scriptHash, "1", "o\(number)"])
-            }
+            let isSet = Double(sampler.random() % 10_000) < setShare * 10_000
+            (isSet ? set : get).write(number, to: &out)
+        case .multiget(let count):
+            out.writeBytes(listed.start)
+            listed.key.write(number, to: &out)
+            for _ in 1..<count { listed.key.write(sampler.next(), to: &out) }
+            out.writeBytes(listed.end)
+        case .method: method?.write(number, to: &out)
         }
     }
 
     /// The request that puts key number `number` in its place before the measurement.
-    mutating func appendSetup(of number: Int, to out: inout ByteBuffer) {
-        guard case .method(_, let setup, _) = workload.operation else { return set(&out, number) }
-        if wire == .memcached {
-            out.writeString("get \(Self.fill(setup, number))\r\n")
-        } else {
-            command(&out, ["EVALSHA", scriptHash, "1", "o\(number)"])
-        }
-    }
-
-    /// The template with the number in place of each `%d`.
-    static func fill(_ template: String, _ number: Int) -> String {
-        var parts = template.split(separator: "%d", omittingEmptySubsequences: false)[...]
-        var filled = String(parts.popFirst() ?? "")
-        for part in parts { filled += "\(number)\(part)" }
-        return filled
-    }
-
-    private func key(_ number: Int) -> String {
-        let digits = "\(number)"
-        return "key:" + String(repeating: "0", count: max(0, workload.keyBytes - 4 - digits.count)) + digits
-    }
-
-    private func get(_ out: inout ByteBuffer, _ number: Int) {
-        if wire == .memcached {
-            out.writeString("get \(key(number))\r\n")
-        } else {
-            command(&out, ["GET", key(number)])
-        }
-    }
-
-    private mutating func multiget(_ out: inout ByteBuffer, _ count: Int) {
-        let keys = (0..<count).map { _ in key(sampler.next()) }
-        if wire == .memcached {
-            out.writeString("get \(keys.joined(separator: " "))\r\n")
-        } else {
-            command(&out, ["MGET"] + keys)
-        }
-    }
-
-    private func set(_ out: inout ByteBuffer, _ number: Int) {
-        if wire == .memcached {
-            out.writeString("set \(key(number)) 0 0 \(value.count)\r\n")
-        } else {
-            let key = key(number)
-            out.writeString("*3\r\n$3\r\nSET\r\n$\(key.utf8.count)\r\n\(key)\r\n$\(value.count)\r\n")
-        }
-        out.writeBytes(value)
-        out.writeString("\r\n")
-    }
-
-    private func command(_ out: inout ByteBuffer, _ words: [String]) {
-        out.writeString("*\(words.count)\r\n")
-        for word in words { out.writeString("$\(word.utf8.count)\r\n\(word)\r\n") }
+    func appendSetup(of number: Int, to out: inout ByteBuffer) {
+        (methodSetup ?? set).write(number, to: &out)
     }
 }

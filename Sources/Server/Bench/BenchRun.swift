@@ -63,14 +63,14 @@ struct BenchRun {
     private func connect(
         _ index: Int, _ loop: any EventLoop, _ bench: NIOLoopBound<Connections>, _ allSetUp: EventLoopPromise<Void>
     ) async throws {
-        var requests = BenchRequests(workload, wire: wire, seed: UInt64(index) &* 7_919 &+ 1)
-        requests.scriptHash = scriptHash
-        let (count, filled) = (workload.connections, requests)
+        let requests = BenchRequests(
+            workload, wire: wire, scriptHash: scriptHash, seed: UInt64(index) &* 7_919 &+ 1)
+        let count = workload.connections
         _ = try await ClientBootstrap(group: loop)
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let handler = BenchHandler(filled, setupFrom: index, step: count) {
+                    let handler = BenchHandler(requests, setupFrom: index, step: count) {
                         bench.value.setUp += 1
                         if bench.value.setUp == count { allSetUp.succeed() }
                     }

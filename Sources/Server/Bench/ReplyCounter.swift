@@ -1,4 +1,10 @@
 // Counts whole replies in a stream of bytes without keeping them: memcached's text protocol and redis's.
+//
+// Unsafe: reads a raw buffer, within its count.
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// Pure: feed bytes, get how many replies ended in them. Notes errors and misses, so that no benchmark measures those.
 package struct ReplyCounter {
@@ -7,7 +13,8 @@ package struct ReplyCounter {
     package private(set) var firstError = ""
 
     private let wire: BenchWorkload.Wire
-    private var line: [UInt8] = []
+    /// What has come of a line whose end has not.
+    private var cut: [UInt8] = []
     /// Bytes of a value still to be passed over, its line end included.
     private var toSkip = 0
     /// redis: elements of an array still to come.
@@ -15,12 +22,10 @@ package struct ReplyCounter {
     /// memcached: values seen since the last END.
     private var values = 0
 
-    package init(_ wire: BenchWorkload.Wire) {
-        self.wire = wire
-        line.reserveCapacity(512)
-    }
+    package init(_ wire: BenchWorkload.Wire) { self.wire = wire }
 
     package mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let base = bytes.baseAddress else { return 0 }
         var replies = 0
         var at = 0
         while at < bytes.count {
@@ -31,40 +36,52 @@ package struct ReplyCounter {
                 if toSkip == 0, wire == .redis { replies += endElement() }
                 continue
             }
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
-            guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else {
-                line.append(contentsOf: rest)
+            guard let found = memchr(base + at, 0x0A, bytes.count - at) else {
+                cut.append(contentsOf: bytes[at...])
                 break
             }
-            line.append(contentsOf: rest[..<end])
-            at += end + 1
-            replies += wire == .memcached ? memcachedLine() : redisLine()
-            line.removeAll(keepingCapacity: true)
+            let lineEnd = base.distance(to: UnsafeRawPointer(found))
+            if cut.isEmpty {
+                replies += count(UnsafeRawBufferPointer(rebasing: bytes[at..<lineEnd]))
+            } else {
+                var line: [UInt8] = []
+                swap(&line, &cut)
+                line.append(contentsOf: bytes[at..<lineEnd])
+                replies += line.withUnsafeBytes { count($0) }
+            }
+            at = lineEnd + 1
         }
         return replies
     }
 
-    private mutating func memcachedLine() -> Int {
-        if line.starts(with: Array("VALUE ".utf8)) {
+    /// A line without its line feed.
+    private mutating func count(_ line: UnsafeRawBufferPointer) -> Int {
+        wire == .memcached ? memcached(line) : redis(line)
+    }
+
+    private mutating func memcached(_ line: UnsafeRawBufferPointer) -> Int {
+        // A first letter decides, where it can: this runs for each line.
+        switch line.first {
+        case UInt8(ascii: "V") where line.starts(with: "VALUE ".utf8):
             values += 1
-            toSkip = lastNumber() + 2
+            toSkip = lastNumber(line) + 2
             return 0
-        }
-        if line.starts(with: Array("END".utf8)) {
+        case UInt8(ascii: "E") where line.starts(with: "END".utf8):
             if values == 0 { misses += 1 }
             values = 0
-        } else if line.starts(with: Array("SERVER_ERROR".utf8)) || line.starts(with: Array("CLIENT_ERROR".utf8))
-            || line.starts(with: Array("ERROR".utf8))
-        {
-            note()
+        case UInt8(ascii: "S") where line.starts(with: "SERVER_ERROR".utf8),
+            UInt8(ascii: "C") where line.starts(with: "CLIENT_ERROR".utf8),
+            UInt8(ascii: "E") where line.starts(with: "ERROR".utf8):
+            note(line)
+        default: break
         }
         return 1
     }
 
-    private mutating func redisLine() -> Int {
+    private mutating func redis(_ line: UnsafeRawBufferPointer) -> Int {
         switch line.first {
         case UInt8(ascii: "$"):
-            let length = signedNumber()
+            let length = signedNumber(line)
             guard length >= 0 else {
                 misses += 1
                 return endElement()
@@ -72,9 +89,9 @@ package struct ReplyCounter {
             toSkip = length + 2
             return 0
         case UInt8(ascii: "*"):
-            elements = max(0, signedNumber())
+            elements = max(0, signedNumber(line))
             return elements == 0 ? 1 : 0
-        case UInt8(ascii: "-"): note()
+        case UInt8(ascii: "-"): note(line)
         default: break
         }
         return endElement()
@@ -90,17 +107,27 @@ package struct ReplyCounter {
         return 0
     }
 
-    private mutating func note() {
+    private mutating func note(_ line: UnsafeRawBufferPointer) {
         errors += 1
         if firstError.isEmpty { firstError = String(decoding: line, as: UTF8.self) }
     }
 
-    private func lastNumber() -> Int {
-        let digits = line.reversed().drop { $0 == 0x0D }.prefix { (48...57).contains($0) }
-        return digits.reversed().reduce(0) { $0 * 10 + Int($1 - 48) }
+    /// The number at the line's end, a carriage return behind it or not.
+    private func lastNumber(_ line: UnsafeRawBufferPointer) -> Int {
+        var at = line.count
+        if at > 0, line[at - 1] == 0x0D { at -= 1 }
+        var (number, unit) = (0, 1)
+        while at > 0, line[at - 1] &- 0x30 < 10 {
+            at -= 1
+            number += Int(line[at] &- 0x30) * unit
+            unit *= 10
+        }
+        return number
     }
 
-    private func signedNumber() -> Int {
-        Int(String(decoding: line.dropFirst().filter { $0 != 0x0D }, as: UTF8.self)) ?? 0
+    /// The number behind the line's first byte.
+    private func signedNumber(_ line: UnsafeRawBufferPointer) -> Int {
+        let number = lastNumber(line)
+        return line.count > 1 && line[1] == UInt8(ascii: "-") ? -number : number
     }
 }
