@@ -217,7 +217,48 @@ int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, 
     return status;
 }
 
+// MARK: Garbage
+
+/// A collection in steps begins again when memory has grown by a tenth, and pays for each 2 KiB by some 2,500 slots.
+enum { PAUSE_PERCENT = 110, STEP_PERCENT = 20, STEP_LOG2_BYTES = 11 };
+
 void clua_collect_young(lua_State *L) { lua_gc(L, LUA_GCGEN, 0, 0); }
+
+static void leave_sentinel(lua_State *L);
+
+/// Nothing refers to a sentinel: it is collected at the end of each collection, after all other garbage, and leaves the next.
+static int end_of_collection(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    control->collections += 1;
+    control->unfailing += 1;
+    leave_sentinel(L);
+    control->unfailing -= 1;
+    return 0;
+}
+
+static char sentinelKey;
+
+static void leave_sentinel(lua_State *L) {
+    lua_newuserdatauv(L, 0, 0);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &sentinelKey) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_createtable(L, 0, 1);
+        lua_pushcfunction(L, end_of_collection);
+        lua_setfield(L, -2, "__gc");
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &sentinelKey);
+    }
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+}
+
+void clua_collect_in_steps(lua_State *L) {
+    lua_gc(L, LUA_GCINC, PAUSE_PERCENT, STEP_PERCENT, STEP_LOG2_BYTES);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &sentinelKey) == LUA_TNIL) leave_sentinel(L);
+    lua_pop(L, 1);
+}
+
+void clua_collect_step(lua_State *L) { lua_gc(L, LUA_GCSTEP, 0); }
 void clua_collect(lua_State *L) { lua_gc(L, LUA_GCCOLLECT); }
 
 // MARK: Macros as functions

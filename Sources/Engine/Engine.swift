@@ -41,6 +41,8 @@ package struct EngineConfiguration: Sendable {
     var objects: ObjectHostConfiguration {
         var objects = ObjectHostConfiguration()
         objects.liveBytesMax = max(4 << 20, memoryBytes / shards / 8)
+        objects.indexBytesMax = max(1 << 20, objects.liveBytesMax / 2)
+        objects.shelfBytesMax = itemBytesMax
         objects.pinnedBytesMax = max(2 << 20, memoryBytes / shards / 2)
         objects.memoryBytesMax = max(objects.memoryBytesMax, objects.pinnedBytesMax / 4 * 5 + 16 << 20)
         objects.log = scriptLog

@@ -15,7 +15,7 @@ package final class ClusterNode: PeerService {
         loads = LoadTable(cluster: cluster)
         jobs = JobRunner(cluster: cluster)
         router = Router(
-            cluster: cluster, services: [FrameService(), JobService(), NodeService(), ObjectService()],
+            cluster: cluster, services: [FrameService(), JobService(), NodeService(), ObjectService(), IndexService()],
             answersVirtualKeys: answersVirtualKeys)
     }
 

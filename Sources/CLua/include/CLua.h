@@ -48,6 +48,7 @@ typedef struct clua_control {
     uint64_t sliceEndNanoseconds;  ///< 0: never yield for time's sake
     uint64_t methodNanoseconds;
     uint64_t sliceNanoseconds;     ///< 0: none; else from that first look too
+    int64_t collections;           ///< that came to their end since collecting in steps began
     void (*releaseObject)(void *object);
     lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
 } clua_control;
@@ -126,6 +127,10 @@ int clua_journal_commit(lua_State *L);
 void clua_journal_undo(lua_State *L);
 /// Collects young garbage mostly: for a state with many objects that stay.
 void clua_collect_young(lua_State *L);
+/// Collects in small steps from now on, about one for each 2 KiB that are allocated: for a state whose objects come and go.
+void clua_collect_in_steps(lua_State *L);
+/// One of those steps, whether or not anything was allocated. Some 50 µs.
+void clua_collect_step(lua_State *L);
 /// A full collection.
 void clua_collect(lua_State *L);
 

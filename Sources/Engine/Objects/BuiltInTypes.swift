@@ -15,6 +15,13 @@ enum BuiltInTypes {
         ObjectScript(file: "swcounter.lua", source: PackageResources.swcounter_lua),
         ObjectScript(file: "topk.lua", source: PackageResources.topk_lua),
     ]
+    /// Methods that change their object and need no journal for it: whatever can fail in them comes before the first write or
+    /// is that write, and what they write after it are fields that are there already, to numbers. They see the tables
+    /// themselves. They hold at most some dozen instructions, so that no budget ends between two writes.
+    static let direct: [String: Set<String>] = [
+        "counter": ["add", "sub", "reset"], "map": ["put", "delete"], "set": ["put", "delete"], "swcounter": ["add"],
+    ]
+
     /// Whether a script is one of these, unchanged: its readonly methods are known to write nothing.
     static func contains(hash: UInt64) -> Bool { hashes.contains(hash) }
     private static let hashes = Set(scripts.map(\.hash))

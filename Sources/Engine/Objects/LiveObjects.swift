@@ -25,11 +25,14 @@ struct LiveObject {
     var expiry: UInt32 = 0
     /// A count that wraps around.
     var lastUse: UInt32 = 0
-    /// Twice the type's number, and 1 where the object is never shelved, as what is on the shelf may be evicted.
-    fileprivate var typeAndPin: UInt32 = 0
+    /// Four times the type's number; 1 where the object is never shelved, as what is on the shelf may be evicted; 2 where the
+    /// shelf did not take it.
+    fileprivate var typeAndMarks: UInt32 = 0
 
-    var type: UInt32 { typeAndPin >> 1 }
-    var isPinned: Bool { typeAndPin & 1 != 0 }
+    var type: UInt32 { typeAndMarks >> 2 }
+    var isPinned: Bool { typeAndMarks & 1 != 0 }
+    var mayBeShelved: Bool { typeAndMarks & 3 == 0 }
+    var isThere: Bool { reference != 0 }
     fileprivate var isFree: Bool { reference == 0 }
 }
 
@@ -38,6 +41,9 @@ final class LiveObjects {
     private var slots: UnsafeMutablePointer<LiveObject>
     private var mask: Int
     private(set) var count = 0
+    private(set) var pinnedCount = 0
+    /// Slots, a power of two.
+    var capacity: Int { mask + 1 }
 
     init() {
         mask = 15
@@ -91,7 +97,8 @@ final class LiveObjects {
         if (count + 1) * 4 > (mask + 1) * 3 { grow() }
         var object = LiveObject(
             nameBytes: UInt32(name.count), tag: Self.tag(hash, type), reference: reference, expiry: expiry,
-            lastUse: lastUse, typeAndPin: type << 1 | (isPinned ? 1 : 0))
+            lastUse: lastUse, typeAndMarks: type << 2 | (isPinned ? 1 : 0))
+        if isPinned { pinnedCount += 1 }
         if name.count <= 8 {
             object.name = Self.word(name)
         } else {
@@ -115,6 +122,7 @@ final class LiveObjects {
     func remove(at position: Int) {
         forgetName(slots[position])
         count -= 1
+        if slots[position].isPinned { pinnedCount -= 1 }
         // What follows moves up, so that no search ends too early.
         var hole = position
         var at = (position + 1) & mask
@@ -136,7 +144,12 @@ final class LiveObjects {
         slots = .allocate(capacity: 16)
         slots.initialize(repeating: LiveObject(), count: 16)
         count = 0
+        pinnedCount = 0
     }
+
+    /// The shelf did not take it: it is not offered again before `allowAll`.
+    func refuse(at position: Int) { slots[position].typeAndMarks |= 2 }
+    func allowAll() { forEach { slots[$0].typeAndMarks &= ~2 } }
 
     /// Every object's position. `body` must not add or remove any.
     func forEach(_ body: (Int) -> Void) {

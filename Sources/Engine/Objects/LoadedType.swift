@@ -7,6 +7,8 @@ struct LoadedType {
     let name: String
     let methods: [String: LuaReference]
     let readonly: Set<String>
+    /// Those whose answers order the type's objects.
+    let indexes: [String]
     /// Its objects are never evicted.
     let isPinned: Bool
     /// The metatable of its objects: methods call each other through it.
@@ -45,10 +47,15 @@ struct LoadedType {
         }
         self.methods = methods
         lua_settop(main, declaration)
-        readonly = try Self.readonly(state, declaration, script)
+        readonly = try Self.names("readonly", state, declaration, script)
         lua_settop(main, declaration)
         for method in readonly.sorted() where methods[method] == nil || method == "new" {
             throw Failure(.scriptError, "\(script.file): readonly names '\(method)', which is no method")
+        }
+        indexes = try Self.names("indexes", state, declaration, script).sorted()
+        lua_settop(main, declaration)
+        for method in indexes where !readonly.contains(method) {
+            throw Failure(.scriptError, "\(script.file): index names '\(method)', which is no readonly method")
         }
         state.pushField("pinned", on: main)
         isPinned = lua_toboolean(main, -1) != 0
@@ -105,10 +112,10 @@ struct LoadedType {
         return methods
     }
 
-    private static func readonly(
-        _ state: LuaState, _ declaration: Int32, _ script: ObjectScript
+    private static func names(
+        _ field: String, _ state: LuaState, _ declaration: Int32, _ script: ObjectScript
     ) throws(Failure) -> Set<String> {
-        state.pushField("readonly", on: state.main)
+        state.pushField(field, on: state.main)
         guard case .map(let pairs) = try state.readValue(state.main, -1) else { return [] }
         return Set(pairs.compactMap { $0.key.text })
     }
@@ -161,6 +168,7 @@ extension ObjectType {
         name = loaded.name
         methods = Set(loaded.methods.keys)
         readonly = loaded.readonly
+        indexes = loaded.indexes
         isPinned = loaded.isPinned
         documentation = TypeDocumentation(source: script.source)
         source = script.source

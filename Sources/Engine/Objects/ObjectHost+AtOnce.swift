@@ -39,7 +39,7 @@ extension ObjectHost {
         _ method: LocatedMethod, key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?,
         answer: (UnsafeRawBufferPointer) -> Void
     ) -> CallAtOnce {
-        guard gate.tryEnter() else { return .declined }
+        guard gate.tryEnter() || gate.enterSoon() else { return .declined }
         let outcome = machine.startAtOnce(
             method, key: key, data: data, sliceNanoseconds: inlineNanoseconds, answer: answer)
         switch outcome {
@@ -97,7 +97,7 @@ package struct ObjectHosts: @unchecked Sendable {
     private let unmanaged: UnsafeMutablePointer<Unmanaged<ObjectHost>>
     private let count: Int
 
-    init(_ hosts: [ObjectHost]) {
+    package init(_ hosts: [ObjectHost]) {
         table = Table(hosts)
         unmanaged = table.unmanaged
         count = hosts.count

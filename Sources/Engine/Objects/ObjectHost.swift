@@ -139,16 +139,14 @@ package final class ObjectHost: @unchecked Sendable {
         if let next = makeRoomOrGetNext(onPool: true) { perform(next, onPool: true) }
     }
 
-    /// The next turn; nil when the gate was left, or went to the pool to make room first.
+    /// The next turn; nil when the gate was left, or went to the pool for a large object.
     func makeRoomOrGetNext(onPool: Bool) -> ObjectTurn? {
         guard machine.needsRoom else { return gate.next() }
-        if onPool {
-            machine.makeRoom()
-            publish()
-            return gate.next()
-        }
+        let isDone = machine.makeRoom(onPool: onPool)
+        publish()
+        if isDone { return gate.next() }
         compute.submit {
-            self.machine.makeRoom()
+            _ = self.machine.makeRoom(onPool: true)
             self.publish()
             if let next = self.gate.next() { self.perform(next, onPool: true) }
         }

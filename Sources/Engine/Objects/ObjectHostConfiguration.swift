@@ -7,6 +7,10 @@ package struct ObjectHostConfiguration: Sendable {
     package var memoryBytesMax = 64 << 20
     /// Live objects above this are encoded and put on the shelf, the least recently used first.
     package var liveBytesMax = 32 << 20
+    /// What an object on the shelf may have, encoded.
+    package var shelfBytesMax = 1 << 20
+    /// What an index may take; one that would need more answers nothing.
+    package var indexBytesMax = 16 << 20
     /// Objects of pinned types, which stay live, may take this much.
     package var pinnedBytesMax = 32 << 20
     /// Calls that may wait for the gate; more are refused as `overloaded`.

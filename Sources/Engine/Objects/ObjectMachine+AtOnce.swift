@@ -10,6 +10,8 @@ struct ReadyMethod {
     var type: UInt32 = 0
     var view = CLUA_NO_VIEW
     var changes = false
+    /// Its type has an index.
+    var isIndexed = false
 }
 
 extension ObjectMachine {
@@ -29,10 +31,13 @@ extension ObjectMachine {
                 let method = type.methods[name.method]
             else { return ReadyMethod() }
             let isReadonly = type.readonly.contains(name.method)
-            let view =
-                !isReadonly ? CLUA_TRACKED : BuiltInTypes.contains(hash: type.hash) ? CLUA_NO_VIEW : CLUA_READONLY
+            let isTrusted =
+                BuiltInTypes.contains(hash: type.hash)
+                && (isReadonly || BuiltInTypes.direct[name.type]?.contains(name.method) == true)
+            let view = isTrusted ? CLUA_NO_VIEW : isReadonly ? CLUA_READONLY : CLUA_TRACKED
             return ReadyMethod(
-                function: method.index, type: number(ofType: name.type), view: view, changes: !isReadonly)
+                function: method.index, type: number(ofType: name.type), view: view, changes: !isReadonly,
+                isIndexed: !isReadonly && !type.indexes.isEmpty)
         }
     }
 
@@ -79,6 +84,9 @@ extension ObjectMachine {
         // What the method looked at may have moved the object in the table.
         if let expiryAsked, method.changes, let at = live.find(type: method.type, name: name, hash: located.nameHash) {
             live[at].expiry = expiryAsked
+        }
+        if method.isIndexed, let at = live.find(type: method.type, name: name, hash: located.nameHash) {
+            reindex(at: at)
         }
         return .answered
     }

@@ -1,5 +1,4 @@
-// The live objects of a shard: found by name, put on the shelf when memory is short, brought back on use, looked at by
-// other objects. Unsafe pointers inside.
+// The live objects of a shard: found by name, brought back from the shelf on use, looked at by other objects. Unsafe pointers inside.
 
 import CLua
 
@@ -63,19 +62,30 @@ extension ObjectMachine {
         live[at].expiry = expiry
     }
 
-    /// Forgets a live object.
+    /// Forgets a live object for good.
     func remove(at position: Int) {
+        if !indexes.isEmpty { unindex(at: position) }
+        takeOut(at: position)
+    }
+
+    /// Forgets a live object, which may be elsewhere.
+    func takeOut(at position: Int) {
         luaL_unref(state.main, LuaState.registry, live[position].reference)
-        if live[position].isPinned, isFullOfPinned { roomBytes = 0 }
+        if live[position].isPinned, room.isFullOfPinned {
+            room.pinnedHasGone = true
+            room.dueBytes = 0
+        }
         live.remove(at: position)
     }
 
     func removeAll() {
         live.forEach { luaL_unref(state.main, LuaState.registry, live[$0].reference) }
         live.removeAll()
-        isFullOfPinned = false
-        roomBytes = configuration.liveBytesMax
+        for index in indexes.values { index.index.removeAll() }
+        indexBytes = 0
+        room = ObjectRoom(dueBytes: configuration.liveBytesMax)
         state.collectGarbage()
+        clua_collect_young(state.main)
     }
 
     func removeAll(ofType type: UInt32) { removeAll { $0.type == type } }
@@ -90,75 +100,8 @@ extension ObjectMachine {
         return keys
     }
 
-    private func key(at position: Int) -> ObjectKey {
+    func key(at position: Int) -> ObjectKey {
         ObjectKey(type: name(ofType: live[position].type), name: live.name(at: position))
-    }
-
-    // MARK: Memory
-
-    /// True when live objects and garbage together pass their share.
-    var needsRoom: Bool { state.memoryBytes > roomBytes }
-
-    /// A new pinned object takes memory that nothing gives back.
-    func checkRoomForPinned(_ type: String) throws(Failure) {
-        guard isFullOfPinned else { return }
-        throw Failure(
-            .budgetExceeded,
-            "objects that are never evicted fill their \(configuration.pinnedBytesMax >> 20) MiB of the shard: "
-                + "drop some (\(type):drop:NAME), or start with a larger -m")
-    }
-
-    /// Collects garbage and what has expired, then shelves objects, the least recently used first, until a quarter of the
-    /// share is free. Cost: about 1 ms a MiB, more when objects go; not for event loops.
-    func makeRoom() {
-        let now = UInt32(truncatingIfNeeded: configuration.clock() / 1000)
-        removeAll { $0.expiry != 0 && $0.expiry <= now }
-        state.collectGarbage()
-        if state.memoryBytes > configuration.liveBytesMax / 8 * 7 { shelveOldest() }
-        let left = state.memoryBytes
-        isFullOfPinned = left > configuration.pinnedBytesMax / 8 * 7
-        // What cannot go must not be looked at again after every call.
-        roomBytes = max(configuration.liveBytesMax, left + max(left / 8, 256 << 10))
-    }
-
-    private func shelveOldest() {
-        let enough = configuration.liveBytesMax / 4 * 3
-        var oldest: [(unused: UInt32, key: ObjectKey)] = []
-        live.forEach { at in
-            if !live[at].isPinned { oldest.append((useCount &- live[at].lastUse, key(at: at))) }
-        }
-        oldest.sort { $0.unused > $1.unused }
-        let batch = max(1, oldest.count / 16)
-        for (index, entry) in oldest.enumerated() {
-            if index % batch == 0, index > 0 {
-                state.collectGarbage()
-                if state.memoryBytes <= enough { return }
-            }
-            shelve(entry.key)
-        }
-        state.collectGarbage()
-    }
-
-    private func shelve(_ key: ObjectKey) {
-        guard let at = position(of: key) else { return }
-        lua_rawgeti(state.main, LuaState.registry, lua_Integer(live[at].reference))
-        defer { clua_pop(state.main, 1) }
-        // One that cannot be encoded, or is larger than an item may be, stays.
-        guard let value = try? state.readValue(state.main, -1, bytesMax: configuration.memoryBytesMax),
-            shelf.put(key.shelfKey, Shelved.encode(value, expiry: live[at].expiry), expiry: live[at].expiry)
-        else { return }
-        remove(at: at)
-        statistics.shelved += 1
-    }
-
-    /// Tells the shelf what live objects take of the memory they share, in steps, as every step may evict.
-    func shareMemory() {
-        let step = 256 << 10
-        let bytes = state.memoryBytes / step * step
-        // Going down only by a good part: what garbage comes and goes is not worth it.
-        guard bytes > sharedBytes || bytes < sharedBytes / 4 * 3 else { return }
-        sharedBytes = bytes
-        shelf.share(bytes)
     }
 
     // MARK: Functions for methods
@@ -224,21 +167,6 @@ extension ObjectMachine {
             .scriptError,
             "\(key.type) '\(key.displayName)' is not on this shard; give objects that are used together a common tag, as in {tag}\(key.displayName)"
         )
-    }
-}
-
-/// An object's form on the shelf: when it expires, four bytes, then its MessagePack.
-enum Shelved {
-    static func encode(_ value: Value, expiry: UInt32) -> [UInt8] {
-        var bytes: [UInt8] = []
-        withUnsafeBytes(of: expiry.littleEndian) { bytes.append(contentsOf: $0) }
-        value.appendMessagePack(to: &bytes)
-        return bytes
-    }
-
-    static func decode(_ bytes: [UInt8]) -> (expiry: UInt32, value: Value)? {
-        guard bytes.count > 4, let value = Value(messagePack: bytes[4...]) else { return nil }
-        return (bytes[..<4].reversed().reduce(0) { $0 << 8 | UInt32($1) }, value)
     }
 }
 

@@ -64,10 +64,12 @@ final class ObjectMachine {
     @exclusivity(unchecked) private var clockReading: UInt64 = 0
     /// What the method under way said with `expire`: an instant, 0 for never; nil when it said nothing.
     @exclusivity(unchecked) var expiryAsked: UInt32?
-    /// Memory above which room has to be made, in bytes.
-    @exclusivity(unchecked) var roomBytes: Int
-    /// Not even without any but pinned objects was there room for more.
-    var isFullOfPinned = false
+    @exclusivity(unchecked) var room: ObjectRoom
+    /// By `type.method`, and by the number of the type.
+    @exclusivity(unchecked) var indexes: [String: TypeIndex] = [:]
+    @exclusivity(unchecked) var indexesOfType: [UInt32: [TypeIndex]] = [:]
+    /// What they take, in bytes.
+    @exclusivity(unchecked) var indexBytes = 0
     /// What the shelf was last told that live objects take.
     var sharedBytes = 0
 
@@ -75,7 +77,7 @@ final class ObjectMachine {
         self.configuration = configuration
         self.shelf = shelf
         state = LuaState(memoryBytesMax: configuration.memoryBytesMax)
-        roomBytes = configuration.liveBytesMax
+        room = ObjectRoom(dueBytes: configuration.liveBytesMax)
         clua_collect_young(state.main)
         registerFunctions()
         for (name, failure) in install(types) {
@@ -88,9 +90,12 @@ final class ObjectMachine {
     @discardableResult
     func install(_ new: ObjectTypes) -> [(name: String, failure: Failure)] {
         var failures: [(String, Failure)] = []
+        var changed: Set<String> = []
+        let isFirst = readyVersion == 0
         for type in new.types.values.sorted(by: { $0.name < $1.name }) where types[type.name]?.hash != type.hash {
             do throws(Failure) {
                 types[type.name] = try LoadedType(type.script, in: state, replacing: types[type.name])
+                changed.insert(type.name)
             } catch {
                 failures.append((type.name, error))
             }
@@ -99,6 +104,7 @@ final class ObjectMachine {
             types[name] = nil
             removeAll(ofType: number(ofType: name))
         }
+        installIndexes(changed: changed, isFirst: isFirst)
         ready = readyMethods(of: new)
         readyVersion = new.version
         return failures
@@ -127,6 +133,11 @@ final class ObjectMachine {
     /// Before each call.
     func beginCall() {
         statistics.calls &+= 1
+        beginLook()
+    }
+
+    /// Before anything that asks for the time or runs a script.
+    func beginLook() {
         clockReading = 0
         expiryAsked = nil
         mayChange = false
@@ -300,6 +311,7 @@ final class ObjectMachine {
             if case .change = running.kind {
                 guard clua_journal_commit(state.main) == LUA_OK else { throw state.popFailure(state.main) }
                 if let expiryAsked { setExpiry(running.key, expiryAsked) }
+                reindex(running.key)
             }
             self.running = nil
             return value
@@ -317,7 +329,12 @@ final class ObjectMachine {
         replace(
             running.key, with: luaL_ref(thread, LuaState.registry), expiry: expiry != 0 ? expiry : expiryAsked ?? 0,
             isPinned: type.isPinned)
+        reindex(running.key)
         return .string("CREATED")
+    }
+
+    private func reindex(_ key: ObjectKey) {
+        if !indexes.isEmpty, let at = position(of: key) { reindex(at: at) }
     }
 
     private func finish(_ result: Result<Value, Failure>) -> Progress {

@@ -8,6 +8,10 @@ package protocol ObjectShelf: Sendable {
     func take(_ key: [UInt8]) -> [UInt8]?
     func remove(_ key: [UInt8])
     func contains(_ key: [UInt8]) -> Bool
+    /// What `take` would give; it stays.
+    func look(_ key: [UInt8]) -> [UInt8]?
+    /// All keys that begin so, in no order.
+    func keys(prefix: [UInt8]) -> [[UInt8]]
     /// What the live objects take of the memory that they share with the shelf, in bytes.
     func share(_ bytes: Int)
 }
@@ -18,9 +22,18 @@ extension ItemStore: ObjectShelf {
     }
 
     package func take(_ key: [UInt8]) -> [UInt8]? {
-        guard case .value(_, _, let bytes) = onShelf(.get, key) else { return nil }
+        guard let bytes = look(key) else { return nil }
         remove(key)
         return bytes
+    }
+
+    package func look(_ key: [UInt8]) -> [UInt8]? {
+        guard case .value(_, _, let bytes) = onShelf(.get, key) else { return nil }
+        return bytes
+    }
+
+    package func keys(prefix: [UInt8]) -> [[UInt8]] {
+        slice(prefix: prefix, from: 0, count: .max, now: unixSeconds()) {}.items.map(\.key)
     }
 
     package func remove(_ key: [UInt8]) { _ = onShelf(.delete, key) }

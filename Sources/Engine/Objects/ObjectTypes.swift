@@ -9,6 +9,8 @@ package struct ObjectType: Sendable {
     package let methods: Set<String>
     /// Those that do not change their object: they may be retried, hedged, or answered by a replica.
     package let readonly: Set<String>
+    /// Those of them that have an index: their answers order the objects.
+    package let indexes: [String]
     /// Its objects are never evicted.
     package let isPinned: Bool
     package let documentation: TypeDocumentation

@@ -1,5 +1,6 @@
 // The script gate of a shard: turns are taken one at a time, in the order they came.
 
+import CLinux
 import DequeModule
 import Synchronization
 
@@ -16,8 +17,14 @@ final class ScriptGate<Turn: Sendable>: Sendable {
     private let state = Atomic<Int>(0)
     private let waiting = Mutex(Deque<Turn>())
     private let waitingMax: Int
-    /// Short methods take about a microsecond: worth waiting for before a turn is handed to another thread.
-    private static var spinsMax: Int { 32 }
+    /// Turns that were taken over from the queue: a sign of life for those who spin.
+    private let turns = Atomic<UInt32>(0)
+    /// Somebody spun in vain: nobody does so again before the next turn.
+    private let isSlow = Atomic<Bool>(false)
+    /// Between two signs of life: some ten microseconds, what a short method takes and the way of its answer.
+    private static var spinsMax: Int { 1_000 }
+    /// Signs of life that are waited for, at most.
+    private static var turnsMax: UInt32 { 64 }
 
     init(waitingMax: Int) { self.waitingMax = waitingMax }
 
@@ -27,13 +34,33 @@ final class ScriptGate<Turn: Sendable>: Sendable {
         state.compareExchange(expected: Self.free, desired: Self.taken, ordering: .acquiring).exchanged
     }
 
-    func enter(_ turn: Turn) -> Entry {
-        for _ in 0..<Self.spinsMax where state.load(ordering: .relaxed) == Self.free {
-            if tryEnter() { return .entered }
+    /// Enters if that takes no longer than short methods do. A turn that is handed to another thread costs ten times as much,
+    /// and that thread keeps the gate while others arrive: once they began to queue they would queue for ever.
+    @inline(never)
+    func enterSoon() -> Bool {
+        guard !isSlow.load(ordering: .relaxed) else { return false }
+        let first = turns.load(ordering: .relaxed)
+        var seen = first
+        var spinsLeft = Self.spinsMax
+        while spinsLeft > 0, seen &- first < Self.turnsMax {
+            if state.load(ordering: .relaxed) == Self.free, tryEnter() { return true }
+            linux_pause()
+            spinsLeft -= 1
+            let now = turns.load(ordering: .relaxed)
+            if now != seen { (seen, spinsLeft) = (now, Self.spinsMax) }
         }
+        isSlow.store(true, ordering: .relaxed)
+        return false
+    }
+
+    func enter(_ turn: Turn) -> Entry {
+        if tryEnter() || enterSoon() { return .entered }
         return waiting.withLock { waiting in
             while true {
-                if tryEnter() { return .entered }
+                if tryEnter() {
+                    isSlow.store(false, ordering: .relaxed)
+                    return .entered
+                }
                 guard waiting.count < waitingMax else { return .full }
                 let outcome = state.compareExchange(
                     expected: Self.taken, desired: Self.takenWithQueue, ordering: .acquiringAndReleasing)
@@ -56,6 +83,8 @@ final class ScriptGate<Turn: Sendable>: Sendable {
         return waiting.withLock { waiting in
             guard let turn = waiting.popFirst() else { preconditionFailure("a gate with a queue has somebody in it") }
             if waiting.isEmpty { state.store(Self.taken, ordering: .relaxed) }
+            turns.store(turns.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+            isSlow.store(false, ordering: .relaxed)
             return turn
         }
     }

@@ -7,12 +7,16 @@ local tostring, tonumber, tointeger, huge = tostring, tonumber, math.tointeger, 
 
 -- Declares the file's type. Its functions are the methods, `new` the constructor; names with a leading `_` are private.
 function object(name)
-    local declaration = { name = name, methods = {}, readonly = {}, defaults = {}, pinned = false }
+    local declaration = { name = name, methods = {}, readonly = {}, indexes = {}, defaults = {}, pinned = false }
     -- Read through the table of methods, so that a method may have one of these names.
     local declarers = {
         -- Names of the methods that write nothing.
         readonly = function(names)
             for _, name in ipairs(names) do declaration.readonly[name] = true end
+        end,
+        -- Names of readonly methods whose answer, a number, orders the objects: `index:top:TYPE.METHOD:10`.
+        index = function(names)
+            for _, name in ipairs(names) do declaration.indexes[name] = true end
         end,
         -- What a field is that an object does not have: plain values by name.
         defaults = function(values)

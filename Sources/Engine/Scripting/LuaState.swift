@@ -35,6 +35,9 @@ package final class LuaState {
     package var memoryBytes: Int { control.pointee.usedBytes }
     package var memoryBytesMax: Int { control.pointee.limitBytes }
 
+    /// Collections in steps that have come to their end.
+    var collections: Int64 { control.pointee.collections }
+
     /// Frees all garbage. Costs up to about 1 ms a MiB in use.
     package func collectGarbage() {
         freeReleased()

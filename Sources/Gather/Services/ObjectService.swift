@@ -40,6 +40,7 @@ package struct ObjectService: VirtualService {
         return .object([
             "type": .string(type.name), "about": .string(type.documentation.about), "file": .string(type.file),
             "version": .string(String(type.hash, radix: 16)), "pinned": .bool(type.isPinned),
+            "indexes": .array(type.indexes.map { .string("\(type.name).\($0)") }),
             "methods": .array(own + common),
         ])
     }

@@ -17,6 +17,8 @@ final class DictionaryShelf: ObjectShelf {
     func take(_ key: [UInt8]) -> [UInt8]? { objects.withLock { $0.removeValue(forKey: key) } }
     func remove(_ key: [UInt8]) { _ = take(key) }
     func contains(_ key: [UInt8]) -> Bool { objects.withLock { $0[key] != nil } }
+    func look(_ key: [UInt8]) -> [UInt8]? { objects.withLock { $0[key] } }
+    func keys(prefix: [UInt8]) -> [[UInt8]] { objects.withLock { $0.keys.filter { $0.starts(with: prefix) } } }
     func share(_ bytes: Int) {}
     func evictAll() { objects.withLock { $0.removeAll() } }
     var count: Int { objects.withLock { $0.count } }

@@ -9,9 +9,10 @@ end
 --- Puts a value under a key.
 function Map:put(key, value)
     local entries = self.entries
-    key = text(key, "key")
-    if entries[key] == nil then self.size = self.size + 1 end
-    entries[key] = text(value, "value")
+    key, value = text(key, "key"), text(value, "value")
+    local isNew = entries[key] == nil
+    entries[key] = value
+    if isNew then self.size = self.size + 1 end
     return "SUCCESS"
 end
 

@@ -41,4 +41,24 @@ function Quota:getleft()
     return windows[self.period]() == self.window and self.limit - self.used or self.limit
 end
 
-Quota.readonly { "getleft" }
+-- When the window of now ends.
+local ends = {
+    hour = function() return (now() // 3600 + 1) * 3600 end,
+    day = function() return (now() // 86400 + 1) * 86400 end,
+    month = function()
+        -- 32 days after the first of a month is a day of the next one.
+        local today = now() // 86400
+        local later = today - os.date("!*t", now()).day + 33
+        return (later - os.date("!*t", later * 86400).day + 1) * 86400
+    end,
+}
+
+--- The share of the limit that is used, 0 to 1. There is an index of it: index:top:quota.getshare:10.
+function Quota:getshare()
+    if self.limit == 0 then return 1 end
+    if windows[self.period]() ~= self.window then return 0 end
+    return self.used / self.limit, ends[self.period](), 0
+end
+
+Quota.readonly { "getleft", "getshare" }
+Quota.index { "getshare" }

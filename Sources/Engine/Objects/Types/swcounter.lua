@@ -15,8 +15,8 @@ end
 function SlidingWindow:add(value)
     value = number(value, "value")
     local at = self.at % self.size + 1
-    self.at = at
     self.values[at] = value
+    self.at = at
     return "SUCCESS"
 end
 

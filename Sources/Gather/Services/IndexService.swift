@@ -1,0 +1,153 @@
+// `index:…` virtual keys: objects in the order of a number that a method of their type answers, over all shards and nodes.
+
+package import Engine
+
+/// `index:top:TYPE.METHOD:10`, `index:above:TYPE.METHOD:0.9[:LIMIT]`, `index:count:TYPE.METHOD`, `index:list`. All nodes have
+/// to answer, or there is an error. A last argument `here` asks for the part of the node that is asked.
+package struct IndexService: VirtualService {
+    package let type = "index"
+    package let methods: Set<String> = ["top", "above", "count", "list"]
+    private static let limitMax = 1_000
+    private static let limitDefault = 100
+    private static let timeoutMilliseconds = 2_000
+
+    package init() {}
+
+    package func call(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    ) {
+        guard key.method != "list" else { return completion(.success(Self.list(router.engine.objectTypes))) }
+        do throws(Failure) {
+            let asked = try Asked(key, router.engine.objectTypes)
+            let own = Deadline.after(milliseconds: Self.timeoutMilliseconds)
+            let deadline = deadline.uptimeNanoseconds < own.uptimeNanoseconds ? deadline : own
+            Task {
+                let answer = await Self.answer(asked, deadline, router)
+                completion(answer.map { asked.isHere ? Self.part($0) : Self.value($0, asked.question) })
+            }
+        } catch {
+            completion(.failure(error))
+        }
+    }
+
+    // MARK: The question
+
+    private struct Asked: Sendable {
+        let name: String
+        let question: IndexQuestion
+        let isHere: Bool
+        /// The same for another node.
+        let keyForNode: [UInt8]
+
+        init(_ key: VirtualKey, _ types: ObjectTypes) throws(Failure) {
+            name = String(decoding: key.object, as: UTF8.self)
+            var words = key.arguments.map { String(decoding: $0, as: UTF8.self) }
+            isHere = words.last == "here"
+            if isHere { words.removeLast() }
+            keyForNode = key.text + (isHere ? [] : Array(":here".utf8))
+            let parts = name.split(separator: ".", maxSplits: 1).map(String.init)
+            guard parts.count == 2, types.types[parts[0]]?.indexes.contains(parts[1]) == true else {
+                let known = IndexService.names(types).joined(separator: ", ")
+                throw Failure(.scriptError, "there is no index '\(name)'; there are \(known)")
+            }
+            func limit(_ at: Int, _ usual: Int) throws(Failure) -> Int {
+                guard words.count > at else { return usual }
+                guard let limit = Int(words[at]), (1...limitMax).contains(limit) else {
+                    throw Failure(
+                        .scriptError, "index:\(key.method): '\(words[at])' is no number from 1 to \(limitMax)")
+                }
+                return limit
+            }
+            switch key.method {
+            case "count": question = .count
+            case "top": question = .top(try limit(0, 10))
+            default:
+                guard let word = words.first, let least = Double(word), least.isFinite else {
+                    throw Failure(.scriptError, "index:above:\(name):NUMBER: '\(words.first ?? "")' is no number")
+                }
+                question = .above(least, limit: try limit(1, limitDefault))
+            }
+        }
+    }
+
+    // MARK: Answers
+
+    private static func answer(_ asked: Asked, _ deadline: Deadline, _ router: Router) async -> Result<
+        IndexAnswer, Failure
+    > {
+        let others = asked.isHere ? [] : router.cluster.otherNodes
+        return await withTaskGroup(of: Result<IndexAnswer, Failure>.self) { group in
+            for shard in router.engine.shards {
+                group.addTask {
+                    await withCheckedContinuation { continuation in
+                        shard.objects.ask(index: asked.name, asked.question, deadline: deadline) {
+                            continuation.resume(returning: $0)
+                        }
+                    }
+                }
+            }
+            for node in others { group.addTask { await ask(node, asked, deadline, router) } }
+            var answer = IndexAnswer()
+            var failure: Failure?
+            for await part in group {
+                switch part {
+                case .success(let part): answer.merge(part, for: asked.question)
+                case .failure(let error): failure = failure ?? error
+                }
+            }
+            return failure.map { .failure($0) } ?? .success(answer)
+        }
+    }
+
+    private static func ask(
+        _ node: Int, _ asked: Asked, _ deadline: Deadline, _ router: Router
+    ) async -> Result<IndexAnswer, Failure> {
+        let request = PeerRequest.fetch(
+            key: asked.keyForNode, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds), byJob: false)
+        let name = router.cluster.topology.nodes[node].name
+        switch Router.value(of: await router.cluster.send(request, to: node, deadline: deadline)) {
+        case .failure(let failure): return .failure(failure.naming(name))
+        case .success(let value):
+            guard let part = part(value) else { return .failure(PeerReply.notUnderstood.naming(name)) }
+            return .success(part)
+        }
+    }
+
+    private static func value(_ answer: IndexAnswer, _ question: IndexQuestion) -> Value {
+        switch question {
+        case .count: .int(Int64(answer.count))
+        case .top: list(answer)
+        case .above: .object(["count": .int(Int64(answer.count)), "objects": list(answer)])
+        }
+    }
+
+    private static func list(_ answer: IndexAnswer) -> Value {
+        .array(
+            answer.entries.map { .object(["object": .bytes($0.object), "value": .double($0.value)]) })
+    }
+
+    /// What one node tells another.
+    private static func part(_ answer: IndexAnswer) -> Value {
+        .object(["count": .int(Int64(answer.count)), "objects": list(answer)])
+    }
+
+    private static func part(_ value: Value) -> IndexAnswer? {
+        guard case .int(let count)? = value["count"], case .array(let list)? = value["objects"] else { return nil }
+        var answer = IndexAnswer(count: Int(count))
+        for entry in list {
+            guard case .bytes(let object)? = entry["object"] else { return nil }
+            switch entry["value"] {
+            case .double(let number): answer.entries.append(.init(object: object, value: number))
+            case .int(let number): answer.entries.append(.init(object: object, value: Double(number)))
+            default: return nil
+            }
+        }
+        return answer
+    }
+
+    private static func list(_ types: ObjectTypes) -> Value { .array(names(types).map { .string($0) }) }
+
+    private static func names(_ types: ObjectTypes) -> [String] {
+        types.types.values.flatMap { type in type.indexes.map { "\(type.name).\($0)" } }.sorted()
+    }
+}
