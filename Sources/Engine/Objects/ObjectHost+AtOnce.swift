@@ -16,6 +16,8 @@ package enum CallAtOnce {
     case declined
     /// The answer was given.
     case answered
+    /// There is no such object.
+    case missed
     /// The object is as it was.
     case failed(Failure)
     /// The method goes on on the pool; the answer comes to whoever takes it.
@@ -51,6 +53,9 @@ extension ObjectHost {
             publish()
             leave()
             return .answered
+        case .missed:
+            leave()
+            return .missed
         case .failed(let failure):
             publish()
             leave()

@@ -37,6 +37,7 @@ final class PublishedStatistics: Sendable {
     private let memoryBytes = Atomic<Int>(0)
     private let calls = Atomic<Int>(0)
     private let failures = Atomic<Int>(0)
+    private let instructionsMost = Atomic<Int>(0)
     private let moved = Atomic<Int>(0)
     private let shelved = Atomic<Int>(0)
     private let unshelved = Atomic<Int>(0)
@@ -46,6 +47,7 @@ final class PublishedStatistics: Sendable {
         memoryBytes.store(statistics.memoryBytes, ordering: .relaxed)
         calls.store(statistics.calls, ordering: .relaxed)
         failures.store(statistics.failures, ordering: .relaxed)
+        instructionsMost.store(statistics.instructionsMost, ordering: .relaxed)
         moved.store(statistics.moved, ordering: .relaxed)
         shelved.store(statistics.shelved, ordering: .relaxed)
         unshelved.store(statistics.unshelved, ordering: .relaxed)
@@ -56,6 +58,7 @@ final class PublishedStatistics: Sendable {
         ObjectStatistics(
             live: live.load(ordering: .relaxed), memoryBytes: memoryBytes.load(ordering: .relaxed),
             calls: calls.load(ordering: .relaxed), failures: failures.load(ordering: .relaxed),
+            instructionsMost: instructionsMost.load(ordering: .relaxed),
             moved: moved.load(ordering: .relaxed), shelved: shelved.load(ordering: .relaxed),
             unshelved: unshelved.load(ordering: .relaxed))
     }
@@ -69,6 +72,8 @@ package struct ObjectStatistics: Sendable, Equatable {
     package var memoryBytes = 0
     package var calls = 0
     package var failures = 0
+    /// The instructions of the failed call that had the most, work in functions of the host included.
+    package var instructionsMost = 0
     /// Calls refused because too many waited.
     package var refused = 0
     /// Methods that outlived their inline slice.

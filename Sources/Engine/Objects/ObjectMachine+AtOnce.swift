@@ -19,6 +19,8 @@ extension ObjectMachine {
         /// Nothing has happened: the call has to go the long way.
         case declined
         case answered
+        /// There is no such object.
+        case missed
         case failed(Failure)
         /// The slice is over; `resume` goes on.
         case paused
@@ -50,13 +52,14 @@ extension ObjectMachine {
         let method = ready[located.method]
         let nameEnd = located.nameEnd
         let name = UnsafeRawBufferPointer(rebasing: key[located.nameStart..<nameEnd])
-        guard method.function != 0, let at = live.find(type: method.type, name: name, hash: located.nameHash) else {
-            return .declined
-        }
+        guard method.function != 0 else { return .declined }
         beginCall()
-        if live[at].expiry != 0, live[at].expiry <= nowSeconds {
-            statistics.calls &-= 1
-            return .declined
+        guard
+            let at = live.find(type: method.type, name: name, hash: located.nameHash)
+                ?? bringBack(name, located, method),
+            live[at].expiry == 0 || live[at].expiry > nowSeconds
+        else {
+            return .missed
         }
         useCount &+= 1
         live[at].lastUse = useCount
@@ -89,6 +92,14 @@ extension ObjectMachine {
             reindex(at: at)
         }
         return .answered
+    }
+
+    /// An object's place, when it was on the shelf.
+    @inline(never)
+    private func bringBack(_ name: UnsafeRawBufferPointer, _ located: LocatedMethod, _ method: ReadyMethod) -> Int? {
+        let key = ObjectKey(type: self.name(ofType: method.type), name: Array(name))
+        guard let type = types[key.type], unshelve(key, type) != nil else { return nil }
+        return live.find(type: method.type, name: name, hash: located.nameHash)
     }
 
     /// Starts to bring in the objects of these calls, as far as they are this shard's.
@@ -172,7 +183,7 @@ extension ObjectMachine {
 
     @inline(never)
     private func failed(_ failure: Failure, changes: Bool) -> AtOnce {
-        if failure.reason != .miss { statistics.failures += 1 }
+        noteFailure(failure)
         if changes { clua_journal_undo(state.main) }
         dropThread()
         state.freeReleased()

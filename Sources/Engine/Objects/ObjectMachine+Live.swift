@@ -25,7 +25,7 @@ extension ObjectMachine {
         return live[at].reference
     }
 
-    private func unshelve(_ key: ObjectKey, _ type: LoadedType) -> Int32? {
+    func unshelve(_ key: ObjectKey, _ type: LoadedType) -> Int32? {
         let base = lua_gettop(state.main)
         guard let bytes = shelf.take(key.shelfKey), let (expiry, value) = Shelved.decode(bytes),
             expiry == 0 || expiry > nowSeconds, (try? state.push(value, on: state.main)) != nil,
@@ -111,6 +111,7 @@ extension ObjectMachine {
     func registerFunctions() {
         ScriptFunctions.register(in: state, log: configuration.log)
         registerExpire()
+        registerRefusals()
         state.registerRaw("now") { [unowned self] _, thread in
             lua_pushinteger(thread, Int64(nowMilliseconds / 1000))
             return 1
@@ -125,6 +126,19 @@ extension ObjectMachine {
                 return 1
             } catch {
                 return state.raise(error, on: thread)
+            }
+        }
+    }
+
+    /// What would have to wait: a method is whole, and nothing may come in between.
+    private func registerRefusals() {
+        for name in ["getFromServer", "getInParallel", "cluster.servers"] {
+            state.registerRaw(name) { state, thread in
+                state.raise(
+                    Failure(
+                        .scriptError,
+                        "\(name) is for jobs and for handlers of the low-level interface: a method is atomic and cannot wait"
+                    ), on: thread)
             }
         }
     }

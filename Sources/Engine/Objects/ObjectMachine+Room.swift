@@ -7,6 +7,8 @@ import CLua
 struct ObjectRoom {
     /// Memory above which the next step is due, in bytes.
     var dueBytes: Int
+    /// No step before memory has grown to that, as the last ones were in vain; 0: none were.
+    var patienceBytes = 0
     /// Objects that went, as garbage that is not collected yet, in bytes: before the collection under way began, which ends
     /// their memory, and since.
     var goneBefore = 0
@@ -76,7 +78,7 @@ extension ObjectMachine {
         // While a pinned object's memory is not back, every call helps.
         room.dueBytes =
             room.isFullOfPinned && room.pinnedHasGone
-            ? 0 : max(room.dueBytes, share, state.memoryBytes + Self.growthPerStep)
+            ? 0 : max(share, room.patienceBytes, state.memoryBytes + Self.growthPerStep)
         return isDone
     }
 
@@ -95,11 +97,11 @@ extension ObjectMachine {
         room.pinnedHasGone = false
         let left = state.memoryBytes - room.goneBytes
         room.isFullOfPinned = left > configuration.pinnedBytesMax / 8 * 7
-        room.dueBytes = configuration.liveBytesMax
+        room.patienceBytes = 0
         guard wasInVain, left > configuration.liveBytesMax else { return }
         // What cannot go must not be looked at again after every call; perhaps it can later.
         live.allowAll()
-        room.dueBytes = left + max(left / 8, 256 << 10)
+        room.patienceBytes = left + max(left / 8, 256 << 10)
     }
 
     // MARK: Expiry

@@ -337,9 +337,16 @@ final class ObjectMachine {
         if !indexes.isEmpty, let at = position(of: key) { reindex(at: at) }
     }
 
+    func noteFailure(_ failure: Failure) {
+        guard failure.reason != .miss else { return }
+        statistics.failures += 1
+        let used = configuration.instructionsMax - Int(clamping: state.control.pointee.instructionsLeft)
+        statistics.instructionsMost = max(statistics.instructionsMost, used)
+    }
+
     private func finish(_ result: Result<Value, Failure>) -> Progress {
         if case .failure(let failure) = result {
-            if failure.reason != .miss { statistics.failures += 1 }
+            noteFailure(failure)
             if case .change? = running?.kind { clua_journal_undo(state.main) }
         }
         running = nil

@@ -21,24 +21,30 @@ extension MemcachedSession {
         case .answered:
             counters.add(.virtualCalls)
             return false
-        case .failed(let failure): return answerFailure(failure, key, verb, isAlone)
+        case .missed: return answerMiss(key, verb)
+        case .failed(let failure): return answerFailure(failure, isAlone)
         case .paused(let call):
             awaitAnswer(of: call, .retrieval(key: Array(key), answersUnique: verb.answersUnique, isAlone: isAlone))
             return isAlone
         }
     }
 
+    /// What a method of an object that is not there answers.
+    private static var missBytes: UnsafeRawBufferPointer {
+        let word: StaticString = "ERROR_CACHE_MISS"
+        return UnsafeRawBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)
+    }
+
     @inline(never)
-    private func answerFailure(
-        _ failure: Failure, _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ isAlone: Bool
-    ) -> Bool {
+    private func answerMiss(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb) -> Bool {
         counters.add(.virtualCalls)
-        if failure.reason == .miss {
-            let word: StaticString = "ERROR_CACHE_MISS"
-            let value = UnsafeRawBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)
-            out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: value)
-            return false
-        }
+        out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: Self.missBytes)
+        return false
+    }
+
+    @inline(never)
+    private func answerFailure(_ failure: Failure, _ isAlone: Bool) -> Bool {
+        counters.add(.virtualCalls)
         counters.add(.virtualErrors)
         if isAlone { out.writeFailure(failure) }
         return isAlone
@@ -54,15 +60,41 @@ extension MemcachedSession {
         case .answered:
             counters.add(.virtualCalls)
             if !isSilent { out.writeLine("STORED\r\n") }
+        case .missed:
+            counters.add(.virtualCalls)
+            if !isSilent { out.writeLine("NOT_STORED\r\n") }
         case .failed(let failure):
             counters.add(.virtualCalls)
-            if failure.reason == .miss {
-                if !isSilent { out.writeLine("NOT_STORED\r\n") }
-            } else {
-                counters.add(.virtualErrors)
-                if !isSilent { out.writeFailure(failure) }
-            }
+            counters.add(.virtualErrors)
+            if !isSilent { out.writeFailure(failure) }
         case .paused(let call): awaitAnswer(of: call, isSilent ? .silent(.virtualSet) : .line(.virtualSet))
+        }
+        return true
+    }
+
+    /// Calls the method that an `mg` or `ms` names. `data`: the block of an `ms`. False when nothing has happened.
+    func metaAtOnce(
+        _ method: LocatedMethod, _ command: MetaCommand, _ echo: MetaEcho, key: UnsafeRawBufferPointer,
+        data: UnsafeRawBufferPointer?
+    ) -> Bool {
+        guard let objects else { return false }
+        func write(_ status: MetaStatus, _ value: UnsafeRawBufferPointer) {
+            var facts = MetaFacts()
+            facts.valueBytes = data?.count ?? value.count
+            out.writeMeta(echo, status, facts, value: data == nil ? value : .init(start: nil, count: 0), now: now)
+        }
+        switch objects.callAtOnce(method, key: key, data: data, answer: { write(.found, $0) }) {
+        case .declined: return false
+        case .answered: counters.add(.virtualCalls)
+        case .missed:
+            counters.add(.virtualCalls)
+            write(data == nil ? .found : .notStored, Self.missBytes)
+        case .failed(let failure):
+            counters.add(.virtualCalls)
+            counters.add(.virtualErrors)
+            out.writeFailure(failure)
+        case .paused(let call):
+            awaitAnswer(of: call, .meta(MetaReply(echo, command, valueBytes: data?.count ?? 0)))
         }
         return true
     }

@@ -79,6 +79,11 @@ extension MemcachedSession {
             flags: UnsafeRawBufferPointer(rebasing: line[request.flags]), isQuiet: request.isQuiet,
             wantsValue: request.command.options.contains(.wantsValue))
         let mayBeVirtual = verb == .get || (verb == .set && request.command.storeVerb == .set)
+        if mayBeVirtual, configuration.allowsVirtualKeys, let method = router.locate(key),
+            metaAtOnce(method, request.command, echo, key: key, data: verb == .set ? value : nil)
+        {
+            return
+        }
         switch router.route(key, virtual: mayBeVirtual && configuration.allowsVirtualKeys) {
         case .local: metaLocally(request.command, echo, key: key, value: value)
         case .remote(let node):

@@ -35,6 +35,9 @@ import Testing
         #expect(await host.answer("set:new:s") == "CREATED")
         #expect(await host.answer("map:new:m") == "CREATED")
         #expect(await host.answer("swcounter:new:w:100000") == "CREATED")
+        // What will have to go so that there is memory for the questions at the end.
+        #expect(await host.answer("map:new:ballast") == "CREATED")
+        #expect(await host.answer("map:put:ballast:k", data: String(repeating: "b", count: 1 << 20)) == "SUCCESS")
         // The members grow until the state's memory ends, each time elsewhere in the call.
         let filler = String(repeating: "x", count: 100 + offset * 7)
         var failures = 0
@@ -52,6 +55,7 @@ import Testing
             if answers.contains("<budget_exceeded>") { failures += 1 }
             if answers.contains("paused") || answers.contains("declined") { break }
         }
+        #expect(await host.answer("map:drop:ballast") == "SUCCESS")
         #expect(await host.answer("set:count:s") == "\(members)")
         #expect(await host.answer("map:count:m") == "\(entries)")
         #expect(await host.answer("swcounter:getlast:w") == "\(last)")

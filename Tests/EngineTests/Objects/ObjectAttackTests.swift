@@ -5,6 +5,8 @@ import Engine
 import Testing
 
 @Suite struct ObjectAttackTests {
+    private static let instructionsMax = 4_000_000
+
     /// The body of a method with the object `self`, and what it answers.
     private static let attacks: [(String, String)] = [
         // What would be undone too late: a change, then a bomb.
@@ -87,6 +89,7 @@ import Testing
         for (index, attack) in Self.attacks.enumerated() { source += "function T:a\(index)() \(attack.0) end\n" }
         let host = try makeHost([script(source)]) {
             $0.methodNanosecondsMax = 100_000_000
+            $0.instructionsMax = Self.instructionsMax
             $0.memoryBytesMax = 24 << 20
         }
         #expect(await host.answer("target:new:x") == "CREATED")
@@ -100,6 +103,9 @@ import Testing
             #expect(await host.answer("counter:get:c") == "7", "after \(body)")
         }
         #expect(host.statistics.memoryBytes < 24 << 20)
+        // Whatever they did, in Lua or in functions of the host, it was charged, and the budget was the end of it.
+        let most = host.statistics.instructionsMost
+        #expect(most > 1_000_000 && most <= Self.instructionsMax + (64 << 10), "\(most) instructions")
     }
 
     @Test("many calls that stay just below the memory limit leave nothing behind")

@@ -49,6 +49,8 @@ final class Collected<Element: Sendable>: Sendable {
         ready?.resume()
     }
 
+    var count: Int { state.withLock { $0.values.count } }
+
     func wait(for count: Int) async -> [Element] {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in

@@ -72,4 +72,23 @@ import Testing
         #expect(await host.answer("thing:deep:a") == "<script_error>")
         #expect(await host.answer("thing:encode:a:msgpack") == "3")
     }
+
+    @Test("a method cannot wait for other servers, and says so; it can be caught, and changes nothing")
+    func noWaiting() async throws {
+        let source = """
+            local T = object "asker"
+            function T.new() return { n = 0 } end
+            function T:single() self.n = 1 return getFromServer("n2", "k") end
+            function T:parallel() return getInParallel { n2 = "k" } end
+            function T:servers() return cluster.servers() end
+            function T:caught() local ok, message = pcall(getFromServer, "n2", "k") return message end
+            """
+        let host = try makeHost([script(source)])
+        _ = await host.answer("asker:new:a")
+        for method in ["single", "parallel", "servers"] {
+            let failure = await host.failure("asker:\(method):a")
+            #expect(failure?.reason == .scriptError && failure?.message.contains("atomic and cannot wait") == true)
+        }
+        #expect(await host.answer("asker:caught:a").contains("atomic and cannot wait"))
+    }
 }

@@ -2,6 +2,7 @@
 // methods and the order of answers, and nothing lost between several threads.
 
 import Engine
+import Foundation
 import Gather
 import Server
 import Testing
@@ -176,6 +177,56 @@ import Testing
         _ = engine.reload([])
         harness.send("get thing:add:a:1\r\n")
         #expect(harness.answer() == "END\r\n")
+    }
+
+    @Test("a method of an object that is not there is a miss at once, for get, set, mg and ms")
+    func misses() throws {
+        let harness = try Self.harness()
+        harness.send(
+            "get thing:add:no:1\r\nset thing:add:no 0 0 1\r\n1\r\nmg thing:add:no:1 v\r\nms thing:add:no 1\r\n1\r\n")
+        #expect(
+            harness.answer() == Self.value("thing:add:no:1", "ERROR_CACHE_MISS")
+                + "NOT_STORED\r\nVA 16\r\nERROR_CACHE_MISS\r\nNS\r\n")
+        harness.send("get thing:new:a thing:add:a:1 thing:add:no:1\r\n")
+        #expect(harness.answer().hasSuffix("VALUE thing:add:no:1 0 16\r\nERROR_CACHE_MISS\r\nEND\r\n"))
+    }
+
+    @Test("mg and ms call methods at once, with the flags that they ask for, in the order of the requests")
+    func meta() async throws {
+        let harness = try Self.harness()
+        Self.check(harness, [("thing:new:a", "CREATED"), ("thing:add:a:40", "40")])
+        harness.send(
+            "mg thing:add:a:2 k v s\r\nms thing:add:a 1 k\r\n8\r\nmg thing:give:a:table v q\r\nmg thing:spoil:a v\r\n"
+                + "mg thing:work:a:15000 v\r\nmg thing:add:a:1 v\r\nmn\r\n")
+        while !harness.session.isSettled {
+            await Task.yield()
+            harness.collect()
+        }
+        #expect(
+            harness.answer()
+                == "VA 2 kthing:add:a:2 s2\r\n42\r\nHD kthing:add:a\r\nVA 5\r\n[1,2]\r\n"
+                + "SERVER_ERROR script_error thing.lua:5: no\r\nVA 5\r\n15000\r\nVA 5\r\n15001\r\nMN\r\n")
+    }
+
+    @Test("names and arguments with any byte: as base64, and with %XX where a colon or a percent sign is meant")
+    func bytes() throws {
+        let harness = try Self.harness()
+        func base64(_ text: String) -> String { Data(text.utf8).base64EncodedString() }
+        harness.send("mg \(base64("map:new:a b")) b v\r\n")
+        #expect(harness.answer() == "VA 7 b\r\nCREATED\r\n")
+        // A blank, a line end and a zero byte; then a colon and a percent sign, as the key says them.
+        harness.send("mg \(base64("map:put:a b:k \r\n\0:v w")) b v\r\nmg \(base64("map:put:a b:x%3Ay:100%25")) b v\r\n")
+        #expect(harness.answer() == "VA 7 b\r\nSUCCESS\r\nVA 7 b\r\nSUCCESS\r\n")
+        harness.send("mg \(base64("map:get:a b:k \r\n\0")) b v\r\nget map:get:a%20b:x%3ay map:count:a%20b\r\n")
+        #expect(
+            harness.answer()
+                == "VA 11 b\r\nk \r\n\0 : v w\r\nVALUE map:get:a%20b:x%3ay 0 10\r\nx:y : 100%\r\n"
+                + "VALUE map:count:a%20b 0 1\r\n2\r\nEND\r\n")
+        // An object whose name has a colon; the same one by both ways.
+        harness.send("get counter:new:a%3Ab:5\r\nmg \(base64("counter:add:a%3Ab")) b v\r\nget counter:get:a%3ab\r\n")
+        #expect(
+            harness.answer() == Self.value("counter:new:a%3Ab:5", "CREATED") + "VA 1 b\r\n6\r\n"
+                + Self.value("counter:get:a%3ab", "6"))
     }
 }
 
