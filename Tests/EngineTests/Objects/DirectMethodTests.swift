@@ -25,7 +25,7 @@ import Testing
                 switch outcome {
                 case .answered: return text
                 case .failed(let failure): return "<\(failure.reason.rawValue)>"
-                case .declined: return "declined"
+                case .declined, .missed: return "declined"
                 case .paused(let call):
                     call.finish { _ in }
                     return "paused"
