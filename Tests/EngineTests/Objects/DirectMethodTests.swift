@@ -4,7 +4,7 @@ import Engine
 import Testing
 
 @Suite struct DirectMethodTests {
-    @Test("where memory ends in the middle of one, its object is as it was", arguments: 0..<12)
+    @Test("where memory ends in the middle of one, its object is as it was", arguments: 0..<6)
     func memoryEnds(offset: Int) async throws {
         var configuration = ObjectHostConfiguration()
         configuration.memoryBytesMax = 6 << 20
@@ -56,9 +56,14 @@ import Testing
             if answers.contains("paused") || answers.contains("declined") { break }
         }
         #expect(await host.answer("map:drop:ballast") == "SUCCESS")
-        #expect(await host.answer("set:count:s") == "\(members)")
-        #expect(await host.answer("map:count:m") == "\(entries)")
-        #expect(await host.answer("swcounter:getlast:w") == "\(last)")
+        var counts: [String] = []
+        for question in ["set:count:s", "map:count:m", "swcounter:getlast:w"] {
+            switch await host.ask(parse(question)) {
+            case .success(let value): counts.append(String(decoding: value.answer, as: UTF8.self))
+            case .failure(let failure): counts.append(failure.message)
+            }
+        }
+        #expect(counts == ["\(members)", "\(entries)", "\(last)"])
         #expect(failures == 3, "\(members) members")
     }
 }

@@ -5,7 +5,7 @@ import Engine
 import Testing
 
 @Suite struct ObjectAttackTests {
-    private static let instructionsMax = 4_000_000
+    private static let instructionsMax = ObjectHostConfiguration().instructionsMax
 
     /// The body of a method with the object `self`, and what it answers.
     private static let attacks: [(String, String)] = [
@@ -89,7 +89,6 @@ import Testing
         for (index, attack) in Self.attacks.enumerated() { source += "function T:a\(index)() \(attack.0) end\n" }
         let host = try makeHost([script(source)]) {
             $0.methodNanosecondsMax = 100_000_000
-            $0.instructionsMax = Self.instructionsMax
             $0.memoryBytesMax = 24 << 20
         }
         #expect(await host.answer("target:new:x") == "CREATED")

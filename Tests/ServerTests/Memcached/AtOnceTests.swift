@@ -213,19 +213,19 @@ import Testing
         let harness = try Self.harness()
         func base64(_ text: String) -> String { Data(text.utf8).base64EncodedString() }
         harness.send("mg \(base64("map:new:a b")) b v\r\n")
-        #expect(harness.answer() == "VA 7 b\r\nCREATED\r\n")
+        #expect(harness.answer() == "VA 7\r\nCREATED\r\n")
         // A blank, a line end and a zero byte; then a colon and a percent sign, as the key says them.
         harness.send("mg \(base64("map:put:a b:k \r\n\0:v w")) b v\r\nmg \(base64("map:put:a b:x%3Ay:100%25")) b v\r\n")
-        #expect(harness.answer() == "VA 7 b\r\nSUCCESS\r\nVA 7 b\r\nSUCCESS\r\n")
+        #expect(harness.answer() == "VA 7\r\nSUCCESS\r\nVA 7\r\nSUCCESS\r\n")
         harness.send("mg \(base64("map:get:a b:k \r\n\0")) b v\r\nget map:get:a%20b:x%3ay map:count:a%20b\r\n")
         #expect(
             harness.answer()
-                == "VA 11 b\r\nk \r\n\0 : v w\r\nVALUE map:get:a%20b:x%3ay 0 10\r\nx:y : 100%\r\n"
+                == "VA 11\r\nk \r\n\0 : v w\r\nVALUE map:get:a%20b:x%3ay 0 10\r\nx:y : 100%\r\n"
                 + "VALUE map:count:a%20b 0 1\r\n2\r\nEND\r\n")
         // An object whose name has a colon; the same one by both ways.
         harness.send("get counter:new:a%3Ab:5\r\nmg \(base64("counter:add:a%3Ab")) b v\r\nget counter:get:a%3ab\r\n")
         #expect(
-            harness.answer() == Self.value("counter:new:a%3Ab:5", "CREATED") + "VA 1 b\r\n6\r\n"
+            harness.answer() == Self.value("counter:new:a%3Ab:5", "CREATED") + "VA 1\r\n6\r\n"
                 + Self.value("counter:get:a%3ab", "6"))
     }
 }
