@@ -35,7 +35,7 @@ struct ObjectRoom {
 
 extension ObjectMachine {
     /// Slots that one look for what has expired walks over, once in `callsPerLook` calls.
-    private static let slotsPerLook = 512
+    private static let slotsPerLook = 256
     private static let callsPerLook = 256
     /// The oldest of so many objects goes to the shelf.
     private static let sampleCount = 8

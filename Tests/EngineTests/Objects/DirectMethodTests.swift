@@ -7,7 +7,7 @@ import Testing
     @Test("where memory ends in the middle of one, its object is as it was", arguments: 0..<6)
     func memoryEnds(offset: Int) async throws {
         var configuration = ObjectHostConfiguration()
-        configuration.memoryBytesMax = 6 << 20
+        configuration.memoryBytesMax = 8 << 20
         configuration.liveBytesMax = 64 << 20
         let host = ObjectHost(
             types: .builtIn, shelf: DictionaryShelf(), compute: ComputePool(width: 1), configuration: configuration)
@@ -37,7 +37,7 @@ import Testing
         #expect(await host.answer("swcounter:new:w:100000") == "CREATED")
         // What will have to go so that there is memory for the questions at the end.
         #expect(await host.answer("map:new:ballast") == "CREATED")
-        #expect(await host.answer("map:put:ballast:k", data: String(repeating: "b", count: 1 << 20)) == "SUCCESS")
+        #expect(await host.answer("map:put:ballast:k", data: String(repeating: "b", count: 3 << 20)) == "SUCCESS")
         // The members grow until the state's memory ends, each time elsewhere in the call.
         let filler = String(repeating: "x", count: 100 + offset * 7)
         var failures = 0
