@@ -157,6 +157,7 @@ package final class ObjectHost: @unchecked Sendable {
         machine.shareMemory()
         machine.statistics.live = machine.live.count
         machine.statistics.memoryBytes = machine.state.memoryBytes
+        machine.statistics.indexBytes = machine.indexBytes
         published.publish(machine.statistics)
     }
 }

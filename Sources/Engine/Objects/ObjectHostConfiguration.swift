@@ -35,6 +35,7 @@ package struct ObjectHostConfiguration: Sendable {
 final class PublishedStatistics: Sendable {
     private let live = Atomic<Int>(0)
     private let memoryBytes = Atomic<Int>(0)
+    private let indexBytes = Atomic<Int>(0)
     private let calls = Atomic<Int>(0)
     private let failures = Atomic<Int>(0)
     private let instructionsMost = Atomic<Int>(0)
@@ -45,6 +46,7 @@ final class PublishedStatistics: Sendable {
     func publish(_ statistics: ObjectStatistics) {
         live.store(statistics.live, ordering: .relaxed)
         memoryBytes.store(statistics.memoryBytes, ordering: .relaxed)
+        indexBytes.store(statistics.indexBytes, ordering: .relaxed)
         calls.store(statistics.calls, ordering: .relaxed)
         failures.store(statistics.failures, ordering: .relaxed)
         instructionsMost.store(statistics.instructionsMost, ordering: .relaxed)
@@ -57,7 +59,8 @@ final class PublishedStatistics: Sendable {
     var value: ObjectStatistics {
         ObjectStatistics(
             live: live.load(ordering: .relaxed), memoryBytes: memoryBytes.load(ordering: .relaxed),
-            calls: calls.load(ordering: .relaxed), failures: failures.load(ordering: .relaxed),
+            indexBytes: indexBytes.load(ordering: .relaxed), calls: calls.load(ordering: .relaxed),
+            failures: failures.load(ordering: .relaxed),
             instructionsMost: instructionsMost.load(ordering: .relaxed),
             moved: moved.load(ordering: .relaxed), shelved: shelved.load(ordering: .relaxed),
             unshelved: unshelved.load(ordering: .relaxed))
@@ -70,6 +73,8 @@ package struct ObjectStatistics: Sendable, Equatable {
     package var live = 0
     /// The Lua state's memory, garbage included, in bytes.
     package var memoryBytes = 0
+    /// What indexes take beside it, roughly.
+    package var indexBytes = 0
     package var calls = 0
     package var failures = 0
     /// The instructions of the failed call that had the most, work in functions of the host included.

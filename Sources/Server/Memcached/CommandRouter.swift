@@ -67,6 +67,7 @@ extension Router: CommandRouter {
             let objects = shard.objects.statistics
             list.append(("shard:\(at):objects_live", objects.live))
             list.append(("shard:\(at):script_memory_bytes", objects.memoryBytes))
+            list.append(("shard:\(at):index_bytes", objects.indexBytes))
             list.append(("shard:\(at):calls", objects.calls))
             list.append(("shard:\(at):call_failures", objects.failures))
             list.append(("shard:\(at):calls_refused", objects.refused))

@@ -78,6 +78,7 @@ import Testing
         for level in 0..<10_000 { _ = await host.answer("gauge:new:g\(level):\(level * 7919 % 10_000)") }
         #expect(shelf.count > 2_000)
         #expect(try await Self.ask(host, .count).count == 10_000)
+        #expect(host.statistics.indexBytes > 1_000_000)
         #expect(try await Self.ask(host, .above(9_900, limit: 5)).count == 100)
         #expect(
             try await Self.top(host, 500).map { $0.split(separator: " ")[1] } == (0..<500).map { "\(9_999 - $0).0" })

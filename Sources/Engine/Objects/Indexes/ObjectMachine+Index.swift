@@ -122,6 +122,7 @@ extension ObjectMachine {
         guard let indexes = indexesOfType[live[position].type] else { return }
         let name = live.name(at: position)
         for index in indexes { index.index.remove(name) }
+        countIndexBytes()
     }
 
     private func set(_ name: [UInt8], _ value: IndexedValue?, in index: TypeIndex) {
