@@ -15,11 +15,23 @@ struct ObjectIndex {
     private struct Entry {
         let name: [UInt8]
         var value: IndexedValue
+        /// The name's first bytes, in the order of names.
+        let prefix: UInt64
+
+        init(name: [UInt8], value: IndexedValue) {
+            self.name = name
+            self.value = value
+            var prefix: UInt64 = 0
+            for at in 0..<8 { prefix = prefix << 8 | (at < name.count ? UInt64(name[at]) : 0) }
+            self.prefix = prefix
+        }
     }
 
     /// An element of one of the orders: the entry's number.
     private struct Key {
         let number: Double
+        /// Decides between equal numbers, mostly: without a look at the entries.
+        let prefix: UInt64
         let entry: Int32
     }
 
@@ -48,7 +60,7 @@ struct ObjectIndex {
     var count: Int { byValue.count }
 
     /// What it takes, roughly: an entry, a slot of the table by name, the name with its header, a place in the order.
-    var bytes: Int { entries.count * 150 + nameBytes + byTime.count * 24 }
+    var bytes: Int { entries.count * 170 + nameBytes + byTime.count * 36 }
 
     // MARK: Changes
 
@@ -60,10 +72,10 @@ struct ObjectIndex {
             return
         }
         if entry.value == value { return }
-        takeOut(number, entry)
+        takeOut(number, entry, unless: value)
         guard let value else { return forget(name, number) }
         entries[Int(number)]?.value = value
-        putIn(number, value)
+        putIn(number, value, unless: entry.value)
     }
 
     mutating func remove(_ name: [UInt8]) { set(name, nil) }
@@ -97,7 +109,7 @@ struct ObjectIndex {
         }
         numbers[name] = number
         nameBytes += name.count
-        putIn(number, value)
+        putIn(number, value, unless: nil)
     }
 
     private mutating func forget(_ name: [UInt8], _ number: Int32) {
@@ -107,17 +119,24 @@ struct ObjectIndex {
         free.append(number)
     }
 
-    private mutating func putIn(_ number: Int32, _ value: IndexedValue) {
-        byValue.insert(Key(number: value.value, entry: number), by: precedesByValue)
-        if value.until != 0 {
-            byTime.insert(Key(number: Double(value.until), entry: number), by: Self.precedesByTime)
+    /// Into the orders in which it does not stand already, at the same place.
+    private mutating func putIn(_ number: Int32, _ value: IndexedValue, unless other: IndexedValue?) {
+        guard let prefix = entries[Int(number)]?.prefix else { return }
+        if value.value != other?.value {
+            byValue.insert(Key(number: value.value, prefix: prefix, entry: number), by: precedesByValue)
+        }
+        if value.until != 0, value.until != other?.until {
+            byTime.insert(Key(number: Double(value.until), prefix: 0, entry: number), by: Self.precedesByTime)
         }
     }
 
-    private mutating func takeOut(_ number: Int32, _ entry: Entry) {
-        byValue.remove(Key(number: entry.value.value, entry: number), by: precedesByValue)
-        if entry.value.until != 0 {
-            byTime.remove(Key(number: Double(entry.value.until), entry: number), by: Self.precedesByTime)
+    private mutating func takeOut(_ number: Int32, _ entry: Entry, unless other: IndexedValue?) {
+        let value = entry.value
+        if value.value != other?.value {
+            byValue.remove(Key(number: value.value, prefix: entry.prefix, entry: number), by: precedesByValue)
+        }
+        if value.until != 0, value.until != other?.until {
+            byTime.remove(Key(number: Double(value.until), prefix: 0, entry: number), by: Self.precedesByTime)
         }
     }
 
@@ -147,6 +166,7 @@ struct ObjectIndex {
         let entries = entries
         return { one, other in
             if one.number != other.number { return one.number < other.number }
+            if one.prefix != other.prefix { return one.prefix > other.prefix }
             guard one.entry != other.entry, let name = entries[Int(one.entry)]?.name,
                 let otherName = entries[Int(other.entry)]?.name
             else { return false }

@@ -130,7 +130,10 @@ extension ObjectMachine {
         if index.index.bytes > configuration.indexBytesMax { index.index.giveUp() }
     }
 
-    private func countIndexBytes() { indexBytes = indexes.values.reduce(0) { $0 + $1.index.bytes } }
+    private func countIndexBytes() {
+        indexBytes = 0
+        for indexes in indexesOfType.values { for index in indexes { indexBytes += index.index.bytes } }
+    }
 
     /// What the method answers for the object on top of the stack, which goes; nil for what is no finite number.
     private func popIndexedValue(_ index: TypeIndex) -> IndexedValue? {
