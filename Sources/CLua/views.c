@@ -44,7 +44,27 @@ static void push_view(lua_State *L, int index, const char *kind) {
         lua_rawseti(L, -3, taken + 1);
     }
     control->viewsTaken[which] = taken + 1;
+    if (taken >= control->viewsHeld[which]) control->viewsHeld[which] = taken + 1;
     lua_remove(L, -2);
+}
+
+void clua_views_release(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    if (control->depth > 0) return;
+    for (int which = 0; which < 2; which += 1) {
+        if (control->viewsHeld[which] == 0) continue;
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &viewsKeys[which]);
+        for (int at = 1; at <= control->viewsHeld[which]; at += 1) {
+            if (lua_rawgeti(L, -1, at) == LUA_TTABLE) {
+                // A script may have kept the view: there has to be a table behind it.
+                lua_createtable(L, 0, 0);
+                lua_rawsetp(L, -2, &originalKey);
+            }
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+        control->viewsHeld[which] = 0;
+    }
 }
 
 void clua_views_begin(clua_control *control) { control->viewsTaken[0] = control->viewsTaken[1] = 0; }

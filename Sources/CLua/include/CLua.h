@@ -40,6 +40,7 @@ typedef struct clua_control {
     int64_t journalWrites;
     int64_t journalTables;         ///< writes of tables that are the script's own
     int32_t viewsTaken[2];         ///< views given out in this call that are used again in the next
+    int32_t viewsHeld[2];          ///< of those, how many may still show something
     bool slicedOut;                ///< the last yield came from the hook
     int32_t aborted;
     int32_t cancelled;             ///< atomic
@@ -113,6 +114,8 @@ void *clua_to_object(lua_State *L, int index);
 int clua_copy(lua_State *L, int index);
 /// Before each call that uses views: those of the call before are used again.
 void clua_views_begin(clua_control *control);
+/// Between calls: views show nothing any more, and so keep alive nothing that has gone.
+void clua_views_release(lua_State *L);
 /// Pushes a read-only view of the table at `index`.
 void clua_push_view(lua_State *L, int index);
 /// Pushes a view of the table at `index` whose writes go through to it and into the journal.

@@ -70,6 +70,7 @@ extension ObjectMachine {
 
     /// Forgets a live object, which may be elsewhere.
     func takeOut(at position: Int) {
+        if running == nil { clua_views_release(state.main) }
         luaL_unref(state.main, LuaState.registry, live[position].reference)
         if live[position].isPinned, room.isFullOfPinned {
             room.pinnedHasGone = true
