@@ -16,10 +16,11 @@ enum BuiltInTypes {
         ObjectScript(file: "topk.lua", source: PackageResources.topk_lua),
     ]
     /// Methods that change their object and need no journal for it: whatever can fail in them comes before the first write or
-    /// is that write, and what they write after it are fields that are there already, to numbers. They see the tables
+    /// is that write, and what they write after it are fields that are there already, to what was made before. They see the tables
     /// themselves. They hold at most some dozen instructions, so that no budget ends between two writes.
     static let direct: [String: Set<String>] = [
-        "counter": ["add", "sub", "reset"], "map": ["put", "delete"], "set": ["put", "delete"], "swcounter": ["add"],
+        "counter": ["add", "sub", "reset"], "map": ["put", "delete"],
+        "quota": ["addandcheck", "reset"], "set": ["put", "delete"], "swcounter": ["add"],
     ]
 
     /// Whether a script is one of these, unchanged: its readonly methods are known to write nothing.
