@@ -75,6 +75,7 @@ let package = Package(
             name: "ServerTests",
             dependencies: [
                 "Server", "Gather", "Engine", "CAllocations",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -42,11 +42,13 @@ enum Replay {
             ItemStore(options.configuration)
         }
         var misses = 0
+        var windows: [Int] = []
         let started = clock()
         withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { name in
             let key = UnsafeRawBufferPointer(name)
             name.copyBytes(from: "k0000000000000000000".utf8)
-            for request in trace.requests {
+            for (at, request) in trace.requests.enumerated() {
+                if at % options.window == 0 { windows.append(misses) }
                 var rest = request.key
                 for at in stride(from: 19, to: 9, by: -1) {
                     name[at] = UInt8(ascii: "0") + UInt8(rest % 10)
@@ -72,6 +74,9 @@ enum Replay {
             misses - trace.distinctKeys, Double(misses) / Double(trace.requests.count), Int(sum.evictions),
             Int(sum.copies), Double(sum.liveBytes) / Double(sum.limitBytes), sum.usedBytes >> 20, seconds)
         print(line)
+        guard windows.count > 1 else { return }
+        let ratios = zip(windows, windows.dropFirst()).map { 1 - Double($1 - $0) / Double(options.window) }
+        print("  hits: " + ratios.map { String(format: "%.3f", $0) }.joined(separator: " "))
     }
 }
 
@@ -80,6 +85,8 @@ struct Options {
     var shards = 2
     var scale = 1.0
     var textShare = 0.0
+    /// Requests; the hit ratio of each so many is printed.
+    var window = Int.max
     var compresses = true
     var traces: [String] = []
 
@@ -91,6 +98,7 @@ struct Options {
             case "--shards": shards = Int(rest.popFirst() ?? "") ?? 2
             case "--scale": scale = Double(rest.popFirst() ?? "") ?? 1
             case "--compressible": textShare = Double(rest.popFirst() ?? "") ?? 0.7
+            case "--window": window = max(1, Int(rest.popFirst() ?? "") ?? 100_000)
             case "--no-compression": compresses = false
             default: traces.append(word)
             }

@@ -32,7 +32,7 @@ struct Trace {
         }
     }
 
-    static let syntheticNames = ["zipf", "scan+loop", "two-hit", "size-shift", "zipf-sizes", "uniform"]
+    static let syntheticNames = ["zipf", "scan+loop", "two-hit", "size-shift", "size-same", "zipf-sizes", "uniform"]
 
     /// Requests whose working set is a few times `memoryBytes`.
     init?(synthetic name: String, memoryBytes: Int) {
@@ -64,9 +64,9 @@ struct Trace {
                 add(at, 1024)
                 if at >= gap { add(at - gap, 1024) }
             }
-        case "size-shift":
-            // Small values, then large ones of other keys, then the small ones again.
-            let phases = [(1, 100), (2, 10_240), (1, 100)]
+        case "size-shift", "size-same":
+            // Small values, then large ones of other keys, then the small ones again; or small ones throughout.
+            let phases = name == "size-shift" ? [(1, 100), (2, 10_240), (1, 100)] : [(1, 100), (1, 100), (1, 100)]
             for (phase, bytes) in phases {
                 let zipf = Zipf(count: memoryBytes / (bytes + 60) * 2, exponent: 0.8)
                 for _ in 0..<memoryBytes / (bytes + 60) * 10 { add(phase << 27 | zipf.draw(&random), bytes) }

@@ -49,6 +49,14 @@ extension ItemLog {
         if pool[number].state == .sealed { considerSparse(number) }
     }
 
+    /// Drops the expired items of a segment, unless it is being emptied anyway.
+    func sweepIfExpiring(_ number: UInt32, now: UInt32) {
+        guard pool[number].state == .open || pool[number].state == .sealed, pool[number].expiryFirst <= now else {
+            return
+        }
+        sweep(number, now: now)
+    }
+
     /// Drops every item whose time is over. Cost: a walk over all items that may expire.
     func sweepExpired(now: UInt32) {
         for number in 1..<max(pool.end, 1) where pool[number].state != .free && pool[number].expiryFirst <= now {

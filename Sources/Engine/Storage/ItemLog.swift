@@ -34,7 +34,7 @@ final class ItemLog {
     }
 
     /// The store's memory, live objects' part included.
-    let fullBytes: Int
+    var fullBytes: Int
     /// What live objects take of it.
     var lentBytes = 0
     /// What is left for items.

@@ -6,6 +6,7 @@
 package struct ItemStores: @unchecked Sendable {
     private final class Table: @unchecked Sendable {
         let stores: [ItemStore]
+        let crawls = ExpiryCrawls()
         let unmanaged: UnsafeMutablePointer<Unmanaged<ItemStore>>
 
         init(_ stores: [ItemStore]) {
@@ -28,6 +29,7 @@ package struct ItemStores: @unchecked Sendable {
     }
 
     package var all: [ItemStore] { table.stores }
+    package var crawls: ExpiryCrawls { table.crawls }
 
     package subscript(hash: UInt64) -> ItemStore { table.stores[index(ofHash: hash)] }
 

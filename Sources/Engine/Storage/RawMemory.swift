@@ -10,8 +10,11 @@
     import Darwin
 #endif
 
-enum RawMemory {
+package enum RawMemory {
     static let pageBytes = 4096
+
+    /// Of the machine, or the container's view of it.
+    package static var systemBytes: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
     static func roundedToPages(_ bytes: Int) -> Int { (bytes + pageBytes - 1) & ~(pageBytes - 1) }
 

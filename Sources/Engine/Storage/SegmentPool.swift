@@ -90,6 +90,9 @@ struct SegmentPool: ~Copyable {
         queues.deallocate()
     }
 
+    /// See `SegmentArena.reserve`.
+    mutating func reserve(segmentsMax: Int) { arena.reserve(segmentsMax: segmentsMax) }
+
     var tableBytes: Int { tableCapacity * MemoryLayout<Segment>.stride }
     var hasSpare: Bool { spare != nil }
 

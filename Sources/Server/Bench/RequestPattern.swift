@@ -3,17 +3,17 @@
 // Unsafe: writes through a raw buffer, within the room that it asked for.
 
 import Engine
-import NIOCore
+package import NIOCore
 
 /// Bytes with gaps for one number, which is written alike into each.
-struct RequestPattern {
+package struct RequestPattern {
     private let pieces: [[UInt8]]
     /// The number's digits at least, zeros in front.
     private let digits: Int
     private let bytesMax: Int
 
     /// `%d` stands for the number.
-    init(_ text: String, digits: Int = 1) {
+    package init(_ text: String, digits: Int = 1) {
         self.init(text.split(separator: "%d", omittingEmptySubsequences: false).map { Array($0.utf8) }, digits: digits)
     }
 
@@ -24,7 +24,7 @@ struct RequestPattern {
         bytesMax = pieces.reduce(0) { $0 + $1.count + max(digits, Decimal.digitsMax) }
     }
 
-    func write(_ number: Int, to out: inout ByteBuffer) {
+    package func write(_ number: Int, to out: inout ByteBuffer) {
         out.writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) { target in
             var at = 0
             for index in pieces.indices {

@@ -38,6 +38,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     private let readerTimeoutMilliseconds: Int
     /// There may be input that was not read yet: the kernel tells only once.
     private var inputWaits = false
+    /// Input that was read ahead of its turn, in the loop's memory; empty but between `readAhead` and `becameReady`.
+    private var inputAhead = UnsafeRawBufferPointer(start: nil, count: 0)
+    /// The last read was a small one, as the next one will probably be.
+    private var readsLittle = true
     /// The client has closed its sending half: all of its input is to be read.
     private var inputEnds = false
     private var inputHasEnded = false
@@ -98,7 +102,21 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
         }
         // Writable is what a connection nearly always is.
         if inputWaits || blockedSince != nil { goOn() }
+        // The memory is somebody else's next; a session that can't go on keeps what it is given.
+        if !inputAhead.isEmpty, !hasEnded { _ = readInput() }
     }
+
+    override func readAhead(_ readiness: Readiness, into buffer: UnsafeMutableRawBufferPointer) -> UInt64? {
+        guard readsLittle, blockedSince == nil, session.verdict == .open, readiness.contains(.readable),
+            readiness.isDisjoint(with: [.inputEnded, .hungUp, .failed]), inputAhead.isEmpty
+        else { return nil }
+        let count = linux_receive(descriptor, buffer.baseAddress, buffer.count)
+        guard count > 0 else { return nil }
+        inputAhead = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        return PlainRequests.hashOfFirst(inputAhead)
+    }
+
+    override func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) { session.stores.prefetch(hashes) }
 
     private func answersHaveCome() {
         guard !hasEnded else { return }
@@ -137,15 +155,15 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// False when the connection is gone.
     private func readInput() -> Bool {
         lastSecond = loop.now
+        if !inputAhead.isEmpty {
+            let input = inputAhead
+            inputAhead = UnsafeRawBufferPointer(start: nil, count: 0)
+            take(input, isAll: input.count < ServingLoop.aheadBytes)
+            return true
+        }
         let count = linux_receive(descriptor, loop.input.baseAddress, loop.input.count)
         if count > 0 {
-            // A read that did not fill the buffer took all there was.
-            if count < loop.input.count, !inputEnds { inputWaits = false }
-            session.lend(&loop.spare)
-            surroundings.activity.note(second: loop.now)
-            surroundings.activity.note(.working)
-            session.receive(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), now: loop.now)
-            surroundings.activity.note(session.awaitsBlock ? .readingBlock : .reading)
+            take(UnsafeRawBufferPointer(rebasing: loop.input[..<count]), isAll: count < loop.input.count)
         } else if count == 0 {
             (inputHasEnded, inputWaits) = (true, false)
         } else if errno == EAGAIN {
@@ -155,6 +173,17 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
             return false
         }
         return true
+    }
+
+    /// A read that did not fill its buffer took all there was.
+    private func take(_ input: UnsafeRawBufferPointer, isAll: Bool) {
+        if isAll, !inputEnds { inputWaits = false }
+        readsLittle = input.count < ServingLoop.aheadBytes
+        session.lend(&loop.spare)
+        surroundings.activity.note(second: loop.now)
+        surroundings.activity.note(.working)
+        session.receive(input, now: loop.now)
+        surroundings.activity.note(session.awaitsBlock ? .readingBlock : .reading)
     }
 
     /// Sends what there is and lets a stalled session go on. True when the session wants more input; what the client does

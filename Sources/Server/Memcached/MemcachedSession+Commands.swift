@@ -144,14 +144,20 @@ extension MemcachedSession {
         case .flushAll(let delaySeconds, let isSilent): flush(delaySeconds, isSilent)
         case .stats(let arguments):
             let report = StatisticsReport(
-                statistics: statistics, configuration: configuration, stores: stores.all,
+                statistics: statistics, configuration: configuration, stores: stores.all, crawls: stores.crawls,
                 own: router.ownStatistics, scripts: router.scripts, now: now)
             report.write(arguments: UnsafeRawBufferPointer(rebasing: bytes[arguments]), to: &out)
         case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
         case .version: out.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
         case .metaNoop: out.writeLine("MN\r\n")
         case .acknowledged: out.writeLine("OK\r\n")
-        case .memoryLimit(let megabytes, let isSilent): if !isSilent { answerMemoryLimit(megabytes) }
+        case .crawl(let isEmpty): crawl(isEmpty: isEmpty)
+        case .allowCrawls(let allows):
+            statistics.allowsCrawls = allows
+            out.writeLine("OK\r\n")
+        case .memoryLimit(let megabytes, let isSilent):
+            let line = setMemoryLimit(megabytes)
+            if !isSilent { out.writeLine(line) }
         case .retrieval, .storage, .meta, .quit, .shutdown, .dump: preconditionFailure("handled before")
         }
     }
@@ -181,15 +187,27 @@ extension MemcachedSession {
         flushAll(delaySeconds: instant &- now, isSilent ? .silent(.flush) : .acknowledgement)
     }
 
-    /// The limit is set at the start. Asking for the limit there is succeeds.
-    private func answerMemoryLimit(_ megabytes: UInt64) {
-        if megabytes == UInt64(configuration.memoryBytes >> 20) {
-            out.writeLine("OK\r\n")
-        } else if megabytes < 8 {
-            out.writeLine("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n")
-        } else {
-            out.writeLine("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n")
+    /// As memcached answers; what has to go for a lower limit goes in the background.
+    private func setMemoryLimit(_ megabytes: UInt64) -> StaticString {
+        guard megabytes >= 8 || megabytes == UInt64(configuration.memoryBytes >> 20) else {
+            return "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"
         }
+        guard megabytes <= 1 << 30 else {
+            return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+        }
+        guard megabytes <= UInt64(RawMemory.systemBytes >> 20) else {
+            return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+        }
+        let bytes = Int(megabytes) << 20
+        stores.resize(memoryBytes: EngineConfiguration.itemMemoryBytes(of: bytes), now: now)
+        statistics.memoryBytes = bytes
+        return "OK\r\n"
+    }
+
+    private func crawl(isEmpty: Bool) {
+        guard statistics.allowsCrawls else { return out.writeLine("ERROR lru crawler disabled\r\n") }
+        let isUnderWay = !isEmpty && !stores.crawlExpired(now: now)
+        out.writeLine(isUnderWay ? "BUSY currently processing crawler request\r\n" : "OK\r\n")
     }
 
     // MARK: Lists of keys

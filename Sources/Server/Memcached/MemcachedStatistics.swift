@@ -100,8 +100,26 @@ package final class MemcachedStatistics: Sendable {
     private let state = Mutex(State())
     let startedNanoseconds = monotonicNanoseconds()
     let prefixes: PrefixStatistics
+    /// 0 until somebody changed it.
+    private let changedMemoryBytes = Atomic<Int>(0)
+    private let crawlsAllowed = Atomic<Bool>(true)
 
     package init(prefixes: PrefixStatistics = PrefixStatistics()) { self.prefixes = prefixes }
+
+    // MARK: What clients change at run time
+
+    /// The memory limit, where it is no longer that of the start.
+    var memoryBytes: Int? {
+        get { changedMemoryBytes.load(ordering: .relaxed) == 0 ? nil : changedMemoryBytes.load(ordering: .relaxed) }
+        set { changedMemoryBytes.store(newValue ?? 0, ordering: .relaxed) }
+    }
+
+    var allowsCrawls: Bool {
+        get { crawlsAllowed.load(ordering: .relaxed) }
+        set { crawlsAllowed.store(newValue, ordering: .relaxed) }
+    }
+
+    // MARK: Counters
 
     /// A set of counters for one event loop.
     package func makeCounters() -> SessionCounters {

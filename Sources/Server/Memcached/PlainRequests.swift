@@ -100,6 +100,15 @@ struct PlainRequests: ~Copyable {
         if methodCount > 1 { objects?.prefetch(UnsafeBufferPointer(start: methods, count: methodCount)) }
     }
 
+    /// Of the key that a `get` of one key or a `set` begins with, if that is what the bytes are.
+    static func hashOfFirst(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
+        guard bytes.count >= 8, let base = bytes.baseAddress else { return nil }
+        let verb = base.loadUnaligned(as: UInt32.self)
+        guard verb == get || verb == set else { return nil }
+        let (end, _) = KeyScan.end(bytes, from: 4)
+        return keyHash(UnsafeRawBufferPointer(rebasing: bytes[4..<end]))
+    }
+
     private static let get = UInt32(littleEndian: 0x2074_6567)  // "get "
     private static let set = UInt32(littleEndian: 0x2074_6573)  // "set "
 

@@ -37,6 +37,9 @@ enum Request: Equatable {
     case metaNoop
     /// Accepted for those who send it; nothing here depends on it.
     case acknowledged
+    /// Drop what has expired; `isEmpty`: of classes that have nothing.
+    case crawl(isEmpty: Bool)
+    case allowCrawls(Bool)
     case memoryLimit(megabytes: UInt64, isSilent: Bool)
     /// `isKnown`: there is such a way of shutting down.
     case shutdown(isKnown: Bool)

@@ -104,13 +104,15 @@ extension RequestParser {
 
     private func parseCrawler(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
         let command = word(words, 1, line)
-        if isWord(command, "enable") || isWord(command, "disable") { return .request(.acknowledged) }
+        if isWord(command, "enable") { return .request(.allowCrawls(true)) }
+        if isWord(command, "disable") { return .request(.allowCrawls(false)) }
         guard words.count >= 3 else { return .refused(.error) }
         let argument = word(words, 2, line)
         if isWord(command, "metadump") { return parseDump(.facts, argument) }
         if isWord(command, "mgdump") { return parseDump(.commands, argument) }
         if isWord(command, "crawl") {
-            return parseClasses(argument) == nil ? .refused(.badClass) : .request(.acknowledged)
+            guard let hasFirst = parseClasses(argument) else { return .refused(.badClass) }
+            return .request(.crawl(isEmpty: !hasFirst))
         }
         if isWord(command, "sleep") || isWord(command, "tocrawl") {
             guard let number = unsignedNumber(line, words[2]) else { return .refused(.badFormat) }

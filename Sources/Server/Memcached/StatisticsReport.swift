@@ -14,6 +14,7 @@ struct StatisticsReport {
     let statistics: MemcachedStatistics
     let configuration: SessionConfiguration
     let stores: [ItemStore]
+    let crawls: ExpiryCrawls
     /// Of the router: see `stats cacheismo`.
     let own: [(name: String, value: Int)]
     /// Of the router: see `stats scripts`.
@@ -125,7 +126,7 @@ struct StatisticsReport {
         // A flush drops everything there and then: no get ever meets what was flushed.
         out.writeStat("get_flushed", 0)
         out.writeStat("connection_structures", statistics.currentConnections)
-        out.writeStat("limit_maxbytes", configuration.memoryBytes)
+        out.writeStat("limit_maxbytes", statistics.memoryBytes ?? configuration.memoryBytes)
         out.writeStat("accepting_conns", 1)
         out.writeStat("threads", configuration.threads)
         out.writeStat("hash_bytes", items.indexBytes)
@@ -136,14 +137,18 @@ struct StatisticsReport {
         out.writeStat("reclaimed", items.reclaimed)
         out.writeStat("expired_unfetched", items.expiredUnread)
         out.writeStat("evicted_unfetched", items.evictedUnread)
+        out.writeStat("lru_crawler_running", crawls.isRunning ? 1 : 0)
+        out.writeStat("lru_crawler_starts", crawls.starts)
+        out.writeStat("crawler_reclaimed", crawls.reclaimed)
+        out.writeStat("crawler_items_checked", crawls.checked)
         for name in Self.never { out.writeStat(name, 0) }
     }
 
     /// What happens to slabs, LRU lists, listeners and log watchers, none of which there are; monitoring tools read them.
     private static let never = [
         "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
-        "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "lru_crawler_running",
-        "lru_crawler_starts", "crawler_reclaimed", "crawler_items_checked", "log_watchers", "log_watcher_sent",
+        "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "log_watchers",
+        "log_watcher_sent",
         "log_watcher_skipped", "log_worker_dropped", "log_worker_written", "malloc_fails", "read_buf_oom",
         "response_obj_oom", "direct_reclaims", "evicted_active", "lru_bumps_dropped", "lru_maintainer_juggles",
         "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "slab_reassign_rescues",
@@ -176,7 +181,7 @@ struct StatisticsReport {
     }
 
     private func writeSettings(to out: inout ReplyBuffer) {
-        out.writeStat("maxbytes", configuration.memoryBytes)
+        out.writeStat("maxbytes", statistics.memoryBytes ?? configuration.memoryBytes)
         out.writeStat("maxconns", configuration.connectionsMax)
         out.writeStat("tcpport", configuration.port)
         out.writeStat("udpport", 0)
@@ -199,9 +204,8 @@ struct StatisticsReport {
         out.writeStat("tcp_backlog", configuration.backlog)
         out.writeStat("maxconns_fast", "yes")
         out.writeStat("slab_automove", 0)
-        for name in ["slab_reassign", "lru_crawler", "lru_maintainer_thread", "lru_segmented"] {
-            out.writeStat(name, "no")
-        }
+        out.writeStat("lru_crawler", statistics.allowsCrawls ? "yes" : "no")
+        for name in ["slab_reassign", "lru_maintainer_thread", "lru_segmented"] { out.writeStat(name, "no") }
         out.writeStat("dump_enabled", configuration.allowsDump ? "yes" : "no")
         for name in ["watch_enabled", "track_sizes", "inline_ascii_response", "ssl_enabled"] {
             out.writeStat(name, "no")
@@ -219,11 +223,13 @@ struct StatisticsReport {
         out.writeStat("items:1:expired_unfetched", items.expiredUnread)
         out.writeStat("items:1:outofmemory", statistics[.storeNoMemory])
         out.writeStat("items:1:reclaimed", items.reclaimed)
+        out.writeStat("items:1:crawler_reclaimed", crawls.reclaimed)
+        out.writeStat("items:1:crawler_items_checked", crawls.checked)
         for name in Self.neverOfItems { out.writeStat("items:1:\(name)", 0) }
     }
 
     private static let neverOfItems = [
-        "tailrepairs", "evicted_active", "crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked",
+        "tailrepairs", "evicted_active", "lrutail_reflocked",
         "moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims",
     ]
 

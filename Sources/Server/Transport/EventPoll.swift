@@ -25,7 +25,8 @@ struct EventPoll: ~Copyable {
     private static let eventsMax = 256
 
     private let poll: Int32
-    private let alarm: Int32
+    /// Ready after `wake`.
+    let alarm: Int32
     private let events: UnsafeMutablePointer<epoll_event>
 
     init() {
@@ -67,13 +68,15 @@ struct EventPoll: ~Copyable {
         max(0, Int(epoll_wait(poll, events, Int32(Self.eventsMax), milliseconds)))
     }
 
-    /// One of the events of the last `wait`; nil for the one that only says that `wake` was called.
-    func event(_ at: Int) -> (descriptor: Int32, readiness: Readiness)? {
-        let descriptor = events[at].data.fd
-        guard descriptor == alarm else { return (descriptor, Readiness(rawValue: events[at].events)) }
+    /// One of the events of the last `wait`; that of `alarm` only says that `wake` was called.
+    func event(_ at: Int) -> (descriptor: Int32, readiness: Readiness) {
+        (events[at].data.fd, Readiness(rawValue: events[at].events))
+    }
+
+    /// After `alarm` was ready, and before looking at what was left by whoever called `wake`.
+    func silence() {
         var value: UInt64 = 0
         _ = read(alarm, &value, 8)
-        return nil
     }
 
     func wake() {

@@ -13,6 +13,11 @@ class LoopMember {
     init(descriptor: Int32) { self.descriptor = descriptor }
 
     func becameReady(_ readiness: Readiness) {}
+    /// Several members are ready, this one among them: it may read what has come already, into `buffer`, which is its own
+    /// until it became ready. The answer, if any, is the hash of a key that will be looked for then.
+    func readAhead(_ readiness: Readiness, into buffer: UnsafeMutableRawBufferPointer) -> UInt64? { nil }
+    /// Starts to bring in the memory that looking for these keys will take: its own and those of other members.
+    func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) {}
     /// Its turn again: see `ServingLoop.deferTurn`.
     func goOn() {}
     /// Ten times a second, while the loop is asked to tick. `nowMilliseconds`: of a clock that only goes forward.
@@ -38,6 +43,10 @@ package final class ServingLoop: @unchecked Sendable {
 
     private static let tickMilliseconds = 100
 
+    /// How many members read ahead together, and how much each, in bytes.
+    private static let aheadMax = 16
+    static let aheadBytes = 2 << 10
+
     package let index: Int
     private let poll = EventPoll()
     private let inbox = Mutex(Inbox())
@@ -54,6 +63,9 @@ package final class ServingLoop: @unchecked Sendable {
     private var tickers = 0
     /// All connections read into this: what they can't use at once they copy.
     let input: UnsafeMutableRawBufferPointer
+    /// What members have read ahead of their turn, and the keys that they will look for.
+    private let ahead: UnsafeMutableRawBufferPointer
+    private let hashes: UnsafeMutableBufferPointer<UInt64>
     /// Lent to the connection at work, so that answers are written where the cache is warm, and idle connections hold no
     /// memory for them.
     @exclusivity(unchecked) var spare = ReplyBuffer(capacity: 64 << 10)
@@ -62,6 +74,8 @@ package final class ServingLoop: @unchecked Sendable {
     package init(index: Int) {
         self.index = index
         input = .allocate(byteCount: Self.inputBytes, alignment: 64)
+        ahead = .allocate(byteCount: Self.aheadMax * Self.aheadBytes, alignment: 64)
+        hashes = .allocate(capacity: Self.aheadMax)
         let context = Unmanaged.passRetained(self).toOpaque()
         let outcome = pthread_create(
             &thread, nil,
@@ -74,7 +88,11 @@ package final class ServingLoop: @unchecked Sendable {
         precondition(outcome == 0, "no thread could be started")
     }
 
-    deinit { input.deallocate() }
+    deinit {
+        input.deallocate()
+        ahead.deallocate()
+        hashes.deallocate()
+    }
 
     // MARK: From any thread
 
@@ -133,17 +151,37 @@ package final class ServingLoop: @unchecked Sendable {
             now = unixSeconds()
             if !deferred.isEmpty { runDeferred() }
             for at in 0..<count {
-                guard let (descriptor, readiness) = poll.event(at) else {
+                if at % Self.aheadMax == 0, count &- at > 1 { readAhead(at..<min(count, at &+ Self.aheadMax)) }
+                let (descriptor, readiness) = poll.event(at)
+                if descriptor == poll.alarm {
+                    poll.silence()
                     mustEnd = runErrands()
-                    continue
+                } else {
+                    // A member that left while this batch was worked through is none any more.
+                    members[Int(descriptor)]?.becameReady(readiness)
                 }
-                // A member that left while this batch was worked through is none any more.
-                members[Int(descriptor)]?.becameReady(readiness)
             }
             if tickers > 0 { tickMembers() }
         }
         for member in members { member?.loopEnds() }
         members = []
+    }
+
+    /// Members that are ready at the same time wait for memory at the same time.
+    private func readAhead(_ events: Range<Int>) {
+        var count = 0
+        var asker: LoopMember?
+        for at in events {
+            let (descriptor, readiness) = poll.event(at)
+            guard descriptor != poll.alarm, let member = members[Int(descriptor)] else { continue }
+            let start = (at &- events.lowerBound) &* Self.aheadBytes
+            let buffer = UnsafeMutableRawBufferPointer(rebasing: ahead[start..<start &+ Self.aheadBytes])
+            guard let hash = member.readAhead(readiness, into: buffer) else { continue }
+            hashes[count] = hash
+            count &+= 1
+            asker = member
+        }
+        if count > 1 { asker?.prefetch(UnsafeBufferPointer(rebasing: hashes[..<count])) }
     }
 
     /// Lets the member go on after the others have had their turn.

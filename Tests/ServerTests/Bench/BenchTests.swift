@@ -1,5 +1,6 @@
 // The load generator's pure parts: replies are counted wherever the stream is cut, keys follow their distribution.
 
+import NIOCore
 import Server
 import Testing
 
@@ -52,5 +53,16 @@ import Testing
             default: #expect(hottest > 100 * middle)
             }
         }
+    }
+
+    @Test("a request's number is written into each gap, with as many zeros as it takes")
+    func patterns() {
+        var out = ByteBuffer()
+        RequestPattern("get k%d\r\n").write(0, to: &out)
+        RequestPattern("%d-%d", digits: 4).write(12, to: &out)
+        RequestPattern(" %d%d ", digits: 2).write(12_345, to: &out)
+        RequestPattern("none").write(7, to: &out)
+        RequestPattern("%d").write(Int.max, to: &out)
+        #expect(String(buffer: out) == "get k0\r\n0012-0012 1234512345 none9223372036854775807")
     }
 }

@@ -92,6 +92,38 @@ import Testing
         }
     }
 
+    @Test("many clients that send at the same time, in bursts around what is read ahead at once, all get their answers")
+    func bursts() async throws {
+        try await Self.withServer { port, _ in
+            let clients = (0..<40).map { _ in LoopbackClient(port: port) }
+            let commands = ["get k%\r\n", "set k% 0 0 3\r\nabc\r\n", "mg k% v\r\n"]
+            for bytes in [1, 2_046, 2_047, 2_048, 2_049, 2_050, 4_096, 5_000, 40_000] {
+                // Each burst ends somewhere in a request, whose rest comes once all the clients have sent theirs.
+                var rests: [(text: String, answer: String)] = []
+                for (number, client) in clients.enumerated() {
+                    var (text, answer) = ("set k\(number) 0 0 3\r\nabc\r\n", "STORED\r\n")
+                    while text.utf8.count < bytes {
+                        let verb = (number + text.utf8.count) % commands.count
+                        text += commands[verb].replacing("%", with: "\(number)")
+                        answer +=
+                            ["VALUE k\(number) 0 3\r\nabc\r\nEND\r\n", "STORED\r\n", "VA 3\r\nabc\r\n"][verb]
+                    }
+                    client.send(String(text.prefix(bytes)))
+                    rests.append((String(text.dropFirst(bytes)), answer))
+                }
+                for (client, rest) in zip(clients, rests) {
+                    client.send(rest.text)
+                    let isSame = client.receive(rest.answer.utf8.count) == rest.answer
+                    #expect(isSame, "bursts of \(bytes) bytes")
+                }
+            }
+            for client in clients {
+                client.send("quit\r\n")
+                #expect(client.isAtEnd)
+            }
+        }
+    }
+
     @Test("a unix socket serves like a port, with the permissions asked for, and is gone afterwards")
     func unixSocket() async throws {
         let path = "/tmp/cacheismo-test-\(getpid()).sock"

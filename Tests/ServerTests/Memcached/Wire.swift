@@ -227,8 +227,8 @@ enum Wire {
             "nor is any unknown line that ends in its protocol", "mn\r\nfoo HTTP/\r\nmn\r\n", "MN\r\n", closes: true),
         Exchange(
             "memcached's tuning is accepted and changes nothing",
-            "lru mode flat\r\nlru tune 10 25 0.1 2.0\r\nlru temp_ttl 0\r\nslabs automove 0\r\nlru_crawler enable\r\n"
-                + "lru_crawler disable\r\nlru_crawler sleep 100\r\nlru_crawler tocrawl 5\r\nlru_crawler crawl all\r\n"
+            "lru mode flat\r\nlru tune 10 25 0.1 2.0\r\nlru temp_ttl 0\r\nslabs automove 0\r\nlru_crawler disable\r\n"
+                + "lru_crawler enable\r\nlru_crawler sleep 100\r\nlru_crawler tocrawl 5\r\nlru_crawler crawl 2\r\n"
                 + "cache_memlimit 64\r\n",
             String(repeating: "OK\r\n", count: 10)),
         Exchange(
@@ -243,16 +243,21 @@ enum Wire {
             "tuning out of range is refused",
             "slabs reassign 1 1\r\nslabs reassign 64 1\r\nslabs reassign x 1\r\nslabs automove 3\r\nlru mode x\r\n"
                 + "lru tune 1 2 x 1\r\nlru tune 90 1 0.1 2\r\nlru temp_ttl x\r\nlru_crawler sleep 1000001\r\n"
-                + "lru_crawler crawl 1,64\r\nlru_crawler crawl 1,2\r\n",
+                + "lru_crawler crawl 1,64\r\nlru_crawler crawl 2,3\r\n",
             "SAME src and dst class are identical\r\nBADCLASS invalid src or dst class id\r\n" + badFormat
                 + "ERROR\r\nERROR\r\nERROR\r\nERROR hot and warm pcts must not exceed 80\r\nERROR\r\n"
                 + "CLIENT_ERROR sleep must be one second or less\r\nBADCLASS invalid class id\r\nOK\r\n"),
         Exchange(
-            "what would move slabs or watch is refused in one line",
-            "slabs reassign 1 2\r\nwatch fetchers\r\ncache_memlimit 100\r\n"
-                + "cache_memlimit 100 noreply\r\nmn\r\n",
-            "NOSPARE source class has no spare pages\r\nERROR watch commands not allowed\r\n"
-                + "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\nMN\r\n"),
+            "what would move slabs or watch is refused in one line", "slabs reassign 1 2\r\nwatch fetchers\r\n",
+            "NOSPARE source class has no spare pages\r\nERROR watch commands not allowed\r\n"),
+        Exchange(
+            "the memory limit changes",
+            "cache_memlimit 100\r\ncache_memlimit 64 noreply\r\ncache_memlimit 99999999999\r\n",
+            "OK\r\nMEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"),
+        Exchange(
+            "searching for expired items can be forbidden",
+            "lru_crawler disable\r\nlru_crawler crawl all\r\nlru_crawler enable\r\nlru_crawler crawl 2\r\n",
+            "OK\r\nERROR lru crawler disabled\r\nOK\r\nOK\r\n"),
         Exchange(
             "lists of no keys",
             "lru_crawler metadump all\r\nlru_crawler metadump hash\r\nlru_crawler metadump 1\r\nlru_crawler mgdump all\r\n"

@@ -1,6 +1,10 @@
 // The states of distinct: the values themselves while they are few, else a HyperLogLog (Flajolet and others, 2007).
 
-import Foundation
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// Different values of one group, by their bytes.
 struct DistinctSet: Sendable {
