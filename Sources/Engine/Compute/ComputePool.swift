@@ -5,7 +5,7 @@ import Dispatch
 import Synchronization
 
 /// A fixed number of threads that take closures from one queue, first in, first out.
-package final class ComputePool: Sendable {
+package final class ComputePool: TaskExecutor {
     private struct State {
         var waiting = Deque<@Sendable () -> Void>()
         var running = 0
@@ -63,6 +63,12 @@ package final class ComputePool: Sendable {
             }
         }
         return wait()
+    }
+
+    /// Tasks that prefer the pool run on its threads: what they wait for, done by the pool too, costs no change of threads.
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        submit { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 
     /// Closures that wait for a thread.

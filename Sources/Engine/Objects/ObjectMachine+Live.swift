@@ -148,6 +148,7 @@ extension ObjectMachine {
             shelf.put(key.shelfKey, Shelved.encode(value, expiry: live[at].expiry), expiry: live[at].expiry)
         else { return }
         remove(at: at)
+        walks.note(shelved: key)
         statistics.shelved += 1
     }
 

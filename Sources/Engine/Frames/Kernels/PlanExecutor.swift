@@ -5,18 +5,25 @@ package struct ScanControl: Sendable {
     package let deadline: Deadline
     package let isCancelled: @Sendable () -> Bool
     package let groupsMax: Int
+    /// Of a second round: what `topk_exact` is to count.
+    package let candidates: TopCandidates?
+    /// Values of a group beyond which the rarer ones are dropped by `topk`. Smaller only in tests.
+    package let topValuesMax: Int
     /// Idle threads of this pool take chunks of a scan too.
     let helpers: ComputePool?
     /// Told the rows of each piece that is done with.
     let progress: @Sendable (Int) -> Void
 
     package init(
-        deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, helpers: ComputePool? = nil,
+        deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, candidates: TopCandidates? = nil,
+        topValuesMax: Int = FrequencyTable.valuesMax, helpers: ComputePool? = nil,
         isCancelled: @escaping @Sendable () -> Bool = { false }, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.progress = progress
         self.deadline = deadline
         self.groupsMax = groupsMax
+        self.candidates = candidates
+        self.topValuesMax = topValuesMax
         self.helpers = helpers
         self.isCancelled = isCancelled
     }
@@ -78,7 +85,8 @@ package enum PlanExecutor {
     private static func sealedPartial(
         _ plan: CompiledPlan, _ pieces: [FramePiece], _ snapshot: FrameSnapshot, _ control: ScanControl
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
-        guard let known = snapshot.known, case .groups = plan.output, !pieces.isEmpty else {
+        let isSecondRound = control.candidates?.concern(plan.shape) ?? false
+        guard let known = snapshot.known, case .groups = plan.output, !pieces.isEmpty, !isSecondRound else {
             return try ParallelScan(plan, pieces, snapshot.cache, control).run()
         }
         let key = PartialCache.Key(plan: plan.plan, part: known.part)

@@ -26,12 +26,13 @@ package final class PartialCache: Sendable {
 
     package let limitBytes: Int
     private let memory: FrameMemory
+    private let keeper = Mutex(0)
     private let state = Mutex(State())
 
     package init(memory: FrameMemory, limitBytes: Int = 64 << 20) {
         self.limitBytes = limitBytes
         self.memory = memory
-        memory.setReclaimer { [weak self] in self?.removeAll() }
+        keeper.withLock { $0 = memory.addKeeper { [weak self] in self?.removeAll() } }
     }
 
     package var usedBytes: Int { state.withLock { $0.bytes } }
@@ -61,15 +62,17 @@ package final class PartialCache: Sendable {
             }
             state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: state.clock)
             state.bytes += bytes
-            memory.set(derivedBytes: state.bytes)
+            note(state.bytes)
         }
     }
+
+    private func note(_ bytes: Int) { memory.set(derivedBytes: bytes, of: keeper.withLock { $0 }) }
 
     package func removeAll() {
         state.withLock { state in
             state.entries = [:]
             state.bytes = 0
-            memory.set(derivedBytes: 0)
+            note(0)
         }
     }
 }
