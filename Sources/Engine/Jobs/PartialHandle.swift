@@ -61,7 +61,7 @@ final class PartialHandle: LuaHostObject {
         return .aggregate(partial)
     }
 
-    func result() throws(Failure) -> Value { .array(try selection().table().values()) }
+    func result() throws(Failure) -> Value { .array(try selection().values()) }
 
     private func selection() -> ResultSelection {
         switch content {

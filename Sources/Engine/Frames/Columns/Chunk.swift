@@ -85,9 +85,12 @@ package final class Chunk: Sendable {
 
     private static let nextID = Atomic<UInt64>(1)
 
+    /// Of what never changes.
+    static func newID() -> UInt64 { nextID.wrappingAdd(1, ordering: .relaxed).oldValue }
+
     convenience init(columns: [ChunkColumn], rowCount: Int, rawBytes: Int, memory: FrameMemory) {
         self.init(
-            id: Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue, columns: columns,
+            id: Self.newID(), columns: columns,
             uses: ColumnUses(count: columns.count), rowCount: rowCount, rawBytes: rawBytes, memory: memory)
     }
 

@@ -64,6 +64,7 @@ package final class TailView: Sendable {
     let reservation: MemoryReservation
 
     let dictionaries: [SharedDictionary?]
+    let id = Chunk.newID()
 
     init(
         columns: [ColumnView], dictionaries: [SharedDictionary?], rowCount: Int, rawBytes: Int,

@@ -71,6 +71,11 @@ package enum PlanExecutor {
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
         try control.check()
         let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
+        let whole = wholeKey(plan, snapshot, sealed.count, control)
+        let ids = whole == nil ? [] : snapshot.pieces.map(\.id)
+        if let whole, let found = snapshot.known?.partials.find(whole, chunks: ids), found.count == ids.count {
+            return (found.partial, cachedStatistics(snapshot.pieces, control))
+        }
         var (partial, statistics) = try sealedPartial(plan, sealed, snapshot, control)
         // Tails have plain columns, whose domains would widen those of the chunks: each is a scan of its own.
         for piece in snapshot.pieces.dropFirst(sealed.count) {
@@ -78,7 +83,26 @@ package enum PlanExecutor {
             try partial.merge(more)
             statistics = statistics + seen
         }
+        if let whole { snapshot.known?.partials.insert(partial, for: whole, chunks: ids) }
         return (partial, statistics)
+    }
+
+    /// What all rows' partial is known by, where there are some besides the chunks.
+    private static func wholeKey(
+        _ plan: CompiledPlan, _ snapshot: FrameSnapshot, _ sealed: Int, _ control: ScanControl
+    ) -> PartialCache.Key? {
+        guard let known = snapshot.known, case .groups = plan.output, sealed < snapshot.pieces.count,
+            !(control.candidates?.concern(plan.shape) ?? false)
+        else { return nil }
+        return PartialCache.Key(plan: plan.plan, part: known.part, isWhole: true)
+    }
+
+    private static func cachedStatistics(_ pieces: [FramePiece], _ control: ScanControl) -> ScanStatistics {
+        var statistics = ScanStatistics()
+        statistics.chunksCached = pieces.count
+        statistics.rowsCovered = pieces.reduce(0) { $0 + $1.rowCount }
+        control.progress(statistics.rowsCovered)
+        return statistics
     }
 
     /// Of the chunks at the beginning: what is known of them, and a scan of the others.

@@ -88,6 +88,24 @@ package struct ResultSelection: Sendable {
         return ResultTable(columns: header.columns, keyCount: header.keyCount, rows: rows)
     }
 
+    /// The same as values: a map by column for each row.
+    func values() throws(Failure) -> [Value] {
+        guard case .groups(let partial, let keys) = source else { return try table().values() }
+        var ordered = self
+        try ordered.settle(count: places.count)
+        let names = header.columns.map { Value.string($0) }
+        var values: [Value] = []
+        values.reserveCapacity(places.count)
+        for place in ordered.places {
+            var pairs: [Value.Pair] = []
+            pairs.reserveCapacity(names.count)
+            for scalar in partial.scalars(ofKey: place, keys) { pairs.append(.init(names[pairs.count], scalar.value)) }
+            for state in partial.states { pairs.append(.init(names[pairs.count], try state.finish(place).value)) }
+            values.append(.map(pairs))
+        }
+        return values
+    }
+
     // MARK: Rows
 
     private func row(_ place: Int) throws(Failure) -> [Scalar] {

@@ -21,6 +21,14 @@ package enum FramePiece: Sendable {
         }
     }
 
+    /// Unique within the process, for ever, and so are the rows under it.
+    var id: UInt64 {
+        switch self {
+        case .chunk(let chunk): chunk.id
+        case .tail(let view): view.id
+        }
+    }
+
     var chunkID: UInt64? { if case .chunk(let chunk) = self { chunk.id } else { nil } }
 
     var isTail: Bool { if case .tail = self { true } else { false } }

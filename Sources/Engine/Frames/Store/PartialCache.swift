@@ -2,13 +2,16 @@
 
 import Synchronization
 
-/// One entry for a plan and a part of a frame: the merged partial of the part's first chunks. Chunks are immutable and
-/// their ids unique, so that it is right for as long as the part begins with the same chunks. Least recently used goes
+/// Two entries for a plan and a part of a frame: the merged partial of the part's first chunks, and that of all its rows, for
+/// who asks again before any came. Chunks and views of tails are immutable and their ids unique, so that they are right for as
+/// long as the part begins with the same ones. Least recently used goes
 /// first; all of it goes when frames need the memory.
 package final class PartialCache: Sendable {
     struct Key: Hashable, Sendable {
         let plan: Plan
         let part: UInt64
+        /// With the tail as it was.
+        var isWhole = false
     }
 
     fileprivate struct Entry: Sendable {
