@@ -144,14 +144,14 @@ package struct FrameResources: Sendable {
 
     package init(
         memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax,
-        sharedStringsMax: Int = SharedDictionary.countMax, coldSeconds: UInt32 = 600
+        sharedStringsMax: Int = SharedDictionary.countMax, coldSeconds: UInt32 = 600, partialBytes: Int = 64 << 20
     ) {
         self.coldSeconds = coldSeconds
         cache.account(in: memory)
         precondition((1...Self.chunkRowsMax).contains(chunkRows))
         self.memory = memory
         self.cache = cache
-        partials = PartialCache(memory: memory)
+        partials = PartialCache(memory: memory, limitBytes: partialBytes)
         self.chunkRows = chunkRows
         self.sharedStringsMax = sharedStringsMax
     }

@@ -25,6 +25,9 @@ package final class PartialCache: Sendable {
         var entries: [Key: Entry] = [:]
         var clock: UInt64 = 0
         var bytes = 0
+        /// Every use in its order, from `firstUse` on; one that is not its entry's last any more means nothing.
+        var uses: [(key: Key, clock: UInt64)] = []
+        var firstUse = 0
     }
 
     package let limitBytes: Int
@@ -46,8 +49,7 @@ package final class PartialCache: Sendable {
             guard let entry = state.entries[key], entry.chunks.count <= chunks.count,
                 entry.chunks.elementsEqual(chunks.prefix(entry.chunks.count))
             else { return nil }
-            state.clock += 1
-            state.entries[key]?.lastUse = state.clock
+            state.use(key)
             return (entry.partial, entry.chunks.count)
         }
     }
@@ -56,15 +58,11 @@ package final class PartialCache: Sendable {
         let bytes = partial.memoryBytes + chunks.count * 8 + 256
         guard bytes <= limitBytes / 4, memory.hasRoom(for: bytes) else { return }
         state.withLock { state in
-            state.clock += 1
             state.remove(key)
-            while state.bytes + bytes > limitBytes,
-                let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-            {
-                state.remove(oldest.key)
-            }
-            state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: state.clock)
+            while state.bytes + bytes > limitBytes, state.removeOldest() {}
+            state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: 0)
             state.bytes += bytes
+            state.use(key)
             note(state.bytes)
         }
     }
@@ -74,6 +72,8 @@ package final class PartialCache: Sendable {
     package func removeAll() {
         state.withLock { state in
             state.entries = [:]
+            state.uses = []
+            state.firstUse = 0
             state.bytes = 0
             note(0)
         }
@@ -81,6 +81,30 @@ package final class PartialCache: Sendable {
 }
 
 extension PartialCache.State {
+    /// The entry is the one used last.
+    fileprivate mutating func use(_ key: PartialCache.Key) {
+        clock += 1
+        entries[key]?.lastUse = clock
+        uses.append((key, clock))
+        // What means nothing any more is dropped once it is most of the list.
+        guard uses.count > 64 + 4 * entries.count else { return }
+        uses = uses[firstUse...].filter { entries[$0.key]?.lastUse == $0.clock }
+        firstUse = 0
+    }
+
+    /// False when there is none.
+    fileprivate mutating func removeOldest() -> Bool {
+        while firstUse < uses.count {
+            let (key, clock) = uses[firstUse]
+            firstUse += 1
+            if entries[key]?.lastUse == clock {
+                remove(key)
+                return true
+            }
+        }
+        return false
+    }
+
     fileprivate mutating func remove(_ key: PartialCache.Key) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         bytes -= entry.bytes
