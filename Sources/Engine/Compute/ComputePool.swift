@@ -4,6 +4,10 @@ import DequeModule
 import Dispatch
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A fixed number of threads that take closures from one queue, first in, first out.
 package final class ComputePool: TaskExecutor {
     private struct State {
@@ -74,7 +78,15 @@ package final class ComputePool: TaskExecutor {
     /// Closures that wait for a thread.
     package var queued: Int { state.withLock { $0.waiting.count } }
 
+    /// Threads that serve clients go before those that compute: a get must not wait for the end of a scan's time slice.
+    private static func giveWay() {
+        #if canImport(Glibc)
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)  // of this thread alone
+        #endif
+    }
+
     private func drain() {
+        Self.giveWay()
         while let work = state.withLock({ state -> (@Sendable () -> Void)? in
             if let next = state.waiting.popFirst() { return next }
             state.running -= 1
