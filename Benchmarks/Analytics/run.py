@@ -19,6 +19,7 @@ from node import Nodes
 from peers import available
 from queries import QUERIES, differences
 
+PARTS = ("compare", "fresh", "appends", "gets", "nodes", "linearity")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -211,18 +212,26 @@ def main():
     parser.add_argument("--port", type=int, default=24300)
     parser.add_argument("--threads", type=int, default=2, help="of the peers")
     parser.add_argument("--peers", default="duckdb,clickhouse", help="which to compare with; none for none")
-    parser.add_argument("--all", action="store_true", help="also appends, gets meanwhile, three nodes, linearity")
+    parser.add_argument("--parts", default="compare", help=f"which parts to run, of {','.join(PARTS)}")
+    parser.add_argument("--all", action="store_true", help="all parts")
     parser.add_argument("--csv", help="keep the repeated CSV in this directory")
     options = parser.parse_args()
+    options.parts = set(PARTS if options.all else options.parts.split(","))
+    if not options.parts <= set(PARTS):
+        parser.error(f"--parts: there are {','.join(PARTS)}")
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}, on {os.cpu_count()} cores", flush=True)
     directory = options.csv or tempfile.mkdtemp(prefix="cacheismo-bench-")
     csv, body = make_csv(directory, options.times)
     rows = 336_776 * options.times
     try:
-        compare(options, csv, body, rows)
-        if options.all:
+        if options.parts & {"compare", "fresh", "appends", "gets"}:
+            compare(options, csv, body, rows)
+        if "nodes" in options.parts:
             three_nodes(options, csv)
+        if "linearity" in options.parts:
             for times in (1, 3, 10, 30):
                 linearity(options, directory, times)
+        print(f"load of the machine after: {os.getloadavg()[0]:.1f}", flush=True)
     finally:
         if not options.csv:
             for name in os.listdir(directory):
@@ -240,23 +249,32 @@ def compare(options, csv, body, rows):
         print(f"{rows:,} rows; loaded in {seconds:.1f} s, {rows / seconds:,.0f} rows a second; "
               f"{info['storedBytes'] / rows:.1f} bytes a row on the account, "
               f"{(nodes.resident_mebibytes() - before) * 1048576 / rows:.1f} resident", flush=True)
-        peers = available(csv, options.threads, options.peers.split(","))
-        for peer in peers:
-            print(f"{peer.name} {peer.version}: loaded in {peer.load_seconds:.1f} s, "
-                  f"{peer.bytes_held() / rows:.1f} bytes a row", flush=True)
-        good = check(ours, peers)
-        asks = {"first": ours.ask_first, "again": ours.ask, **{peer.name: peer.ask for peer in peers}}
-        print_table(medians(asks, options.rounds), peers)
-        if options.all:
+        good = True
+        if "compare" in options.parts:
+            good = measure_peers(options, csv, rows, ours)
+        if "fresh" in options.parts:
             measure_fresh(nodes, ours, body, 3)
+        if "appends" in options.parts:
             count = 100_000
             seconds = append_rows(nodes, body, count, 2_000)
             print(f"appends of 2,000 rows over one connection: {count / seconds:,.0f} rows a second", flush=True)
+        if "gets" in options.parts:
             measure_gets(nodes, ours)
         if not good:
             sys.exit(1)
     finally:
         nodes.stop()
+
+
+def measure_peers(options, csv, rows, ours):
+    peers = available(csv, options.threads, options.peers.split(","))
+    for peer in peers:
+        print(f"{peer.name} {peer.version}: loaded in {peer.load_seconds:.1f} s, "
+              f"{peer.bytes_held() / rows:.1f} bytes a row", flush=True)
+    good = check(ours, peers)
+    asks = {"first": ours.ask_first, "again": ours.ask, **{peer.name: peer.ask for peer in peers}}
+    print_table(medians(asks, options.rounds), peers)
+    return good
 
 
 def three_nodes(options, csv):

@@ -149,14 +149,18 @@ extension Cluster {
 }
 
 extension Cluster {
-    /// Drops this node's chunks that are older than their frames' retention at `now`, in unix milliseconds. Answers how many
+    /// Drops this node's rows, by the chunk, that are older than their frames' retention at `now`, in unix milliseconds. Answers how many
     /// rows that were.
     @discardableResult
     package func retire(now: Int64) -> Int {
         let retained = readRegistry { $0.frames.compactMapValues(\.retention).filter { $0.value.seconds > 0 } }
         return retained.reduce(0) { rows, entry in
-            let limit = (now - entry.value.seconds * 1000) * 1000
-            return rows + (engine.frames.find(entry.key)?.retire(column: entry.value.column, before: limit) ?? 0)
+            let seconds = min(entry.value.seconds, 1 << 36)  // two thousand years, far from the end of 64 bits
+            let limit = (now - seconds * 1000) * 1000
+            // No row outlives its time by more than an eighth because younger ones share its chunk.
+            let span = seconds * 1_000_000 / 8
+            let frame = engine.frames.find(entry.key)
+            return rows + (frame?.retire(column: entry.value.column, before: limit, spanMax: span) ?? 0)
         }
     }
 

@@ -20,10 +20,12 @@ package final class ClusterNode: PeerService {
     }
 
     /// Once a second: keeps the registry the same on all nodes, and so whenever a node comes back, and drops what frames are not
-    /// to keep. Returns when cancelled.
+    /// to keep, and compresses what nobody reads. Returns when cancelled.
     package func synchronizeForever() async {
         while !Task.isCancelled {
             cluster.retire(now: unixMilliseconds())
+            let frames = cluster.engine.frames
+            cluster.engine.compute.submit { frames.compressCold() }
             if !cluster.otherNodes.isEmpty { await cluster.publish() }
             do { try await Task.sleep(for: .seconds(1)) } catch { return }
         }
@@ -59,9 +61,9 @@ package final class ClusterNode: PeerService {
             let deadline = Deadline.after(milliseconds: Int(milliseconds))
             router.fetch(key, deadline: deadline, byJob: byJob) { reply(PeerReply($0)) }
         case .map(let map):
-            Task {
-                switch await JobMap(cluster: cluster).run(map) {
-                case .success(let answer): reply(.mapped(answer))
+            JobMap(cluster: cluster).run(map, encodes: true) { result in
+                switch result {
+                case .success(let found): reply(.mapped(found.answer))
                 case .failure(let failure): reply(.failure(failure))
                 }
             }

@@ -86,6 +86,56 @@ import Testing
         }
     }
 
+    @Test("topk_exact is exact by a second round where values were dropped, or says that it cannot be")
+    func exactTop() throws {
+        var random = Seeded(31)
+        var settled = 0
+        var refused = 0
+        for round in 0..<60 {
+            var table = try RandomTable(rowCount: 1_500, nullPercent: 5, using: &random)
+            for row in table.rows.indices {
+                // Few values often, many seldom.
+                let skewed = random.below(1 + random.below(1 + random.below(1 + random.below(500))))
+                table.rows[row][1] = .int(Int64(skewed))
+                table.rows[row][8] = .string(Array("N\(skewed)".utf8))
+            }
+            let parts = try table.parts(1 + random.below(4), chunkRows: random.pick([100, 700]), using: &random)
+            let keys = random.chance(50) ? [] : [random.pick(["city", "late", "tiny"])]
+            let column = random.pick(["odd", "extreme", "tail", "tail", "medium", "medium"])
+            let plan = Plan(
+                frame: "t", filters: random.chance(50) ? [Self.filter(using: &random)] : [], group: keys,
+                aggregates: [
+                    Aggregate("x", .topkExact, column, number: Double(random.pick([1, 2, 3]))),
+                    Aggregate("n", .count), Aggregate("s", .sum, "medium"),
+                ])
+            let expected = NaiveEvaluator(schema: table.schema, rows: table.rows).evaluate(plan)
+            let limit = random.pick([6, 20, 50])
+            let first = try Self.gather(plan, parts, ScanControl(topValuesMax: limit))
+            do {
+                guard let rest = try first.secondRound() else {
+                    #expect(Self.same(try first.finish().rows, expected))
+                    continue
+                }
+                let candidates = try TopCandidates(decoding: rest.candidates.encoded())
+                var second = try Self.gather(plan, parts.shuffled(using: &random), ScanControl(candidates: candidates))
+                #expect(throws: Failure.self) { try second.finish() }
+                let isSettled = second.settle(rest, rowsSince: 0)
+                #expect(isSettled)
+                let actual = try second.finish().rows
+                let isSame = Self.same(actual, expected)
+                #expect(isSame, "round \(round): \(plan.value.answer.text): \(Self.difference(actual, expected))")
+                var late = try Self.gather(plan, parts, ScanControl(candidates: candidates))
+                let isLate = !late.settle(rest, rowsSince: 1_500)
+                #expect(isLate, "so many rows could have changed everything")
+                settled += 1
+            } catch let failure as Failure {
+                #expect(failure.message.contains("too evenly frequent"))
+                refused += 1
+            }
+        }
+        #expect(settled >= 10 && refused >= 5, "\(settled) settled, \(refused) refused")
+    }
+
     /// Each part's partial goes over the wire and back.
     static func gather(
         _ plan: Plan, _ parts: [FramePart], _ control: ScanControl = ScanControl()

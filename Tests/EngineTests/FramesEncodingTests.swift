@@ -101,7 +101,9 @@ import Testing
         #expect(abs(quantile - 135_000) <= 135_000 * 0.0051)
     }
 
-    @Test("a plan asked again is answered from what is known of sealed chunks, and new rows still count")
+    @Test(
+        "a plan asked again is answered from what is known, of sealed chunks also when rows came since, and these count"
+    )
     func cache() throws {
         let resources = FrameResources(chunkRows: 100)
         let part = FramePart(schema: try FramesStoreTests.batch(0).schema, resources: resources)
@@ -110,7 +112,7 @@ import Testing
         let (first, cold) = try PlanExecutor.execute(plan, on: part.snapshot())
         #expect(cold.chunksCached == 0 && cold.chunksScanned == 5)
         let (again, warm) = try PlanExecutor.execute(plan, on: part.snapshot())
-        #expect(warm.chunksCached == 4 && warm.chunksScanned == 1 && warm.rowsCovered == 450)
+        #expect(warm.chunksCached == 5 && warm.chunksScanned == 0 && warm.rowsCovered == 450)
         #expect(try again.finish() == first.finish())
         try part.append(try FramesStoreTests.batch(200, from: 450))
         let (later, seen) = try PlanExecutor.execute(plan, on: part.snapshot())
@@ -119,6 +121,27 @@ import Testing
         let (fresh, _) = try PlanExecutor.execute(plan, on: part.snapshot())
         #expect(try later.finish() == fresh.finish())
         #expect(resources.partials.usedBytes > 0)
+    }
+
+    @Test("of what plans found, that which was used least lately goes first, and all stays within its bound")
+    func leastRecentlyUsed() throws {
+        let memory = FrameMemory()
+        let resources = FrameResources(memory: memory, chunkRows: 1_000, partialBytes: 60_000)
+        let part = FramePart(schema: try FramesStoreTests.batch(0).schema, resources: resources)
+        try part.append(try FramesStoreTests.batch(1_000))
+        func isKnown(_ number: Int) throws -> Bool {
+            let plan = Plan(
+                frame: "t", filters: [Filter("n", .greaterOrEqual, .int(Int64(number)))], group: ["city"],
+                aggregates: [Aggregate("s", .sum, "n")])
+            return try PlanExecutor.execute(plan, on: part.snapshot()).statistics.chunksCached == 1
+        }
+        _ = try isKnown(0)
+        for number in 1..<200 {
+            #expect(try !isKnown(number))
+            #expect(try isKnown(0), "in use all the time, after \(number) others")
+            #expect(resources.partials.usedBytes <= 60_000 && memory.derivedBytes == resources.partials.usedBytes)
+        }
+        #expect(try isKnown(199) && !isKnown(1))
     }
 
     @Test("what is only derived makes room for rows before any are refused")

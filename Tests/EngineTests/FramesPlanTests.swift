@@ -252,22 +252,23 @@ import Testing
 
     @Test("answers sort with ties by the keys and nulls last, are limited, and filtered by having")
     func table() throws {
-        var table = ResultTable(
-            columns: ["k", "a"], keyCount: 1,
-            rows: [
-                [.text("d"), .null], [.text("c"), .int(2)], [.text("a"), .int(1)], [.text("b"), .double(2)],
-                [.null, .int(9)],
-            ])
+        var table = ResultSelection(
+            ResultTable(
+                columns: ["k", "a"], keyCount: 1,
+                rows: [
+                    [.text("d"), .null], [.text("c"), .int(2)], [.text("a"), .int(1)], [.text("b"), .double(2)],
+                    [.null, .int(9)],
+                ]))
         try table.sort("a", ascending: false)
-        #expect(table.rows.map { $0[0] } == [.null, .text("b"), .text("c"), .text("a"), .text("d")])
+        #expect(try table.table().rows.map { $0[0] } == [.null, .text("b"), .text("c"), .text("a"), .text("d")])
         try table.sort("a", ascending: true)
-        #expect(table.rows.map { $0[0] } == [.text("a"), .text("b"), .text("c"), .null, .text("d")])
+        #expect(try table.table().rows.map { $0[0] } == [.text("a"), .text("b"), .text("c"), .null, .text("d")])
         try table.having("a", .greaterOrEqual, .double(1.5))
-        #expect(table.rows.map { $0[0] } == [.text("b"), .text("c"), .null])
+        #expect(try table.table().rows.map { $0[0] } == [.text("b"), .text("c"), .null])
         try table.having("k", .notNull)
-        table.limit(1)
-        #expect(try table.values() == [.object(["k": .string("b"), "a": .double(2)])])
-        #expect(try table.values(order: ["a"]) == [.object(["a": .double(2)])])
+        try table.limit(1)
+        #expect(try table.table().values() == [.object(["k": .string("b"), "a": .double(2)])])
+        #expect(try table.table().values(order: ["a"]) == [.object(["a": .double(2)])])
         #expect(throws: Failure(.scriptError, "the result has no column 'z'; there are k, a")) {
             try table.sort("z", ascending: true)
         }

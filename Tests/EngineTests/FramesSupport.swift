@@ -22,7 +22,7 @@ struct Seeded: RandomNumberGenerator {
 
 struct RandomTable {
     let schema: FrameSchema
-    let rows: [[Scalar]]
+    var rows: [[Scalar]]
 
     /// A column of each kind that has a path of its own: narrow, wide and extreme integers, doubles with their oddities,
     /// few and many strings, truth values, times, and one without any value.

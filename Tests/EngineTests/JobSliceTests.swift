@@ -1,5 +1,6 @@
 // Jobs in plain Lua over keys, objects and rows: each once, in slices, while others change them.
 
+import Dispatch
 import Engine
 import Synchronization
 import Testing
@@ -131,6 +132,61 @@ import Testing
         await #expect {
             _ = try await Self.map(engine, "function map(s) return (s:objects('counter', 5000)) end")
         } throws: { ($0 as? Failure)?.message.contains("begin without a cursor") == true }
+    }
+
+    @Test("cancelling ends a map in plain Lua that looks at no data, whenever it comes")
+    func cancelling() async throws {
+        let engine = Self.engine()
+        let coverage = ScanCoverage()
+        let source = "function map(shard) local n = 0 while true do n = n + 1 end end"
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<JobPartial?, Failure>, Never>) in
+            engine.compute.submit {
+                continuation.resume(
+                    returning: Result { () throws(Failure) in
+                        let script = try JobScript(
+                            Array(source.utf8), name: "t", now: 0, deadline: .after(milliseconds: 60_000))
+                        // The map is under way, or about to be, whenever this comes.
+                        DispatchQueue.global().async { coverage.cancel() }
+                        return try script.map(
+                            over: engine.shards[0], frames: engine.frames, parameters: .map([]), coverage: coverage,
+                            pool: engine.compute)
+                    })
+            }
+        }
+        guard case .failure(let failure) = result else { throw TestProblem() }
+        #expect(failure.reason == .cancelled)
+    }
+
+    @Test("a walk over objects misses none that is shelved or taken back while names are collected")
+    func shelvedMeanwhile() async throws {
+        // Four MiB of live objects: most of these are shelved, and come back as they are called.
+        let engine = Engine(EngineConfiguration(shards: 1, computeThreads: 2, memoryBytes: 32 << 20))
+        let count = 40_000
+        for index in 0..<count { _ = await Self.call(engine, "counter:new:c\(index):\(index)") }
+        let changes = Task.detached {
+            for index in 0..<count where index % 3 == 0 {
+                _ = await Self.call(engine, "counter:get:c\(index * 7 % count)")
+            }
+        }
+        for _ in 0..<3 {
+            let value = try await Self.map(
+                engine,
+                """
+                function map(shard)
+                  local count, cursor = 0, nil
+                  repeat
+                    local objects
+                    objects, cursor = shard:objects("counter", cursor)
+                    count = count + #objects
+                  until not cursor
+                  return { count = count }
+                end
+                """)
+            #expect(value["count"] == .int(Int64(count)))
+        }
+        await changes.value
+        #expect(engine.shards[0].objects.statistics.shelved > 0)
     }
 
     @Test("a walk over a frame's rows gives every row that passes once, of one moment, and is counted as scanned")

@@ -112,7 +112,9 @@ import Testing
         guard case .value(let envelope) = await Self.control(node, .runJob, job.value) else { throw Unexpected() }
         #expect(envelope["status"] == .string("complete"))
         #expect(envelope["rows"] == .object(["expected": .int(1), "scanned": .int(1)]))
-        #expect(node.cluster.retire(now: (now + 60 * day) * 1000) == 0)  // tails stay
+        #expect(node.cluster.retire(now: (now + 60 * day) * 1000) == 1, "the tail is old now")
+        guard case .value = await Self.fetch(node, "frame:retain:log:1000000000w") else { throw Unexpected() }
+        #expect(node.cluster.retire(now: now * 1000) == 0, "of twenty million years")
     }
 
     private struct Unexpected: Error {}

@@ -157,9 +157,9 @@ import Testing
 
     @Test("the hello line says version, name and epoch")
     func hello() {
-        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 2 n1 ff\r\n")
-        #expect(PeerHello(line: "peer 2 n1 ff") == PeerHello(name: "n1", epoch: 255))
-        #expect(PeerHello(line: "peer 2 - -") == PeerHello(name: "-", epoch: nil))
+        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 3 n1 ff\r\n")
+        #expect(PeerHello(line: "peer 3 n1 ff") == PeerHello(name: "n1", epoch: 255))
+        #expect(PeerHello(line: "peer 3 - -") == PeerHello(name: "-", epoch: nil))
         for broken in ["", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff"] {
             #expect(PeerHello(line: broken) == nil)
         }

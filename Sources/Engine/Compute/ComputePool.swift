@@ -4,8 +4,12 @@ import DequeModule
 import Dispatch
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A fixed number of threads that take closures from one queue, first in, first out.
-package final class ComputePool: Sendable {
+package final class ComputePool: TaskExecutor {
     private struct State {
         var waiting = Deque<@Sendable () -> Void>()
         var running = 0
@@ -65,10 +69,24 @@ package final class ComputePool: Sendable {
         return wait()
     }
 
+    /// Tasks that prefer the pool run on its threads: what they wait for, done by the pool too, costs no change of threads.
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        submit { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+
     /// Closures that wait for a thread.
     package var queued: Int { state.withLock { $0.waiting.count } }
 
+    /// Threads that serve clients go before those that compute: a get must not wait for the end of a scan's time slice.
+    private static func giveWay() {
+        #if canImport(Glibc)
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)  // of this thread alone
+        #endif
+    }
+
     private func drain() {
+        Self.giveWay()
         while let work = state.withLock({ state -> (@Sendable () -> Void)? in
             if let next = state.waiting.popFirst() { return next }
             state.running -= 1

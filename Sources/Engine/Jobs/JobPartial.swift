@@ -50,7 +50,7 @@ package enum JobPartial: Sendable {
 
     func result() throws(Failure) -> Value {
         switch self {
-        case .aggregate(let partial): .array(try partial.finish().values())
+        case .aggregate(let partial): .array(try ResultSelection(partial).values())
         case .value(let value): value
         }
     }

@@ -6,10 +6,13 @@ package struct JobDefinition: Sendable {
     /// `job.params`, names and default values, sorted by name.
     package var parameters: [Value.Pair]
     package var hasRun: Bool
+    /// Partials are merged by the script's own reduce.
+    package var hasReduce: Bool
 }
 
-/// One Lua state with one job in it: cheap (about 0.1 ms), made for each use, used by one thread at a time.
-package final class JobScript {
+/// One Lua state with one job in it: cheap (about 0.1 ms), made for each map and for each coordinator. It may go from thread
+/// to thread and is used by one at a time.
+package final class JobScript: @unchecked Sendable {
     /// What a job's script may use: the deadline is the job's own.
     package static let instructionsMax = 2_000_000_000
     package static let memoryBytesMax = 256 << 20
@@ -46,7 +49,9 @@ package final class JobScript {
         let job = try state.value("job", in: environment)
         var parameters: [Value.Pair] = []
         if case .map(let pairs)? = job["params"] { parameters = pairs }
-        return JobDefinition(about: job["about"]?.text, parameters: parameters, hasRun: hasRun)
+        return JobDefinition(
+            about: job["about"]?.text, parameters: parameters, hasRun: hasRun,
+            hasReduce: state.function("reduce", in: environment) != nil)
     }
 
     func function(_ name: String) -> LuaReference? { state.function(name, in: environment) }
@@ -61,24 +66,30 @@ package final class JobScript {
         guard let map = function("map") else { throw Failure(.scriptError, "job \(name) has no map(shard, p)") }
         let handle = ShardHandle(
             shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool)
+        let cancellation = coverage.willRun { self.state.setCancelled(true) }
+        defer { coverage.didRun(cancellation) }
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
         return try partial(results.first, from: "map")
     }
 
+    /// Merges partials as aggregates merge: what a job without a reduce of its own asks for.
+    package static func merge(_ partials: [JobPartial], job: String) throws(Failure) -> JobPartial {
+        guard var sum = partials.first else { throw Failure(.miss, "job \(job): there is nothing to reduce") }
+        for next in partials.dropFirst() { sum = try sum.merged(with: next, job: job) }
+        return sum
+    }
+
     /// Folds partials from left to right with `reduce(a, b)`, or as aggregates merge when the job has none.
     package func reduce(_ partials: [JobPartial]) throws(Failure) -> JobPartial {
-        guard var sum = partials.first else { throw Failure(.miss, "job \(name): there is nothing to reduce") }
-        let function = function("reduce")
+        guard let function = function("reduce"), var sum = partials.first else {
+            return try Self.merge(partials, job: name)
+        }
         for next in partials.dropFirst() {
-            if let function {
-                let results = try state.call(function, [sum.luaValue, next.luaValue], budget: budget)
-                guard let merged = try partial(results.first, from: "reduce") else {
-                    throw Failure(.scriptError, "job \(name): reduce(a, b) returned nothing")
-                }
-                sum = merged
-            } else {
-                sum = try sum.merged(with: next, job: name)
+            let results = try state.call(function, [sum.luaValue, next.luaValue], budget: budget)
+            guard let merged = try partial(results.first, from: "reduce") else {
+                throw Failure(.scriptError, "job \(name): reduce(a, b) returned nothing")
             }
+            sum = merged
         }
         return sum
     }

@@ -6,13 +6,13 @@ final class PartialHandle: LuaHostObject {
     private enum Content {
         case partial(Partial)
         /// After the first sort, limit or having: it merges no longer.
-        case table(ResultTable)
+        case selection(ResultSelection)
     }
 
     private let content: Content
 
     init(_ partial: Partial) { content = .partial(partial) }
-    private init(_ table: ResultTable) { content = .table(table) }
+    private init(_ selection: ResultSelection) { content = .selection(selection) }
 
     static var luaMethods: [String: LuaMethod] {
         [
@@ -29,26 +29,26 @@ final class PartialHandle: LuaHostObject {
                 guard let column = words.first?.text, direction == "asc" || direction == "desc" else {
                     throw Failure(.scriptError, "sort(column, \"asc\" or \"desc\") takes a column of the result")
                 }
-                var table = try handle.table()
-                try table.sort(column, ascending: direction == "asc")
-                return .object(PartialHandle(table))
+                var rows = handle.selection()
+                try rows.sort(column, ascending: direction == "asc")
+                return .object(PartialHandle(rows))
             },
             "limit": LuaMethod(PartialHandle.self) { handle, arguments throws(Failure) in
                 guard case .int(let count)? = arguments.first?.plain, count >= 0 else {
                     throw Failure(.scriptError, "limit(n) takes a whole number")
                 }
-                var table = try handle.table()
-                table.limit(Int(count))
-                return .object(PartialHandle(table))
+                var rows = handle.selection()
+                try rows.limit(Int(count))
+                return .object(PartialHandle(rows))
             },
             "having": LuaMethod(PartialHandle.self) { handle, arguments throws(Failure) in
                 let words = try arguments.plain(in: "having")
                 guard words.count >= 2, let column = words[0].text,
                     let op = words[1].text.flatMap(FilterOperator.init(rawValue:))
                 else { throw Failure(.scriptError, "having(column, op, value) takes a column of the result") }
-                var table = try handle.table()
-                try table.having(column, op, words.count > 2 ? words[2] : .null)
-                return .object(PartialHandle(table))
+                var rows = handle.selection()
+                try rows.having(column, op, words.count > 2 ? words[2] : .null)
+                return .object(PartialHandle(rows))
             },
             "rows": LuaMethod(PartialHandle.self) { handle, _ throws(Failure) in .value(try handle.result()) },
         ]
@@ -61,12 +61,12 @@ final class PartialHandle: LuaHostObject {
         return .aggregate(partial)
     }
 
-    func result() throws(Failure) -> Value { .array(try table().values()) }
+    func result() throws(Failure) -> Value { .array(try selection().values()) }
 
-    private func table() throws(Failure) -> ResultTable {
+    private func selection() -> ResultSelection {
         switch content {
-        case .partial(let partial): try partial.finish()
-        case .table(let table): table
+        case .partial(let partial): ResultSelection(partial)
+        case .selection(let selection): selection
         }
     }
 }

@@ -10,10 +10,13 @@ package final class ScanCoverage: Sendable {
         package var chunksPruned = 0
         package var chunksCached = 0
         package var frames: Swift.Set<String> = []
+        /// Rows that the frames' parts ever had when they were first and when they were last looked at.
+        package var rowsEver = 0...0
     }
 
     private struct State {
         var rows: [String: [Int: Int]] = [:]
+        var rowsEver: [String: [Int: ClosedRange<Int>]] = [:]
         var chunksScanned = 0
         var chunksPruned = 0
         var chunksCached = 0
@@ -25,16 +28,40 @@ package final class ScanCoverage: Sendable {
     /// Plans are described instead of executed, and answer as if there were no rows.
     package let explains: Bool
     private let described = Mutex([Value]())
+    private let running = Mutex([Int: @Sendable () -> Void]())
 
-    package init(explains: Bool = false) { self.explains = explains }
+    /// Of a second round: what `topk_exact` is to count.
+    let candidates: TopCandidates?
+
+    package init(explains: Bool = false, candidates: TopCandidates? = nil) {
+        self.explains = explains
+        self.candidates = candidates
+    }
 
     /// Rows done with so far, those of chunks that were ruled out or known among them.
     package var rowsSoFar: Int { rowsDone.load(ordering: .relaxed) }
 
     func noteDone(rows: Int) { rowsDone.add(rows, ordering: .relaxed) }
 
-    /// Scans and walks end with `cancelled` at their next block.
-    package func cancel() { cancelled.store(true, ordering: .relaxed) }
+    /// Scans and walks end with `cancelled` at their next block, scripts at their next instructions.
+    package func cancel() {
+        cancelled.store(true, ordering: .relaxed)
+        // Under the lock, so that nobody who is called here has gone.
+        running.withLock { for stop in $0.values { stop() } }
+    }
+
+    /// A script begins that `stop` ends from any thread; `didRun` takes it back.
+    func willRun(stop: @escaping @Sendable () -> Void) -> Int {
+        let number = running.withLock { running in
+            let number = (running.keys.max() ?? 0) + 1
+            running[number] = stop
+            return number
+        }
+        if isCancelled { stop() }
+        return number
+    }
+
+    func didRun(_ number: Int) { running.withLock { _ = $0.removeValue(forKey: number) } }
 
     var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
 
@@ -45,8 +72,10 @@ package final class ScanCoverage: Sendable {
     /// The map asked for this frame, whether or not the node holds any of it.
     func note(frame: String) { state.withLock { _ = $0.rows[frame, default: [:]] } }
 
-    func add(frame: String, shard: Int, _ scanned: ScanStatistics) {
+    func add(frame: String, shard: Int, _ scanned: ScanStatistics, rowsEver: Int) {
         state.withLock { state in
+            let seen = state.rowsEver[frame]?[shard] ?? rowsEver...rowsEver
+            state.rowsEver[frame, default: [:]][shard] = min(seen.lowerBound, rowsEver)...max(seen.upperBound, rowsEver)
             state.rows[frame, default: [:]][shard] = max(scanned.rowsCovered, state.rows[frame]?[shard] ?? 0)
             state.chunksScanned += scanned.chunksScanned
             state.chunksPruned += scanned.chunksPruned
@@ -56,10 +85,12 @@ package final class ScanCoverage: Sendable {
 
     package var total: Total {
         state.withLock { state in
-            Total(
+            let ever = state.rowsEver.values.flatMap(\.values)
+            return Total(
                 rows: state.rows.values.reduce(0) { $0 + $1.values.reduce(0, +) },
                 chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned,
-                chunksCached: state.chunksCached, frames: Set(state.rows.keys))
+                chunksCached: state.chunksCached, frames: Set(state.rows.keys),
+                rowsEver: ever.reduce(0) { $0 + $1.lowerBound }...ever.reduce(0) { $0 + $1.upperBound })
         }
     }
 }

@@ -44,7 +44,8 @@ final class ShardHandle: LuaHostObject {
     func control(helpers: ComputePool?) -> ScanControl {
         let coverage = coverage
         return ScanControl(
-            deadline: deadline, helpers: helpers, isCancelled: { coverage.isCancelled },
+            deadline: deadline, candidates: coverage.candidates, helpers: helpers,
+            isCancelled: { coverage.isCancelled },
             progress: { coverage.noteDone(rows: $0) })
     }
 
@@ -58,8 +59,7 @@ final class ShardHandle: LuaHostObject {
             return PartialHandle(Partial(shape: compiled.shape))
         }
         let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
-        coverage.add(
-            frame: plan.frame, shard: index, scanned)
+        coverage.add(frame: plan.frame, shard: index, scanned, rowsEver: snapshot.rowsEver)
         return PartialHandle(partial)
     }
 }

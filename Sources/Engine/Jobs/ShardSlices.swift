@@ -59,7 +59,7 @@ extension ShardHandle {
         let cursor = try SliceCursor.number(arguments, 1, of: "objects")
         if cursor == nil {
             let items = shard.items
-            cursors.objects[type] = try underGate { machine throws(Failure) in try machine.names(of: type, items) }
+            cursors.objects[type] = try names(of: type, items)
         }
         guard let names = cursors.objects[type], cursor ?? 0 <= names.count else {
             throw Failure(.scriptError, "shard:objects: begin without a cursor")
@@ -69,6 +69,28 @@ extension ShardHandle {
         let items = shard.items
         let states = try underGate { machine throws(Failure) in try machine.states(of: type, slice, items) }
         return .values([.array(states), slice.endIndex < names.count ? .int(Int64(slice.endIndex)) : .null])
+    }
+
+    /// The names of all objects of a type, live or shelved. The shelf is walked over without the gate: what is put there
+    /// meanwhile is noted, and what is taken from it is among the live ones in the end.
+    private func names(of type: String, _ items: ItemStore) throws(Failure) -> [[UInt8]] {
+        let mark = try underGate { machine throws(Failure) in try machine.beginWalk(over: type) }
+        var names: Set<[UInt8]> = []
+        let prefix = ObjectKey(type: type, name: []).shelfKey
+        let result = Result { () throws(Failure) in
+            var cursor: Int? = 0
+            while let from = cursor {
+                let (found, next) = try items.slice(prefix: prefix, from: from, count: 4_096, now: unixSeconds()) {
+                    () throws(Failure) in try checkTime("objects")
+                }
+                for item in found { names.insert(Array(item.key.dropFirst(prefix.count))) }
+                cursor = next
+            }
+        }
+        let living = try underGate { machine throws(Failure) in machine.endWalk(over: type, since: mark) }
+        try result.get()
+        names.formUnion(living)
+        return names.sorted { $0.lexicographicallyPrecedes($1) }
     }
 
     /// Waits for the script gate. Another thread of the pool goes on meanwhile, as it may be the one that has to open it.
@@ -152,29 +174,25 @@ final class RowSlices {
         // Chunks are counted as they come, rows as a total: coverage keeps the largest.
         var seen = scanned
         seen.rowsCovered = covered.rowsCovered
-        shard.coverage.add(frame: plan.plan.frame, shard: shard.index, seen)
+        shard.coverage.add(frame: plan.plan.frame, shard: shard.index, seen, rowsEver: snapshot.rowsEver)
         values = try partial.finish().values()[...]
     }
 }
 
 extension ObjectMachine {
-    /// The names of all objects of a type, live or shelved.
-    func names(of type: String, _ items: ItemStore) throws(Failure) -> [[UInt8]] {
+    /// From now on what is put on the shelf is noted.
+    func beginWalk(over type: String) throws(Failure) -> Int {
         guard types[type] != nil else { throw Failure(.scriptError, "there is no object type '\(type)'") }
+        return walks.begin()
+    }
+
+    /// The names of the live objects of a type, and of those that were put on the shelf since `mark`. Cost: a look at every
+    /// live object.
+    func endWalk(over type: String, since mark: Int) -> [[UInt8]] {
         let now = unixSeconds()
         let wanted = number(ofType: type)
-        var names = keys { $0.type == wanted && ($0.expiry == 0 || $0.expiry > now) }.map(\.name)
-        let prefix = ObjectKey(type: type, name: []).shelfKey
-        var cursor: Int? = 0
-        while let from = cursor {
-            let (found, next) = items.slice(prefix: prefix, from: from, count: 4_096, now: now) {}
-            for item in found {
-                let name = Array(item.key.dropFirst(prefix.count))
-                if position(of: ObjectKey(type: type, name: name)) == nil { names.append(name) }
-            }
-            cursor = next
-        }
-        return names.sorted { $0.lexicographicallyPrecedes($1) }
+        let live = keys { $0.type == wanted && ($0.expiry == 0 || $0.expiry > now) }.map(\.name)
+        return live + walks.end(since: mark).filter { $0.type == type }.map(\.name)
     }
 
     /// `{name, state, ttl}` of those that are still there.
@@ -199,5 +217,27 @@ extension ObjectMachine {
         let outcome = key.shelfKey.withUnsafeBytes { items.execute(.get, key: $0, hash: keyHash($0), now: now) }
         guard case .value(_, _, let bytes) = outcome else { return nil }
         return Shelved.decode(bytes)
+    }
+}
+
+/// Objects that were put on the shelf while walks were under way, for these not to miss them.
+struct ObjectWalks {
+    private var count = 0
+    private var shelved: [ObjectKey] = []
+
+    mutating func begin() -> Int {
+        count += 1
+        return shelved.count
+    }
+
+    mutating func note(shelved key: ObjectKey) {
+        if count > 0 { shelved.append(key) }
+    }
+
+    mutating func end(since mark: Int) -> [ObjectKey] {
+        let mine = Array(shelved[mark...])
+        count -= 1
+        if count == 0 { shelved = [] }
+        return mine
     }
 }

@@ -194,9 +194,11 @@ extension ObjectMachine {
         }
         let expiry = live[at].expiry
         let bytes = Shelved.encode(value, expiry: expiry)
-        guard shelf.put(key(at: at).shelfKey, bytes, expiry: expiry) else { return .refused }
+        let key = key(at: at)
+        guard shelf.put(key.shelfKey, bytes, expiry: expiry) else { return .refused }
         room.noteGone(bytes: Shelved.liveBytes(value))
         takeOut(at: at)
+        walks.note(shelved: key)
         statistics.shelved += 1
         return .gone(bytes: bytes.count)
     }

@@ -49,6 +49,8 @@ final class ObjectMachine {
     let live = LiveObjects()
     @exclusivity(unchecked) var useCount: UInt32 = 0
     @exclusivity(unchecked) var statistics = ObjectStatistics()
+    /// What was put on the shelf while somebody collects names (see `ShardHandle.objects`).
+    @exclusivity(unchecked) var walks = ObjectWalks()
     /// Methods that can be called at once, by their numbers in that version of the types.
     @exclusivity(unchecked) var ready: [ReadyMethod] = []
     @exclusivity(unchecked) var readyVersion: UInt64 = 0

@@ -12,8 +12,14 @@ extension Value {
         switch self {
         case .null: out.append(contentsOf: "null".utf8)
         case .bool(let flag): out.append(contentsOf: (flag ? "true" : "false").utf8)
-        case .int(let number): out.append(contentsOf: String(number).utf8)
-        case .double(let number): out.append(contentsOf: Value.jsonText(of: number).utf8)
+        case .int(let number): Value.append(number, to: &out)
+        case .double(let number):
+            if number.isWhole {
+                Value.append(Int64(number), to: &out)
+            } else {
+                var text = Value.jsonText(of: number)
+                text.withUTF8 { out.append(contentsOf: $0) }
+            }
         case .bytes(let bytes): Value.appendJSONString(bytes, to: &out)
         case .array(let elements):
             out.append(UInt8(ascii: "["))
@@ -41,14 +47,30 @@ extension Value {
     /// A whole double prints without a fraction below 2^53: 3, not 3.0.
     package static func jsonText(of number: Double) -> String {
         guard number.isFinite else { return "null" }
-        if number == number.rounded(.towardZero), abs(number) < 9_007_199_254_740_992 {
-            return number == 0 && number.sign == .minus ? "-0.0" : String(Int64(number))
-        }
-        return number.description
+        if number.isWhole { return String(Int64(number)) }
+        return number.description  // of -0.0 too
+    }
+
+    /// Decimal digits, without a String.
+    private static func append(_ number: Int64, to out: inout [UInt8]) {
+        if number < 0 { out.append(UInt8(ascii: "-")) }
+        var rest = number.magnitude
+        let start = out.count
+        repeat {
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            out.append(48 &+ UInt8(truncatingIfNeeded: digit))
+            rest = quotient
+        } while rest > 0
+        out[start...].reverse()
     }
 
     private static func appendJSONString(_ bytes: [UInt8], to out: inout [UInt8]) {
         out.append(UInt8(ascii: "\""))
+        defer { out.append(UInt8(ascii: "\"")) }
+        if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+            out.append(contentsOf: bytes)
+            return
+        }
         let needsRepair = bytes.contains { $0 >= 0x80 }
         let text = needsRepair ? Array(String(decoding: bytes, as: UTF8.self).utf8) : bytes
         for byte in text {
@@ -66,6 +88,12 @@ extension Value {
             default: out.append(byte)
             }
         }
-        out.append(UInt8(ascii: "\""))
+    }
+}
+
+extension Double {
+    /// Prints as an integer; not -0.0, which would lose its sign.
+    fileprivate var isWhole: Bool {
+        self == rounded(.towardZero) && abs(self) < 9_007_199_254_740_992 && !(self == 0 && sign == .minus)
     }
 }

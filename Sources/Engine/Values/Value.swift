@@ -1,7 +1,7 @@
 // A value as scripts, codecs and answers share it: what a Lua value is once it has left Lua.
 
 /// A tree of plain data. Strings are bytes (Lua's are); `map` keeps its order, so that columns come out as asked for.
-package indirect enum Value: Sendable, Hashable {
+package enum Value: Sendable, Hashable {
     case null
     case bool(Bool)
     case int(Int64)

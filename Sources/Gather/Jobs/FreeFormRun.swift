@@ -10,13 +10,11 @@ struct FreeFormRun {
     static let fanOutMax = 10_000
 
     func run(
-        _ request: JobRequest, parameters: Value, deadline: Deadline, envelope: inout Envelope
+        _ request: JobRequest, _ script: JobScript, parameters: Value, deadline: Deadline, envelope: inout Envelope
     ) async throws(Failure) {
         let cluster = cluster
         let session = try await cluster.engine.compute.attempt { () throws(Failure) in
-            let script = try JobScript(
-                request.source, name: request.name, now: unixMilliseconds(), deadline: deadline)
-            return try script.start(parameters: parameters, servers: cluster.topology.nodes.map(\.name))
+            try script.start(parameters: parameters, servers: cluster.topology.nodes.map(\.name))
         }
         var reports: [String: Envelope.NodeReport] = [:]
         var step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.begin() }

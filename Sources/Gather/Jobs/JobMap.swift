@@ -3,75 +3,116 @@
 import Engine
 import Synchronization
 
+/// What a node has to say, its partial as it came: this node's own was never encoded.
+struct NodeAnswer: Sendable {
+    var answer: MapAnswer
+    var merged: JobPartial?
+
+    /// Nil when no shard of the node holds a part of the frame.
+    func partial() throws(Failure) -> JobPartial? {
+        if let merged { return merged }
+        return answer.partial.isEmpty ? nil : try JobPartial(decoding: answer.partial)
+    }
+}
+
 struct JobMap {
     let cluster: Cluster
 
-    /// Runs on the compute pool; answers before the request's deadline, or fails with `timeout`.
-    func run(_ request: MapRequest) async -> Result<MapAnswer, Failure> {
+    /// Runs on the compute pool, and there calls `completion`; answers before the request's deadline, or fails with `timeout`. For another node the
+    /// partial is encoded.
+    func run(
+        _ request: MapRequest, encodes: Bool, completion: @escaping @Sendable (Result<NodeAnswer, Failure>) -> Void
+    ) {
         let started = monotonicNanoseconds()
         let deadline = Deadline.after(milliseconds: Int(request.deadlineMilliseconds))
-        let coverage = ScanCoverage(explains: request.explains)
-        cluster.jobs.beginMap(request.query, coverage)
-        defer { cluster.jobs.endMap(request.query) }
-        let shards = cluster.engine.shards
-        let results = await withTaskGroup(of: (Int, Result<JobPartial?, Failure>).self) { group in
-            for shard in shards {
-                group.addTask {
-                    await cluster.engine.compute.run {
-                        (shard.index, map(request, over: shard, deadline: deadline, coverage: coverage))
-                    }
-                }
-            }
-            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        let candidates: TopCandidates?
+        do throws(Failure) {
+            candidates = request.candidates.isEmpty ? nil : try TopCandidates(decoding: request.candidates)
+        } catch {
+            return completion(.failure(error))
         }
-        return await cluster.engine.compute.run {
-            merged(results, request, deadline, coverage).map { partial in
-                let scanned = coverage.total
-                return MapAnswer(
-                    incarnation: cluster.incarnation, shards: shards.count, partial: partial,
-                    rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
-                    chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
-                    milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
-                    frames: acknowledgements(of: scanned.frames))
+        let coverage = ScanCoverage(explains: request.explains, candidates: candidates)
+        cluster.jobs.beginMap(request.query, coverage)
+        let shards = cluster.engine.shards
+        let gathered = GatheredShards(count: shards.count)
+        for shard in shards {
+            cluster.engine.compute.submit {
+                let result = map(request, over: shard, deadline: deadline, coverage: coverage)
+                // The shard that is done last goes on with what all of them found.
+                guard let all = gathered.put(result, shard.index) else { return }
+                cluster.jobs.endMap(request.query)
+                completion(answer(all, request, deadline, coverage, since: started, encodes: encodes))
             }
         }
     }
 
+    private func answer(
+        _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
+        _ coverage: ScanCoverage, since started: UInt64, encodes: Bool
+    ) -> Result<NodeAnswer, Failure> {
+        merged(results, request, deadline, coverage).map { partial in
+            let encoded = encodes ? partial?.encoded ?? [] : []
+            let scanned = coverage.total
+            var answer = MapAnswer(
+                incarnation: cluster.incarnation, shards: results.count, partial: encoded,
+                rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
+                chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
+                milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
+                frames: acknowledgements(of: scanned.frames))
+            answer.rowsEver = scanned.rowsEver
+            return NodeAnswer(answer: answer, merged: encodes ? nil : partial)
+        }
+    }
+
+    /// A shard's partial; nil where its map returned nothing. With the script's own reduce they are merged by it.
+    struct ShardPartial: Sendable {
+        var partial: JobPartial?
+        var hasReduce: Bool
+    }
+
     private func map(
         _ request: MapRequest, over shard: Shard, deadline: Deadline, coverage: ScanCoverage
-    ) -> Result<JobPartial?, Failure> {
+    ) -> Result<ShardPartial, Failure> {
         do throws(Failure) {
             let script = try JobScript(request.source, name: request.name, now: request.now, deadline: deadline)
-            return .success(
-                try script.map(
-                    over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
-                    pool: cluster.engine.compute))
+            let partial = try script.map(
+                over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
+                pool: cluster.engine.compute)
+            return .success(ShardPartial(partial: partial, hasReduce: script.definition.hasReduce))
         } catch {
             return .failure(error)
         }
     }
 
     private func merged(
-        _ results: [Result<JobPartial?, Failure>], _ request: MapRequest, _ deadline: Deadline, _ coverage: ScanCoverage
-    ) -> Result<[UInt8], Failure> {
+        _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
+        _ coverage: ScanCoverage
+    ) -> Result<JobPartial?, Failure> {
         guard request.explains else { return merge(results, request, deadline) }
         let explanations = coverage.explanations
         // A map that reckons with rows may stumble where there seem to be none; what it asked before is known all the same.
         if explanations.isEmpty, case .failure(let failure)? = results.first(where: \.isFailure) {
             return .failure(failure)
         }
-        return .success(JobPartial.value(.array(explanations)).encoded)
+        return .success(.value(.array(explanations)))
     }
 
     private func merge(
-        _ results: [Result<JobPartial?, Failure>], _ request: MapRequest, _ deadline: Deadline
-    ) -> Result<[UInt8], Failure> {
+        _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline
+    ) -> Result<JobPartial?, Failure> {
         do throws(Failure) {
             var partials: [JobPartial] = []
-            for result in results { if let partial = try result.get() { partials.append(partial) } }
-            guard !partials.isEmpty else { return .success([]) }
+            var hasReduce = false
+            for result in results {
+                let shard = try result.get()
+                if let partial = shard.partial { partials.append(partial) }
+                hasReduce = hasReduce || shard.hasReduce
+            }
+            guard !partials.isEmpty else { return .success(nil) }
+            guard hasReduce else { return .success(try JobScript.merge(partials, job: request.name)) }
+            // A state of its own: what a map leaves in its globals is no business of the reduce.
             let script = try JobScript(request.source, name: request.name, now: request.now, deadline: deadline)
-            return .success(try script.reduce(partials).encoded)
+            return .success(try script.reduce(partials))
         } catch {
             return .failure(error)
         }
@@ -80,6 +121,22 @@ struct JobMap {
     private func acknowledgements(of frames: Set<String>) -> [FrameAcknowledgements] {
         let registry = cluster.currentRegistry()
         return frames.sorted().compactMap { registry.frames[$0]?.acknowledged }
+    }
+}
+
+/// What the shards of a node have found so far.
+private final class GatheredShards: Sendable {
+    private let results: Mutex<[Result<JobMap.ShardPartial, Failure>?]>
+
+    init(count: Int) { results = Mutex(Array(repeating: nil, count: count)) }
+
+    /// All results, in the shards' order, when this was the last one.
+    func put(_ result: Result<JobMap.ShardPartial, Failure>, _ index: Int) -> [Result<JobMap.ShardPartial, Failure>]? {
+        results.withLock { results in
+            results[index] = result
+            let found = results.compactMap(\.self)
+            return found.count == results.count ? found : nil
+        }
     }
 }
 

@@ -6,7 +6,7 @@ extension JobRunner {
     /// `{job, about, parameters, nodes, plans: [{plan, shards, rows, chunks, pruned, cached, reads, groups, kernels}, …]}`.
     func explain(_ request: JobRequest) async throws(Failure) -> Value {
         let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
-        let definition = try await inspect(request, deadline)
+        let definition = try await load(request, now: unixMilliseconds(), deadline).definition
         let parameters = try JobParameters.resolve(
             given: request.parameters, defaults: definition.parameters, job: request.name)
         var plans: [Value] = []
@@ -21,7 +21,7 @@ extension JobRunner {
                 throw failure.naming(cluster.topology.nodes[node].name)
             }
             nodes = outcome.answers.count
-            plans = try Self.merged(outcome.answers.map(\.answer.partial))
+            plans = try Self.merged(outcome.answers.map(\.answer))
         }
         return .object([
             "job": .string(request.name), "about": definition.about.map { .string($0) } ?? .null,
@@ -30,11 +30,11 @@ extension JobRunner {
     }
 
     /// The same plan on several shards becomes one entry; counts add up, lists are united.
-    private static func merged(_ partials: [[UInt8]]) throws(Failure) -> [Value] {
+    private static func merged(_ answers: [NodeAnswer]) throws(Failure) -> [Value] {
         var order: [[UInt8]] = []
         var found: [[UInt8]: [Value]] = [:]
-        for partial in partials {
-            guard case .value(.array(let list)) = try JobPartial(decoding: partial) else {
+        for answer in answers {
+            guard case .value(.array(let list))? = try answer.partial() else {
                 throw Failure(.scriptVersion, "an explanation in a version that is not understood")
             }
             for entry in list {

@@ -15,14 +15,19 @@ package struct JobRunner: Sendable {
         defer { cluster.jobs.end(envelope.query, status: envelope.status.rawValue) }
         let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
         do throws(Failure) {
-            let definition = try await inspect(request, deadline)
+            let now = unixMilliseconds()
+            let script = try await load(request, now: now, deadline)
             let parameters = try JobParameters.resolve(
-                given: request.parameters, defaults: definition.parameters, job: request.name)
-            if definition.hasRun {
+                given: request.parameters, defaults: script.definition.parameters, job: request.name)
+            if script.definition.hasRun {
                 try await FreeFormRun(cluster: cluster, router: router)
-                    .run(request, parameters: parameters, deadline: deadline, envelope: &envelope)
+                    .run(request, script, parameters: parameters, deadline: deadline, envelope: &envelope)
             } else {
-                try await mapAndReduce(request, parameters: parameters, deadline: deadline, envelope: &envelope)
+                let map = MapRequest(
+                    query: envelope.query, name: request.name, source: request.source, parameters: parameters,
+                    deadlineMilliseconds: UInt32(Self.mapMilliseconds(of: deadline)), now: now)
+                try await mapAndReduce(
+                    map, script, require: request.requirement, deadline: deadline, envelope: &envelope)
             }
         } catch {
             envelope.status = .error
@@ -32,30 +37,39 @@ package struct JobRunner: Sendable {
         return envelope
     }
 
-    func inspect(_ request: JobRequest, _ deadline: Deadline) async throws(Failure) -> JobDefinition {
+    func load(_ request: JobRequest, now: Int64, _ deadline: Deadline) async throws(Failure) -> JobScript {
         try await cluster.engine.compute.attempt { () throws(Failure) in
-            try JobScript(request.source, name: request.name, now: unixMilliseconds(), deadline: deadline).definition
+            try JobScript(request.source, name: request.name, now: now, deadline: deadline)
         }
     }
 
     private func mapAndReduce(
-        _ request: JobRequest, parameters: Value, deadline: Deadline, envelope: inout Envelope
+        _ map: MapRequest, _ script: JobScript, require requirement: Requirement, deadline: Deadline,
+        envelope: inout Envelope
     ) async throws(Failure) {
-        let map = MapRequest(
-            query: envelope.query, name: request.name, source: request.source, parameters: parameters,
-            deadlineMilliseconds: UInt32(Self.mapMilliseconds(of: deadline)), now: unixMilliseconds())
-        let outcome = await scatter(map, require: request.requirement)
+        let found = try await settled(
+            map, script, require: requirement, deadline: deadline, envelope: &envelope)
+        envelope.relativeErrors = found.partial.relativeErrors
+        envelope.result = try await cluster.engine.compute.attempt { () throws(Failure) in
+            try script.finish(found.partial, parameters: map.parameters)
+        }
+    }
+
+    /// One round: scattered, checked, reduced, and reported in the envelope.
+    func round(
+        _ map: MapRequest, _ script: JobScript, require requirement: Requirement, envelope: inout Envelope
+    ) async throws(Failure) -> ReducedRound {
+        let outcome = await scatter(map, require: requirement)
         report(outcome, in: &envelope)
         let lost = checkCoverage(of: outcome, in: &envelope)
-        try decide(outcome, lost: lost, request: request, envelope: &envelope)
-        let partials = outcome.answers.sorted { $0.node < $1.node }.filter { answer in
+        try decide(outcome, lost: lost, require: requirement, envelope: &envelope)
+        let answers = outcome.answers.sorted { $0.node < $1.node }.filter { answer in
             !lost.contains { $0.node == answer.node }
         }
-        .map(\.answer.partial).filter { !$0.isEmpty }
-        guard !partials.isEmpty else {
-            throw Failure(.miss, "job \(request.name) found no data: its map returned nothing on any shard")
+        .map(\.answer)
+        return try await cluster.engine.compute.attempt { () throws(Failure) in
+            try ReducedRound(answers, script, job: map.name)
         }
-        (envelope.result, envelope.relativeErrors) = try await reduce(partials, map, deadline)
     }
 
     /// The map gets what is left less a reserve for the reduce: a tenth, at least 20 ms.
@@ -66,19 +80,19 @@ package struct JobRunner: Sendable {
 
     // MARK: Scatter
 
-    func scatter(_ map: MapRequest, require requirement: Requirement) async -> Scatter<MapAnswer>.Outcome {
+    func scatter(_ map: MapRequest, require requirement: Requirement) async -> Scatter<NodeAnswer>.Outcome {
         let deadline = Deadline.after(milliseconds: Int(map.deadlineMilliseconds))
         let cluster = cluster
         return await ScatterDriver.run(
             nodes: cluster.topology.nodes.count, require: requirement, deadline: deadline
         ) { node, deliver in
             guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
-                Task { deliver(await JobMap(cluster: cluster).run(map)) }
+                JobMap(cluster: cluster).run(map, encodes: false, completion: deliver)
                 return
             }
             links.send(.map(map), to: node, deadline: deadline) { reply in
                 switch reply {
-                case .success(.mapped(let answer)): deliver(.success(answer))
+                case .success(.mapped(let answer)): deliver(.success(NodeAnswer(answer: answer)))
                 case .success: deliver(.failure(PeerReply.notUnderstood))
                 case .failure(let failure): deliver(.failure(failure))
                 }
@@ -86,8 +100,9 @@ package struct JobRunner: Sendable {
         }
     }
 
-    private func report(_ outcome: Scatter<MapAnswer>.Outcome, in envelope: inout Envelope) {
-        for (node, answer) in outcome.answers {
+    private func report(_ outcome: Scatter<NodeAnswer>.Outcome, in envelope: inout Envelope) {
+        for (node, found) in outcome.answers {
+            let answer = found.answer
             let name = cluster.topology.nodes[node].name
             cluster.note(shards: answer.shards, ofNode: name)
             envelope.nodes.append(
@@ -115,16 +130,16 @@ package struct JobRunner: Sendable {
 
     /// Holds the answers against every node's knowledge of the rows that were acknowledged. Sets the expected rows; returns
     /// the nodes whose answers are incomplete, which also count as failed in the envelope.
-    private func checkCoverage(of outcome: Scatter<MapAnswer>.Outcome, in envelope: inout Envelope) -> [Loss] {
+    private func checkCoverage(of outcome: Scatter<NodeAnswer>.Outcome, in envelope: inout Envelope) -> [Loss] {
         let known = cluster.changeRegistry { registry in
-            registry.acknowledgements(with: outcome.answers.flatMap(\.answer.frames))
+            registry.acknowledgements(with: outcome.answers.flatMap(\.answer.answer.frames))
         }
         envelope.rowsExpected = known.reduce(0) { $0 + $1.expectedRows }
         var losses: [Loss] = []
         for (node, answer) in outcome.answers {
             let name = cluster.topology.nodes[node].name
             for frame in known {
-                let lost = frame.lostRows(node: name, incarnation: answer.incarnation)
+                let lost = frame.lostRows(node: name, incarnation: answer.answer.incarnation)
                 guard lost > 0 else { continue }
                 let failure = Failure(
                     .incompleteData,
@@ -140,12 +155,12 @@ package struct JobRunner: Sendable {
     }
 
     private func decide(
-        _ outcome: Scatter<MapAnswer>.Outcome, lost: [Loss], request: JobRequest, envelope: inout Envelope
+        _ outcome: Scatter<NodeAnswer>.Outcome, lost: [Loss], require requirement: Requirement, envelope: inout Envelope
     ) throws(Failure) {
         let total = outcome.answers.count + outcome.failures.count
         let lostNodes = Set(lost.map(\.node))
         let complete = outcome.answers.count - lostNodes.count
-        if complete >= request.requirement.needed(of: total) {
+        if complete >= requirement.needed(of: total) {
             envelope.status = complete == total ? .complete : .partial
             return
         }
@@ -161,18 +176,4 @@ package struct JobRunner: Sendable {
 
     /// A node that was not awaited only says that another one failed: that other one's failure is the one to tell.
     private static func rank(_ failure: Failure) -> Int { failure.reason == .cancelled ? 1 : 0 }
-
-    // MARK: Reduce
-
-    private func reduce(
-        _ partials: [[UInt8]], _ map: MapRequest, _ deadline: Deadline
-    ) async throws(Failure) -> (result: Value, relativeErrors: [(column: String, error: Double)]) {
-        try await cluster.engine.compute.attempt { () throws(Failure) in
-            let script = try JobScript(map.source, name: map.name, now: map.now, deadline: deadline)
-            var decoded: [JobPartial] = []
-            for partial in partials { decoded.append(try JobPartial(decoding: partial)) }
-            let reduced = try script.reduce(decoded)
-            return (try script.finish(reduced, parameters: map.parameters), reduced.relativeErrors)
-        }
-    }
 }

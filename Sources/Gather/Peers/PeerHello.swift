@@ -2,7 +2,7 @@
 
 /// `peer <version> <name> <epoch>\r\n`; a command-line client calls itself `-` and knows no epoch.
 package struct PeerHello: Sendable, Equatable {
-    package static let version = 2
+    package static let version = 3
 
     package var version: Int
     package var name: String

@@ -265,17 +265,19 @@ extension MapRequest {
         buffer.writeWire(deadlineMilliseconds)
         buffer.writeWire(now)
         buffer.writeWire(UInt8(explains ? 1 : 0))
+        buffer.writeWire(bytes: candidates)
     }
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
         guard let query = buffer.readWire(UInt64.self), let name = buffer.readWireText(),
             let source = buffer.readWireBytes(), let parameters = buffer.readWireValue(),
             let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self),
-            let explains = buffer.readWire(UInt8.self)
+            let explains = buffer.readWire(UInt8.self), let candidates = buffer.readWireBytes()
         else { return nil }
         self.init(
             query: query, name: name, source: source, parameters: parameters, deadlineMilliseconds: deadline, now: now,
             explains: explains == 1)
+        self.candidates = candidates
     }
 }
 
@@ -284,7 +286,11 @@ extension MapAnswer {
         buffer.writeWire(incarnation)
         buffer.writeWire(UInt32(shards))
         buffer.writeWire(bytes: partial)
-        for count in [rowsScanned, chunksScanned, chunksPruned, chunksCached] { buffer.writeWire(UInt64(count)) }
+        for count in [
+            rowsScanned, chunksScanned, chunksPruned, chunksCached, rowsEver.lowerBound, rowsEver.upperBound,
+        ] {
+            buffer.writeWire(UInt64(count))
+        }
         buffer.writeWire(milliseconds.bitPattern)
         buffer.writeWire(value: .array(frames.map(\.value)))
     }
@@ -293,7 +299,8 @@ extension MapAnswer {
         guard let incarnation = buffer.readWire(UInt64.self), let shards = buffer.readWire(UInt32.self),
             let partial = buffer.readWireBytes(), let rows = buffer.readWire(UInt64.self),
             let chunks = buffer.readWire(UInt64.self), let pruned = buffer.readWire(UInt64.self),
-            let cached = buffer.readWire(UInt64.self),
+            let cached = buffer.readWire(UInt64.self), let everFirst = buffer.readWire(UInt64.self),
+            let everLast = buffer.readWire(UInt64.self), everFirst <= everLast,
             let milliseconds = buffer.readWire(UInt64.self), case .array(let list)? = buffer.readWireValue()
         else { return nil }
         self.init(
@@ -301,5 +308,6 @@ extension MapAnswer {
             chunksScanned: Int(clamping: chunks), chunksPruned: Int(clamping: pruned),
             chunksCached: Int(clamping: cached),
             milliseconds: Double(bitPattern: milliseconds), frames: list.compactMap(FrameAcknowledgements.init(value:)))
+        rowsEver = Int(clamping: everFirst)...Int(clamping: everLast)
     }
 }

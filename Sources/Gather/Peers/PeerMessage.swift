@@ -63,6 +63,8 @@ package struct MapRequest: Sendable, Equatable {
     package var now: Int64
     /// Describe plans instead of executing them.
     package var explains: Bool
+    /// Of a second round: what `topk_exact` is to count (see `TopCandidates`); empty in a first one.
+    package var candidates: [UInt8] = []
 
     package init(
         query: UInt64, name: String, source: [UInt8], parameters: Value, deadlineMilliseconds: UInt32, now: Int64,
@@ -124,6 +126,8 @@ package struct MapAnswer: Sendable, Equatable {
     package var chunksScanned: Int
     package var chunksPruned: Int
     package var chunksCached: Int
+    /// Rows that the frames ever had here, those that are gone for their age too, when the map first and last looked.
+    package var rowsEver = 0...0
     package var milliseconds: Double
     /// The frames that the job looked at, and the rows that this node knows every node to have acknowledged.
     package var frames: [FrameAcknowledgements]

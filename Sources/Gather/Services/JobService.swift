@@ -19,7 +19,10 @@ package struct JobService: VirtualService {
         case "list": completion(.success(Self.list(router.cluster)))
         case "define": Task { completion(await Self.define(key, data, router.cluster)) }
         case "drop": Task { completion(await Self.drop(key, router.cluster)) }
-        default: Task { completion(await Self.run(key, deadline, router)) }
+        default:
+            Task(executorPreference: router.cluster.engine.compute) {
+                completion(await Self.run(key, deadline, router))
+            }
         }
     }
 

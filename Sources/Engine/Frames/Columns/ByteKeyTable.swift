@@ -23,9 +23,28 @@ package struct ByteKeyTable: Sendable {
 
     package subscript(index: Int) -> ArraySlice<UInt8> { bytes[Int(offsets[index])..<Int(offsets[index + 1])] }
 
+    /// Calls `body` with the bytes of key `index`.
+    @inline(__always)
+    func withKey<R>(_ index: Int, _ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
+        let range = Int(offsets[index])..<Int(offsets[index &+ 1])
+        return bytes.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0[range])) }
+    }
+
+    /// Both hold the same keys under the same numbers.
+    func hasSameKeys(as other: ByteKeyTable) -> Bool {
+        count == other.count && bytes.count == other.bytes.count && offsets == other.offsets && bytes == other.bytes
+    }
+
+    /// The index of another table's key, which is added if it is new: its hash is known.
+    mutating func intern(_ index: Int, of other: ByteKeyTable) -> Int {
+        other.withKey(index) { intern($0, hash: other.hashes[index]) }
+    }
+
     /// The index of `key`, which is added if it is new.
-    package mutating func intern(_ key: UnsafeBufferPointer<UInt8>) -> Int {
-        let hash = Self.hash(key)
+    package mutating func intern(_ key: UnsafeBufferPointer<UInt8>) -> Int { intern(key, hash: Self.hash(key)) }
+
+    @inline(__always)
+    private mutating func intern(_ key: UnsafeBufferPointer<UInt8>, hash: UInt32) -> Int {
         var slot = Int(hash) & (slots.count &- 1)
         while slots[slot] != 0 {
             let index = Int(slots[slot] &- 1)
@@ -38,17 +57,26 @@ package struct ByteKeyTable: Sendable {
     package mutating func intern(_ key: [UInt8]) -> Int { key.withUnsafeBufferPointer { intern($0) } }
 
     /// The index of `key`, or nil when it is not there.
-    package func find(_ key: [UInt8]) -> Int? {
-        key.withUnsafeBufferPointer { key in
-            let hash = Self.hash(key)
-            var slot = Int(hash) & (slots.count &- 1)
-            while slots[slot] != 0 {
-                let index = Int(slots[slot] &- 1)
-                if hashes[index] == hash, equals(index, key) { return index }
-                slot = (slot &+ 1) & (slots.count &- 1)
-            }
-            return nil
+    package func find(_ key: [UInt8]) -> Int? { key.withUnsafeBufferPointer { find($0) } }
+
+    func contains(_ key: UnsafeBufferPointer<UInt8>) -> Bool { find(key) != nil }
+
+    private func find(_ key: UnsafeBufferPointer<UInt8>) -> Int? {
+        let hash = Self.hash(key)
+        var slot = Int(hash) & (slots.count &- 1)
+        while slots[slot] != 0 {
+            let index = Int(slots[slot] &- 1)
+            if hashes[index] == hash, equals(index, key) { return index }
+            slot = (slot &+ 1) & (slots.count &- 1)
         }
+        return nil
+    }
+
+    /// A table of the first `count` keys.
+    func prefix(_ count: Int) -> ByteKeyTable {
+        var table = ByteKeyTable()
+        for index in 0..<min(count, self.count) { _ = table.intern(index, of: self) }
+        return table
     }
 
     /// Forgets the keys from `count` on.

@@ -24,12 +24,32 @@ package final class ColumnCache: Sendable {
         var usedBytes = 0
         var hits = 0
         var misses = 0
+        /// The account that the bytes are on, as what is kept only to save work.
+        var account: (memory: FrameMemory, keeper: Int)?
     }
 
     package let limitBytes: Int
+    /// Unix seconds: what columns are told to be in use by.
+    let clock: @Sendable () -> UInt32
     private let state = Mutex(State())
 
-    package init(limitBytes: Int = 256 << 20) { self.limitBytes = limitBytes }
+    package init(limitBytes: Int = 256 << 20, clock: @escaping @Sendable () -> UInt32 = { unixSeconds() }) {
+        self.limitBytes = limitBytes
+        self.clock = clock
+    }
+
+    /// From now on the bytes count as derived ones of this memory, and go when it is needed.
+    func account(in memory: FrameMemory) {
+        let keeper = memory.addKeeper { [weak self] in self?.removeAll() }
+        state.withLock { $0.account = (memory, keeper) }
+    }
+
+    package func removeAll() {
+        state.withLock { state in
+            while state.usedBytes > 0 { state.removeOldest() }
+            state.note()
+        }
+    }
 
     package var usedBytes: Int { state.withLock { $0.usedBytes } }
     package var hits: Int { state.withLock { $0.hits } }
@@ -52,13 +72,19 @@ package final class ColumnCache: Sendable {
     func insert(_ bytes: ColumnBytes, for key: Key) {
         state.withLock { state in
             guard bytes.count <= limitBytes, state.positions[key] == nil else { return }
+            guard state.account?.memory.hasRoom(for: bytes.count) ?? true else { return }
             while state.usedBytes + bytes.count > limitBytes { state.removeOldest() }
             state.add(bytes, key)
+            state.note()
         }
     }
 }
 
 extension ColumnCache.State {
+    fileprivate func note() {
+        if let account { account.memory.set(derivedBytes: usedBytes, of: account.keeper) }
+    }
+
     fileprivate mutating func unlink(_ position: Int) {
         let (newer, older) = (entries[position].newer, entries[position].older)
         entries[newer].older = older

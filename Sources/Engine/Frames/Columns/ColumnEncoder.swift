@@ -223,11 +223,8 @@ enum ColumnEncoder {
     private static func finish(
         _ layout: ColumnLayout, _ zone: Zone, _ bytes: ColumnBytes, shared: SharedDictionary?, _ compresses: Bool
     ) -> ChunkColumn {
-        var stored = ChunkColumn.Stored.plain(bytes)
-        if compresses {
-            let compressed = Zstd.compress(bytes.raw)
-            if compressed.count <= bytes.count * 9 / 10 { stored = .compressed(Array(compressed)) }
-        }
-        return ChunkColumn(layout: layout, zone: zone, encodedBytes: bytes.count, stored: stored, shared: shared)
+        let column = ChunkColumn(
+            layout: layout, zone: zone, encodedBytes: bytes.count, stored: .plain(bytes), shared: shared)
+        return compresses ? column.compressed() ?? column : column
     }
 }

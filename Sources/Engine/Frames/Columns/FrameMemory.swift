@@ -7,7 +7,12 @@ package final class FrameMemory: Sendable {
     package let limitBytes: Int
     private let used = Mutex(0)
     /// What is kept only to save work, and goes before anything is refused.
-    private let derived = Mutex<(bytes: Int, reclaim: (@Sendable () -> Void)?)>((0, nil))
+    private let derived = Mutex([Derived]())
+
+    private struct Derived: Sendable {
+        var bytes = 0
+        let reclaim: @Sendable () -> Void
+    }
 
     /// What is sealed while more than this is in use is kept compressed.
     private let compressesBeyondBytes: Int
@@ -21,18 +26,25 @@ package final class FrameMemory: Sendable {
 
     package var usedBytes: Int { used.withLock { $0 } }
 
-    /// Called when room is needed; it gives up all derived bytes.
-    func setReclaimer(_ reclaim: @escaping @Sendable () -> Void) { derived.withLock { $0.reclaim = reclaim } }
+    /// Another keeper of what is only derived; `reclaim` is called when room is needed, and gives up all of it. Answers the
+    /// keeper's number.
+    func addKeeper(_ reclaim: @escaping @Sendable () -> Void) -> Int {
+        derived.withLock { derived in
+            derived.append(Derived(reclaim: reclaim))
+            return derived.count - 1
+        }
+    }
 
-    func set(derivedBytes: Int) { derived.withLock { $0.bytes = derivedBytes } }
+    func set(derivedBytes: Int, of keeper: Int) { derived.withLock { $0[keeper].bytes = derivedBytes } }
+
+    package var derivedBytes: Int { derived.withLock { $0.reduce(0) { $0 + $1.bytes } } }
 
     /// Whether there is room for more that is only derived.
-    func hasRoom(for bytes: Int) -> Bool { bytes <= limitBytes - usedBytes - derived.withLock { $0.bytes } }
+    func hasRoom(for bytes: Int) -> Bool { bytes <= limitBytes - usedBytes - derivedBytes }
 
     fileprivate func take(_ bytes: Int) throws(Failure) {
-        if let reclaim = derived.withLock({ $0.bytes > 0 && !hasRoom(for: bytes, beside: $0.bytes) ? $0.reclaim : nil })
-        {
-            reclaim()
+        if !hasRoom(for: bytes) {
+            for keeper in derived.withLock({ $0 }) where keeper.bytes > 0 { keeper.reclaim() }
         }
         let usedBytes: Int? = used.withLock { used in
             guard bytes <= limitBytes - used else { return used }
@@ -44,10 +56,6 @@ package final class FrameMemory: Sendable {
             .budgetExceeded,
             "frame memory is full: \(usedBytes) of \(limitBytes) bytes are in use and \(bytes) more are needed; "
                 + "drop a frame or raise --frame-memory")
-    }
-
-    private func hasRoom(for bytes: Int, beside derivedBytes: Int) -> Bool {
-        bytes <= limitBytes - usedBytes - derivedBytes
     }
 
     fileprivate func give(_ bytes: Int) { used.withLock { $0 -= bytes } }

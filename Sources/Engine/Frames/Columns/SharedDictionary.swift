@@ -15,6 +15,15 @@ package final class SharedDictionary: Sendable {
     private struct State: Sendable {
         var table = ByteKeyTable()
         var snapshot: DictionaryView?
+        var staging: Staging?
+    }
+
+    /// A load under way, whose strings can be taken back while they are the last ones and nobody else's.
+    private struct Staging: Sendable {
+        let load: UInt64
+        /// Strings before its first one.
+        var start: Int
+        var isShared = false
     }
     private let state = Mutex(State())
     private let countMax: Int
@@ -34,13 +43,47 @@ package final class SharedDictionary: Sendable {
     }
 
     /// Calls `body` with the table, to add strings to it. Readers of earlier snapshots are not disturbed.
-    func intern<R>(_ body: (inout ByteKeyTable) -> R) -> R {
+    /// `load` is the one that adds them, nil for rows that stay.
+    func intern<R>(for load: UInt64?, _ body: (inout ByteKeyTable) -> R) -> R {
         state.withLock { state in
-            let before = state.table.memoryBytes
+            let (before, count) = (state.table.memoryBytes, state.table.count)
             let result = body(&state.table)
             let after = state.table.memoryBytes
             if after != before { reservation.force(after - before) }
+            if let staging = state.staging, staging.load != load {
+                // Rows that stay may have strings that the load has brought, or that come after them.
+                if count > staging.start { state.staging?.isShared = true }
+                state.staging?.start = state.table.count
+            }
             return result
+        }
+    }
+
+    // MARK: Loads
+
+    /// From now on strings of this load can be taken back. Of two loads at a time neither can.
+    func beginLoad(_ load: UInt64) {
+        state.withLock { state in
+            if state.staging == nil {
+                state.staging = Staging(load: load, start: state.table.count)
+            } else {
+                state.staging?.isShared = true
+            }
+        }
+    }
+
+    /// The load is over. If it is not to stay, the strings that only it has brought go, where they are the last ones.
+    func endLoad(_ load: UInt64, stays: Bool) {
+        state.withLock { state in
+            guard let staging = state.staging, staging.load == load else { return }
+            state.staging = nil
+            guard !stays, !staging.isShared, staging.start < state.table.count else { return }
+            let before = state.table.memoryBytes
+            state.table = state.table.prefix(staging.start)
+            reservation.shrink(by: before - state.table.memoryBytes)
+            // As many strings may come to be others.
+            if let snapshot = state.snapshot { reservation.shrink(by: snapshot.packedBytes) }
+            state.snapshot = nil
         }
     }
 

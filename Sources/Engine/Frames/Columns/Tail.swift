@@ -12,13 +12,15 @@ struct Tail: Sendable {
     private var columns: [TailColumn]
     private var cachedView: TailView?
 
-    /// `dictionaries` has one for each column of strings.
-    init(schema: FrameSchema, dictionaries: [SharedDictionary?], capacity: Int, memory: FrameMemory) {
+    /// `dictionaries` has one for each column of strings; `load` is the one that the rows are staged by.
+    init(
+        schema: FrameSchema, dictionaries: [SharedDictionary?], capacity: Int, memory: FrameMemory, load: UInt64? = nil
+    ) {
         self.dictionaries = dictionaries
         self.capacity = capacity
         reservation = MemoryReservation(memory)
         columns = zip(schema.columns, dictionaries).map { column, dictionary in
-            TailColumn(type: column.type, capacity: capacity, shared: dictionary)
+            TailColumn(type: column.type, capacity: capacity, shared: dictionary, load: load)
         }
     }
 
@@ -36,6 +38,9 @@ struct Tail: Sendable {
         cachedView = nil
         return count
     }
+
+    /// Bounds of a column's values so far.
+    func bounds(_ column: Int) -> Zone.Bounds { columns[column].bounds }
 
     /// The rows so far. Cost: the validity bitmaps and the dictionaries that grew are copied; the values are not.
     mutating func view() -> TailView {
@@ -59,6 +64,7 @@ package final class TailView: Sendable {
     let reservation: MemoryReservation
 
     let dictionaries: [SharedDictionary?]
+    let id = Chunk.newID()
 
     init(
         columns: [ColumnView], dictionaries: [SharedDictionary?], rowCount: Int, rawBytes: Int,
@@ -83,15 +89,19 @@ private struct TailColumn: Sendable {
     private var keyMax = Int64.min
     /// Nil for a dictionary of this tail's own.
     private let shared: SharedDictionary?
+    private let load: UInt64?
     private var dictionary = ByteKeyTable()
     private var dictionaryView: DictionaryView?
 
-    init(type: ColumnType, capacity: Int, shared: SharedDictionary?) {
+    init(type: ColumnType, capacity: Int, shared: SharedDictionary?, load: UInt64?) {
         self.type = type
+        self.load = load
         self.shared = type == .string && shared?.acceptsMore == true ? shared : nil
         values = ColumnBytes(count: capacity * (type == .string ? 4 : 8))
         validity = Array(repeating: 0, count: (capacity + 63) / 64)
     }
+
+    var bounds: Zone.Bounds { valueCount == 0 ? .none : .keys(keyMin, keyMax) }
 
     /// A dictionary is sealed early rather than let grow beyond what 32-bit positions reach.
     var isTooLarge: Bool { dictionary.bytes.count > 64 << 20 }
@@ -135,7 +145,7 @@ private struct TailColumn: Sendable {
             }
         }
         if let shared {
-            shared.intern { fill(&$0, &codes) }
+            shared.intern(for: load) { fill(&$0, &codes) }
         } else {
             fill(&dictionary, &codes)
         }
@@ -193,7 +203,7 @@ private struct TailColumn: Sendable {
         }
         return ColumnView(
             type: type, rowCount: rowCount,
-            zone: Zone(nullCount: nullCount, bounds: valueCount == 0 ? .none : .keys(keyMin, keyMax)),
+            zone: Zone(nullCount: nullCount, bounds: bounds),
             values: contents, nulls: nulls, dictionary: type == .string ? strings() : nil, owners: owners)
     }
 

@@ -19,9 +19,15 @@ final class Aggregation {
     private var moments: [Int: Moments] = [:]
     private var counts: [Int: ValueCounts] = [:]
     private var distincts: [Int: ValueCounts] = [:]
-    private var frequencies: [Int: ValueCounts] = [:]
+    private var frequencies: [FrequencyKey: ValueCounts] = [:]
     private var histograms: [HistogramKey: HistogramCounts] = [:]
     private var ends: [EndsKey: ColumnEnds] = [:]
+
+    private struct FrequencyKey: Hashable {
+        let slot: Int
+        /// Of an aggregate that counts candidates only.
+        var name: String?
+    }
 
     private struct HistogramKey: Hashable {
         let slot: Int
@@ -81,8 +87,11 @@ final class Aggregation {
                 ValueCounts(slot: slot, type: type, purpose: .distinct, dense: setup.dense(slot), groups: groups)
             }
         case .topk, .topkExact:
-            make(&frequencies, slot) {
-                ValueCounts(slot: slot, type: type, purpose: .frequencies, dense: setup.dense(slot), groups: groups)
+            let key = frequencyKey(shape, slot)
+            make(&frequencies, key) {
+                ValueCounts(
+                    slot: slot, type: type, purpose: .frequencies, dense: setup.dense(slot), groups: groups,
+                    only: key.name.flatMap { setup.candidates?.values[$0] }, topValuesMax: setup.topValuesMax)
             }
         case .histogram:
             make(&histograms, HistogramKey(slot: slot, edges: shape.edges)) {
@@ -95,6 +104,11 @@ final class Aggregation {
                 ColumnEnds(slot: slot, by: by, isFirst: isFirst, isText: type == .string)
             }
         }
+    }
+
+    private func frequencyKey(_ shape: AggregateShape, _ slot: Int) -> FrequencyKey {
+        let isRestricted = shape.function == .topkExact && setup.candidates?.values[shape.name] != nil
+        return FrequencyKey(slot: slot, name: isRestricted ? shape.name : nil)
     }
 
     private func make<A: Accumulator, K: Hashable>(_ table: inout [K: A], _ slot: K, _ accumulator: () -> A) {
@@ -167,7 +181,9 @@ final class Aggregation {
             let sets = distincts[slot]?.allSets(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
             return DistinctStates(sets: living.map { sets[$0] })
         case .topk, .topkExact:
-            let tables = frequencies[slot]?.allTables(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
+            let tables =
+                frequencies[frequencyKey(shape, slot)]?.allTables(
+                    groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []
             return FrequencyStates(
                 top: Int(shape.number ?? 1), isExact: shape.function == .topkExact, type: type, name: shape.name,
                 tables: living.map { tables[$0] })

@@ -36,6 +36,9 @@ final class BlockFilter {
         for index in clauses.indices {
             if index == 0 {
                 try evaluate(index, reader, into: mask)
+            } else if clauses[index].count == 1, case .notNull = clauses[index][0].predicate {
+                let nulls = try reader.whole(clauses[index][0].slot).nulls
+                for null in 0..<nulls.count { mask[nulls[null]] = 0 }
             } else {
                 let other = clauseMask.pointer(UInt8.self)
                 try evaluate(index, reader, into: other)

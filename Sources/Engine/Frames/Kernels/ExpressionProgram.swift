@@ -51,51 +51,70 @@ final class ExpressionEvaluator {
         _ program: ExpressionProgram, count: Int, reader: BlockReader, into result: BlockBuffer, _ nulls: BlockBuffer
     ) throws(Failure) -> BlockVector {
         let missing = missing.pointer(UInt8.self)
-        missing.update(repeating: 0, count: count)
+        missing.update(repeating: 0, count: count + 8)
+        var hasMissing = false
         var depth = 0
-        for step in program.steps {
-            switch step {
+        var at = 0
+        while at < program.steps.count {
+            switch program.steps[at] {
             case .number(let number):
-                top(depth).update(repeating: number, count: count)
-                depth += 1
+                // On the right of an operation it is taken as it is.
+                if depth > 0, at + 1 < program.steps.count, case .binary(let operation) = program.steps[at + 1] {
+                    let divides = operation == .divide || operation == .remainder
+                    if divides, number == 0 {
+                        missing.update(repeating: 1, count: count)
+                        hasMissing = true
+                    }
+                    Self.apply(operation, top(depth - 1, result), number, count)
+                    at += 1
+                } else {
+                    top(depth, result).update(repeating: number, count: count)
+                    depth += 1
+                }
             case .slot(let slot):
                 let vector = try reader.vector(slot)
-                Self.load(vector, count, into: top(depth))
+                Self.load(vector, count, into: top(depth, result))
                 for index in 0..<vector.nulls.count { missing[vector.nulls[index]] = 1 }
+                hasMissing = hasMissing || vector.nulls.count > 0
                 depth += 1
             case .negate:
-                let a = top(depth - 1)
+                let a = top(depth - 1, result)
                 for at in 0..<count { a[at] = -a[at] }
-            case .call(let function): Self.apply(function, top(depth - 1), count)
+            case .call(let function): Self.apply(function, top(depth - 1, result), count)
             case .binary(let operation):
                 depth -= 1
-                Self.apply(operation, top(depth - 1), top(depth), count, missing)
+                let isMissing = Self.apply(operation, top(depth - 1, result), top(depth, result), count, missing)
+                hasMissing = hasMissing || isMissing
             }
+            at += 1
         }
-        return finish(top(0), count, missing, result, nulls)
+        let found = hasMissing ? Self.positions(missing, count, result, nulls) : .none
+        return BlockVector(elements: .doubles(UnsafePointer(result.pointer(Double.self))), nulls: found)
     }
 
-    private func top(_ depth: Int) -> UnsafeMutablePointer<Double> {
-        while stack.count <= depth { stack.append(BlockBuffer()) }
-        return stack[depth].pointer()
+    /// The lowest place of the stack is where the result is to be.
+    private func top(_ depth: Int, _ result: BlockBuffer) -> UnsafeMutablePointer<Double> {
+        if depth == 0 { return result.pointer() }
+        while stack.count < depth { stack.append(BlockBuffer()) }
+        return stack[depth - 1].pointer()
     }
 
-    private func finish(
-        _ values: UnsafePointer<Double>, _ count: Int, _ missing: UnsafePointer<UInt8>, _ result: BlockBuffer,
-        _ nulls: BlockBuffer
-    ) -> BlockVector {
+    /// The marked rows, whose values become 0. Eight at a time are passed over while none is marked.
+    private static func positions(
+        _ missing: UnsafePointer<UInt8>, _ count: Int, _ result: BlockBuffer, _ nulls: BlockBuffer
+    ) -> BlockPositions {
         let out = result.pointer(Double.self)
         let positions = nulls.pointer(UInt16.self)
-        out.update(from: values, count: count)
-        var nullCount = 0
-        for at in 0..<count {
-            positions[nullCount] = UInt16(truncatingIfNeeded: at)
-            nullCount &+= Int(missing[at])
+        var found = 0
+        for start in stride(from: 0, to: count, by: 8) {
+            if UnsafeRawPointer(missing + start).loadUnaligned(as: UInt64.self) == 0 { continue }
+            for at in start..<min(start + 8, count) where missing[at] != 0 {
+                positions[found] = UInt16(truncatingIfNeeded: at)
+                found &+= 1
+                out[at] = 0
+            }
         }
-        for index in 0..<nullCount { out[Int(positions[index])] = 0 }
-        return BlockVector(
-            elements: .doubles(UnsafePointer(out)),
-            nulls: nullCount == 0 ? .none : BlockPositions(start: UnsafePointer(positions), count: nullCount))
+        return found == 0 ? .none : BlockPositions(start: UnsafePointer(positions), count: found)
     }
 
     private static func load(_ vector: BlockVector, _ count: Int, into out: UnsafeMutablePointer<Double>) {
@@ -133,20 +152,37 @@ final class ExpressionEvaluator {
         }
     }
 
+    /// Whether a row has become one without a value.
     private static func apply(
         _ operation: Expression.Operation, _ a: UnsafeMutablePointer<Double>, _ b: UnsafePointer<Double>,
         _ count: Int, _ missing: UnsafeMutablePointer<UInt8>
-    ) {
+    ) -> Bool {
         switch operation {
         case .add: for at in 0..<count { a[at] += b[at] }
         case .subtract: for at in 0..<count { a[at] -= b[at] }
         case .multiply: for at in 0..<count { a[at] *= b[at] }
-        case .divide:
-            for at in 0..<count { a[at] /= b[at] }
-            for at in 0..<count { missing[at] |= b[at] == 0 ? 1 : 0 }
-        case .remainder:
-            for at in 0..<count { a[at] = a[at].truncatingRemainder(dividingBy: b[at]) }
-            for at in 0..<count { missing[at] |= b[at] == 0 ? 1 : 0 }
+        case .divide: for at in 0..<count { a[at] /= b[at] }
+        case .remainder: for at in 0..<count { a[at] = a[at].truncatingRemainder(dividingBy: b[at]) }
+        }
+        guard operation == .divide || operation == .remainder else { return false }
+        var any: UInt8 = 0
+        for at in 0..<count {
+            let isZero: UInt8 = b[at] == 0 ? 1 : 0
+            missing[at] |= isZero
+            any |= isZero
+        }
+        return any != 0
+    }
+
+    private static func apply(
+        _ operation: Expression.Operation, _ a: UnsafeMutablePointer<Double>, _ number: Double, _ count: Int
+    ) {
+        switch operation {
+        case .add: for at in 0..<count { a[at] += number }
+        case .subtract: for at in 0..<count { a[at] -= number }
+        case .multiply: for at in 0..<count { a[at] *= number }
+        case .divide: for at in 0..<count { a[at] /= number }
+        case .remainder: for at in 0..<count { a[at] = a[at].truncatingRemainder(dividingBy: number) }
         }
     }
 }

@@ -131,7 +131,7 @@ final class GroupNumbering {
             }
             let number = vector.key(at: at)
             let start = domain.bucket.map { $0.start(of: $0.index(of: number)) } ?? number
-            key.append(Self.scalar(start, domain, vector.dictionary))
+            Self.append(start, domain, vector.dictionary, to: &key)
         }
         keys.append(key.bytes)
     }
@@ -145,21 +145,23 @@ final class GroupNumbering {
         return low < vector.nulls.count && vector.nulls[low] == at
     }
 
-    private static func scalar(_ key: Int64, _ domain: KeyDomain, _ dictionary: DictionaryView?) -> Scalar {
+    private static func append(
+        _ key: Int64, _ domain: KeyDomain, _ dictionary: DictionaryView?, to out: inout WireWriter
+    ) {
         switch domain.type {
-        case .string: .string(dictionary.map { Array($0[Int(key)]) } ?? [])
-        case .double: .double(Double(totalKey: key))
-        case .bool: .bool(key != 0)
-        case .time: .time(key)
-        case .int: .int(key)
+        case .string:
+            if let dictionary { out.append(string: dictionary[Int(key)]) } else { out.append(.string([])) }
+        case .double: out.append(.double(Double(totalKey: key)))
+        case .bool: out.append(.bool(key != 0))
+        case .time: out.append(.time(key))
+        case .int: out.append(.int(key))
         }
     }
 
-    /// The key of a group, as `WireWriter` writes scalars.
-    func key(of group: Int, dictionaries: [DictionaryView?]) -> [UInt8] {
-        guard strides != nil else { return keys[group] }
+    /// Writes the key of a group, scalar after scalar.
+    func writeKey(of group: Int, dictionaries: [DictionaryView?], to key: inout WireWriter) {
+        guard strides != nil else { return key.append(raw: keys[group]) }
         var rest = group
-        var key = WireWriter()
         for (index, domain) in domains.enumerated() {
             guard let dense = domain.dense else { preconditionFailure("all keys are dense") }
             let (quotient, digit) = rest.quotientAndRemainder(dividingBy: dense.count + 1)
@@ -169,9 +171,8 @@ final class GroupNumbering {
                 continue
             }
             let number = dense.base &+ dense.scale &* Int64(digit)
-            key.append(Self.scalar(domain.bucket?.start(of: number) ?? number, domain, dictionaries[index]))
+            Self.append(domain.bucket?.start(of: number) ?? number, domain, dictionaries[index], to: &key)
         }
-        return key.bytes
     }
 }
 

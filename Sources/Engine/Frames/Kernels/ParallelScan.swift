@@ -21,7 +21,7 @@ final class ParallelScan: Sendable {
     private let helperIsDone = DispatchSemaphore(value: 0)
 
     init(_ plan: CompiledPlan, _ pieces: [FramePiece], _ cache: ColumnCache, _ control: ScanControl) {
-        setup = ScanSetup(plan, pieces, cache: cache, groupsMax: control.groupsMax)
+        setup = ScanSetup(plan, pieces, cache: cache, control: control)
         self.control = control
     }
 

@@ -5,18 +5,25 @@ package struct ScanControl: Sendable {
     package let deadline: Deadline
     package let isCancelled: @Sendable () -> Bool
     package let groupsMax: Int
+    /// Of a second round: what `topk_exact` is to count.
+    package let candidates: TopCandidates?
+    /// Values of a group beyond which the rarer ones are dropped by `topk`. Smaller only in tests.
+    package let topValuesMax: Int
     /// Idle threads of this pool take chunks of a scan too.
     let helpers: ComputePool?
     /// Told the rows of each piece that is done with.
     let progress: @Sendable (Int) -> Void
 
     package init(
-        deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, helpers: ComputePool? = nil,
+        deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, candidates: TopCandidates? = nil,
+        topValuesMax: Int = FrequencyTable.valuesMax, helpers: ComputePool? = nil,
         isCancelled: @escaping @Sendable () -> Bool = { false }, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.progress = progress
         self.deadline = deadline
         self.groupsMax = groupsMax
+        self.candidates = candidates
+        self.topValuesMax = topValuesMax
         self.helpers = helpers
         self.isCancelled = isCancelled
     }
@@ -64,6 +71,11 @@ package enum PlanExecutor {
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
         try control.check()
         let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
+        let whole = wholeKey(plan, snapshot, sealed.count, control)
+        let ids = whole == nil ? [] : snapshot.pieces.map(\.id)
+        if let whole, let found = snapshot.known?.partials.find(whole, chunks: ids), found.count == ids.count {
+            return (found.partial, cachedStatistics(snapshot.pieces, control))
+        }
         var (partial, statistics) = try sealedPartial(plan, sealed, snapshot, control)
         // Tails have plain columns, whose domains would widen those of the chunks: each is a scan of its own.
         for piece in snapshot.pieces.dropFirst(sealed.count) {
@@ -71,14 +83,34 @@ package enum PlanExecutor {
             try partial.merge(more)
             statistics = statistics + seen
         }
+        if let whole { snapshot.known?.partials.insert(partial, for: whole, chunks: ids) }
         return (partial, statistics)
+    }
+
+    /// What all rows' partial is known by, where there are some besides the chunks.
+    private static func wholeKey(
+        _ plan: CompiledPlan, _ snapshot: FrameSnapshot, _ sealed: Int, _ control: ScanControl
+    ) -> PartialCache.Key? {
+        guard let known = snapshot.known, case .groups = plan.output, sealed < snapshot.pieces.count,
+            !(control.candidates?.concern(plan.shape) ?? false)
+        else { return nil }
+        return PartialCache.Key(plan: plan.plan, part: known.part, isWhole: true)
+    }
+
+    private static func cachedStatistics(_ pieces: [FramePiece], _ control: ScanControl) -> ScanStatistics {
+        var statistics = ScanStatistics()
+        statistics.chunksCached = pieces.count
+        statistics.rowsCovered = pieces.reduce(0) { $0 + $1.rowCount }
+        control.progress(statistics.rowsCovered)
+        return statistics
     }
 
     /// Of the chunks at the beginning: what is known of them, and a scan of the others.
     private static func sealedPartial(
         _ plan: CompiledPlan, _ pieces: [FramePiece], _ snapshot: FrameSnapshot, _ control: ScanControl
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
-        guard let known = snapshot.known, case .groups = plan.output, !pieces.isEmpty else {
+        let isSecondRound = control.candidates?.concern(plan.shape) ?? false
+        guard let known = snapshot.known, case .groups = plan.output, !pieces.isEmpty, !isSecondRound else {
             return try ParallelScan(plan, pieces, snapshot.cache, control).run()
         }
         let key = PartialCache.Key(plan: plan.plan, part: known.part)

@@ -5,7 +5,7 @@ package enum PlanExplanation {
     /// counts of this part; by column how it is stored; how groups are numbered; by result column what works it out.
     static func describe(_ plan: CompiledPlan, on snapshot: FrameSnapshot) -> Value {
         let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
-        let setup = ScanSetup(plan, sealed, cache: snapshot.cache, groupsMax: Partial.groupsMaxDefault)
+        let setup = ScanSetup(plan, sealed, cache: snapshot.cache, control: ScanControl())
         var pruned = 0
         for piece in snapshot.pieces where setup.filter(piece) == nil { pruned += 1 }
         var cached = 0

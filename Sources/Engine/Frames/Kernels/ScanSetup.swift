@@ -6,6 +6,10 @@ struct ScanSetup: Sendable {
     let pieces: [FramePiece]
     let cache: ColumnCache
     let groupsMax: Int
+    /// Of a second round.
+    let candidates: TopCandidates?
+    /// Values beyond which the most frequent ones are found approximately.
+    let topValuesMax: Int
     let domains: [KeyDomain]
     /// By slot.
     let bounds: [Zone.Bounds]
@@ -13,11 +17,13 @@ struct ScanSetup: Sendable {
     let dictionaries: [DictionaryView?]
     private let clauses: [[BlockFilter.Condition]]
 
-    init(_ plan: CompiledPlan, _ pieces: [FramePiece], cache: ColumnCache, groupsMax: Int) {
+    init(_ plan: CompiledPlan, _ pieces: [FramePiece], cache: ColumnCache, control: ScanControl) {
+        groupsMax = control.groupsMax
+        candidates = control.candidates
+        topValuesMax = control.topValuesMax
         self.plan = plan
         self.pieces = pieces
         self.cache = cache
-        self.groupsMax = groupsMax
         let dictionaries = plan.sources.indices.map { Self.dictionary($0, plan, pieces) }
         self.dictionaries = dictionaries
         bounds = plan.sources.map { Self.bounds($0, pieces) }

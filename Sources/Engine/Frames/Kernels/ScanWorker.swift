@@ -72,11 +72,15 @@ final class ScanWorker {
         aggregation.end()
         let living = (0..<groups.count).filter { !groups.hasKeys || aggregation.rows($0) > 0 }
         if groups.hasKeys {
-            for group in living { _ = try partial.group(groups.key(of: group, dictionaries: keyDictionaries)) }
+            let dictionaries = setup.domains.map { setup.dictionaries[$0.slot] }
+            var key = WireWriter()
+            for group in living {
+                key.removeAll()
+                groups.writeKey(of: group, dictionaries: dictionaries, to: &key)
+                _ = try partial.group(key.bytes)
+            }
         }
         partial.states = aggregation.states(of: living, groupCount: groups.count)
         return partial
     }
-
-    private var keyDictionaries: [DictionaryView?] { setup.domains.map { setup.dictionaries[$0.slot] } }
 }

@@ -120,6 +120,10 @@ struct DistinctStates: AggregateStates {
         for (index, group) in groups.enumerated() { sets[group].combine(other.sets[index]) }
     }
 
+    var memoryBytes: Int {
+        sets.reduce(0) { $0 + 64 + $1.values.memoryBytes + ($1.registers?.count ?? 0) }
+    }
+
     func finish(_ group: Int) -> Scalar { .int(sets[group].count) }
 
     /// The standard error.

@@ -38,6 +38,8 @@ struct EndStates: AggregateStates {
         }
     }
 
+    var memoryBytes: Int { ends.reduce(0) { $0 + 40 + ($1?.text.count ?? 0) } }
+
     func finish(_ group: Int) -> Scalar {
         guard let end = ends[group] else { return .null }
         return switch type {

@@ -34,6 +34,8 @@ struct ExtremumStates: AggregateStates {
         saw[group] = true
     }
 
+    var memoryBytes: Int { keys.count * 9 }
+
     func finish(_ group: Int) -> Scalar {
         guard saw[group] else { return .null }
         return switch type {
@@ -87,6 +89,8 @@ struct TextExtremumStates: AggregateStates {
         let replaces = isMin ? text.lexicographicallyPrecedes(best) : best.lexicographicallyPrecedes(text)
         if replaces { texts[group] = text }
     }
+
+    var memoryBytes: Int { texts.reduce(0) { $0 + 8 + ($1.map { $0.count + 32 } ?? 0) } }
 
     func finish(_ group: Int) -> Scalar { texts[group].map { .string($0) } ?? .null }
 

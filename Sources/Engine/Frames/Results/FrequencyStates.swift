@@ -2,23 +2,30 @@
 // of what that may hide (Agarwal and others, "Mergeable summaries", PODS 2012).
 
 /// Values of one group by their bytes (numbers: eight, little-endian keys), with counts.
-struct FrequencyTable: Sendable {
+package struct FrequencyTable: Sendable {
     /// Beyond so many values, or bytes of them, the rarer half is dropped.
-    static let valuesMax = 1 << 20
+    package static let valuesMax = 1 << 20
     static let bytesMax = 64 << 20
 
     private(set) var values = ByteKeyTable()
     private(set) var counts: [Int64] = []
     /// A value occurs at least as often as counted, and at most so much oftener; one that is not here at most so often.
     private(set) var hiddenMax: Int64 = 0
+    private let limit: Int
 
-    init() {}
+    init(limit: Int = valuesMax) { self.limit = limit }
+
+    /// Of a second round: what is no candidate was not counted, which its bounds are not known of here.
+    mutating func markPartial() { hiddenMax = max(hiddenMax, 1) }
+
+    /// What is not here occurs less often than anything that matters.
+    mutating func markExact() { hiddenMax = 0 }
 
     mutating func add(_ value: UnsafeBufferPointer<UInt8>, _ count: Int64) {
         let index = values.intern(value)
         if index == counts.count {
             counts.append(count)
-            if counts.count > Self.valuesMax || values.bytes.count > Self.bytesMax { dropRarerHalf() }
+            if counts.count > limit || values.bytes.count > Self.bytesMax { dropRarerHalf() }
         } else {
             counts[index] += count
         }
@@ -77,6 +84,7 @@ struct FrequencyTable: Sendable {
     }
 
     init(_ reader: inout WireReader, isText: Bool) throws(WireDamage) {
+        limit = Self.valuesMax
         hiddenMax = try reader.rowCount()
         let count = try reader.count(bytesEach: 12)
         guard count <= Self.valuesMax else { throw WireDamage() }
@@ -91,12 +99,12 @@ struct FrequencyTable: Sendable {
 }
 
 struct FrequencyStates: AggregateStates {
-    private let top: Int
+    let top: Int
     /// Rather fails than answers approximately.
     private let isExact: Bool
     private let type: ColumnType
     private let name: String
-    private var tables: [FrequencyTable]
+    private(set) var tables: [FrequencyTable]
 
     init(top: Int, isExact: Bool, type: ColumnType, name: String, tables: [FrequencyTable] = []) {
         self.top = top
@@ -117,13 +125,25 @@ struct FrequencyStates: AggregateStates {
         for (index, group) in groups.enumerated() { tables[group].combine(other.tables[index]) }
     }
 
+    var memoryBytes: Int { tables.reduce(0) { $0 + 64 + $1.values.memoryBytes + $1.counts.count * 8 } }
+
+    /// Takes a second round's counts as exact, if what was not counted, at most `otherMax` times each, cannot be among the
+    /// first.
+    mutating func settle(_ group: Int, otherMax: Int64) -> Bool {
+        let counts = tables[group].counts
+        guard otherMax == 0 || (counts.count >= top && counts.sorted(by: >)[top - 1] > otherMax) else { return false }
+        tables[group].markExact()
+        return true
+    }
+
     /// A list of `{value, count}`; counts that are not exact are too low, by `relativeError` of themselves at most.
     func finish(_ group: Int) throws(Failure) -> Scalar {
         let table = tables[group]
         guard !isExact || table.hiddenMax == 0 else {
             throw Failure(
                 .budgetExceeded,
-                "'\(name)': more than \(FrequencyTable.valuesMax) different values; filter, or ask for topk, which is approximate"
+                "'\(name)': more than \(FrequencyTable.valuesMax) different values, which only the end of a job can count exactly; "
+                    + "filter, or ask for topk, which is approximate"
             )
         }
         let rows = table.top(top, isText: type == .string).map { place in

@@ -23,6 +23,8 @@ struct HistogramStates: AggregateStates {
         }
     }
 
+    var memoryBytes: Int { counts.count * 8 }
+
     func finish(_ group: Int) -> Scalar {
         .structured(.array(counts[group * binCount..<(group + 1) * binCount].map { .int($0) }))
     }

@@ -42,6 +42,8 @@ struct MomentStates: AggregateStates {
         for (index, group) in groups.enumerated() { moments[group].combine(other.moments[index]) }
     }
 
+    var memoryBytes: Int { moments.count * 24 }
+
     func finish(_ group: Int) -> Scalar {
         let moment = moments[group]
         guard moment.count > 1 else { return .null }

@@ -34,21 +34,24 @@ package struct Partial: Sendable {
         return zip(aggregates, states).compactMap { shape, state in state.relativeError.map { (shape.name, $0) } }
     }
 
-    /// Memory held, about, in bytes: what it takes on the wire, and its table of keys.
-    var memoryBytes: Int { encoded().count + keys.memoryBytes }
+    /// Memory held, about, in bytes.
+    var memoryBytes: Int { keys.memoryBytes + states.reduce(0) { $0 + $1.memoryBytes } }
 
     /// The group with this key, made if there is none. Call `growStates` before its state is used.
     mutating func group(_ key: [UInt8]) throws(Failure) -> Int {
         let before = keys.count
         guard keys.bytes.count + key.count <= Self.keyBytesMax else {
-            throw Failure(
-                .budgetExceeded,
-                "the group keys take more than \(Self.keyBytesMax) bytes; filter, or group more coarsely")
+            throw Self.tooManyKeyBytes
         }
         let group = keys.intern(key)
         guard group == before, keys.count > groupsMax else { return group }
         keys.truncate(to: before)
         throw Self.tooManyGroups(groupsMax)
+    }
+
+    private static var tooManyKeyBytes: Failure {
+        Failure(
+            .budgetExceeded, "the group keys take more than \(keyBytesMax) bytes; filter, or group more coarsely")
     }
 
     static func tooManyGroups(_ groupsMax: Int) -> Failure {
@@ -65,40 +68,32 @@ package struct Partial: Sendable {
             throw Failure(.wrongType, "these partials come from different questions: their keys or aggregates differ")
         }
         if case .rows(_, let limit) = shape { rows.append(contentsOf: other.rows.prefix(max(0, limit - rows.count))) }
-        var groups: [Int] = []
-        groups.reserveCapacity(other.keys.count)
         defer { growStates() }  // also when the cap throws half way: the partial stays consistent
-        for index in 0..<other.keys.count { groups.append(try group(Array(other.keys[index]))) }
+        let groups = try places(of: other.keys)
         growStates()
         for index in states.indices { states[index].combine(other.states[index], groups: groups) }
     }
 
-    /// The answer: a row for each group, by ascending group keys, nulls last. Throws when a sum does not fit.
-    package func finish() throws(Failure) -> ResultTable {
-        switch shape {
-        case .rows(let columns, _):
-            return ResultTable(columns: columns.map(\.name), keyCount: 0, rows: rows)
-        case .groups(let keyColumns, let aggregates):
-            var table: [[Scalar]] = []
-            table.reserveCapacity(groupCount)
-            for group in 0..<groupCount {
-                var row = decodeKey(group, keyColumns)
-                for state in states { row.append(try state.finish(group)) }
-                table.append(row)
+    /// Where the groups of these keys are here, made if there are none.
+    private mutating func places(of others: ByteKeyTable) throws(Failure) -> [Int] {
+        // Shards number the same groups in the same order, mostly.
+        if keys.hasSameKeys(as: others) { return Array(0..<keys.count) }
+        var groups: [Int] = []
+        groups.reserveCapacity(others.count)
+        for index in 0..<others.count {
+            let before = keys.count
+            let found = keys.intern(index, of: others)
+            if found == before {
+                guard keys.count <= groupsMax, keys.bytes.count <= Self.keyBytesMax else {
+                    keys.truncate(to: before)
+                    throw keys.count >= groupsMax ? Self.tooManyGroups(groupsMax) : Self.tooManyKeyBytes
+                }
             }
-            var result = ResultTable(
-                columns: keyColumns.map(\.name) + aggregates.map(\.name), keyCount: keyColumns.count, rows: table)
-            result.sortByKeys()
-            return result
+            groups.append(found)
         }
+        return groups
     }
 
-    private func decodeKey(_ group: Int, _ columns: [FrameColumn]) -> [Scalar] {
-        var reader = WireReader(keys[group])
-        var row: [Scalar] = []
-        do throws(WireDamage) {
-            for column in columns { row.append(try reader.scalar(column.type)) }
-        } catch { preconditionFailure("keys are written here, or checked when they arrive") }
-        return row
-    }
+    /// The answer: a row for each group, by ascending group keys, nulls last. Throws when a sum does not fit.
+    package func finish() throws(Failure) -> ResultTable { try ResultSelection(self).table() }
 }

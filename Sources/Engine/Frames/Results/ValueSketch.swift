@@ -190,6 +190,8 @@ struct QuantileStates: AggregateStates {
         }
     }
 
+    var memoryBytes: Int { sketches.reduce(0) { $0 + 32 + $1.exact.count * 16 + ($1.buckets?.count ?? 0) * 32 } }
+
     func finish(_ group: Int) -> Scalar {
         guard let found = sketches[group].quantile(share) else { return .null }
         switch (type, found.key, found.near) {

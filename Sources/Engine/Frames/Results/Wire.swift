@@ -15,6 +15,14 @@ struct WireWriter {
         bytes.append(contentsOf: text)
     }
 
+    mutating func append(raw text: some Collection<UInt8>) { bytes.append(contentsOf: text) }
+
+    /// As the scalar of these bytes.
+    mutating func append(string text: UnsafeBufferPointer<UInt8>) {
+        append(ColumnType.string.rawValue)
+        append(counted: text)
+    }
+
     mutating func append(_ scalar: Scalar) {
         switch scalar {
         case .null: append(UInt8(0))

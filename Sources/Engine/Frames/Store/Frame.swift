@@ -7,7 +7,7 @@ package final class Frame: Sendable {
     package let schema: FrameSchema
     /// One for each shard, in the shards' order.
     package let parts: [FramePart]
-    let resources: FrameResources
+    package let resources: FrameResources
     /// One for each column of strings.
     let dictionaries: [SharedDictionary?]
     private let dropped = Atomic<Bool>(false)
@@ -33,10 +33,11 @@ package final class Frame: Sendable {
         try fullestTail().append(batch)
     }
 
-    /// Drops whole chunks that are older than `limit`; see `FramePart.retire`. `column` is one of times.
-    package func retire(column: String, before limit: Int64) -> Int {
+    /// Drops whole chunks that are older than `limit`; see `FramePart.retire`. `column` is one of times, `spanMax` in
+    /// microseconds.
+    package func retire(column: String, before limit: Int64, spanMax: Int64 = .max) -> Int {
         guard let index = schema.index(of: column), schema.columns[index].type == .time else { return 0 }
-        return parts.reduce(0) { $0 + $1.retire(column: index, before: limit) }
+        return parts.reduce(0) { $0 + $1.retire(column: index, before: limit, spanMax: spanMax) }
     }
 
     package var statistics: FrameStatistics {

@@ -61,6 +61,19 @@ package final class FrameCatalog: Sendable {
     /// All frames by name.
     package var frames: [Frame] { state.withLock { $0.frames.values.sorted { $0.name < $1.name } } }
 
+    /// Columns compressed at a time: a few milliseconds.
+    package static let coldColumnsMax = 8
+
+    /// Compresses columns of chunks that nobody has read for a while; to be called once a second. Answers how many it tried.
+    @discardableResult
+    package func compressCold() -> Int {
+        var left = Self.coldColumnsMax
+        for frame in frames {
+            for part in frame.parts where left > 0 { left -= part.compressCold(limit: left) }
+        }
+        return Self.coldColumnsMax - left
+    }
+
     /// Letters, digits, `_`, `-`, `.`; 1 to 64 of them.
     package static func checkName(_ name: String) throws(Failure) {
         let isName = name.utf8.allSatisfy { byte in

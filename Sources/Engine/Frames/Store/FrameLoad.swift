@@ -12,10 +12,22 @@ package final class FrameLoad: Sendable {
     /// Held while rows are staged: stages of one load run one after the other.
     private let stage = Mutex(Stage.open)
 
+    private let id: UInt64
+    private static let nextID = Atomic<UInt64>(1)
+
     init(frame: Frame) {
         self.frame = frame
+        id = Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
+        for dictionary in frame.dictionaries { dictionary?.beginLoad(id) }
         staging = FramePart(
-            schema: frame.schema, resources: frame.resources, dictionaries: frame.dictionaries)
+            schema: frame.schema, resources: frame.resources, dictionaries: frame.dictionaries, load: id)
+    }
+
+    deinit { endOfStrings(stay: false) }
+
+    /// Harmless when they are over already.
+    private func endOfStrings(stay: Bool) {
+        for dictionary in frame.dictionaries { dictionary?.endLoad(id, stays: stay) }
     }
 
     package var stagedRows: Int { staging.statistics.rows }
@@ -38,14 +50,18 @@ package final class FrameLoad: Sendable {
                 }
             }
             try frame.take(chunks: chunks, rest: rest)
+            endOfStrings(stay: true)
             return snapshot.rowCount
         } closing: {
             true
         }
     }
 
-    /// Discards what was staged. Harmless after a commit.
-    package func abort() { stage.withLock { $0 = .closed } }
+    /// Discards what was staged, and the strings that only it has brought. Harmless after a commit.
+    package func abort() {
+        stage.withLock { $0 = .closed }
+        endOfStrings(stay: false)
+    }
 
     private func whileOpen<T>(
         _ body: () throws(Failure) -> T, closing: () -> Bool = { false }

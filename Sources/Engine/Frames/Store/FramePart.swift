@@ -21,6 +21,14 @@ package enum FramePiece: Sendable {
         }
     }
 
+    /// Unique within the process, for ever, and so are the rows under it.
+    var id: UInt64 {
+        switch self {
+        case .chunk(let chunk): chunk.id
+        case .tail(let view): view.id
+        }
+    }
+
     var chunkID: UInt64? { if case .chunk(let chunk) = self { chunk.id } else { nil } }
 
     var isTail: Bool { if case .tail = self { true } else { false } }
@@ -77,13 +85,18 @@ package struct FrameSnapshot: Sendable {
     package let cache: ColumnCache
     /// Where what plans find is kept, and under which part; nil for nowhere.
     let known: (partials: PartialCache, part: UInt64)?
+    /// Of the part, before this moment.
+    let retiredRows: Int
 
     package init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache) {
-        self.init(schema: schema, pieces: pieces, cache: cache, known: nil)
+        self.init(schema: schema, pieces: pieces, cache: cache, known: nil, retiredRows: 0)
     }
 
-    init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache, known: (partials: PartialCache, part: UInt64)?)
-    {
+    init(
+        schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache, known: (partials: PartialCache, part: UInt64)?,
+        retiredRows: Int
+    ) {
+        self.retiredRows = retiredRows
         self.schema = schema
         self.pieces = pieces
         self.cache = cache
@@ -91,6 +104,9 @@ package struct FrameSnapshot: Sendable {
     }
 
     package var rowCount: Int { pieces.reduce(0) { $0 + $1.rowCount } }
+
+    /// Rows that the part ever had: it only grows.
+    var rowsEver: Int { rowCount + retiredRows }
 }
 
 package struct FrameStatistics: Sendable, Equatable {
@@ -123,15 +139,19 @@ package struct FrameResources: Sendable {
     package let chunkRows: Int
     /// Strings of a column beyond which new chunks get dictionaries of their own.
     package let sharedStringsMax: Int
+    /// Columns that nobody has read for so long are compressed.
+    package let coldSeconds: UInt32
 
     package init(
         memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax,
-        sharedStringsMax: Int = SharedDictionary.countMax
+        sharedStringsMax: Int = SharedDictionary.countMax, coldSeconds: UInt32 = 600, partialBytes: Int = 64 << 20
     ) {
+        self.coldSeconds = coldSeconds
+        cache.account(in: memory)
         precondition((1...Self.chunkRowsMax).contains(chunkRows))
         self.memory = memory
         self.cache = cache
-        partials = PartialCache(memory: memory)
+        partials = PartialCache(memory: memory, limitBytes: partialBytes)
         self.chunkRows = chunkRows
         self.sharedStringsMax = sharedStringsMax
     }
@@ -150,12 +170,17 @@ package final class FramePart: Sendable {
     private let dictionaries: [SharedDictionary?]
     /// Their memory is this part's to report.
     private let ownsDictionaries: Bool
+    private let load: UInt64?
     private let id: UInt64
     private static let nextID = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
-    /// `dictionaries`, one for each column of strings, are shared by all parts of a frame; a part alone makes its own.
-    package init(schema: FrameSchema, resources: FrameResources, dictionaries: [SharedDictionary?]? = nil) {
+    /// `dictionaries`, one for each column of strings, are shared by all parts of a frame; a part alone makes its own. `load`
+    /// is the one that stages its rows here.
+    package init(
+        schema: FrameSchema, resources: FrameResources, dictionaries: [SharedDictionary?]? = nil, load: UInt64? = nil
+    ) {
+        self.load = load
         self.schema = schema
         self.resources = resources
         self.dictionaries = dictionaries ?? Self.dictionaries(for: schema, resources)
@@ -185,10 +210,11 @@ package final class FramePart: Sendable {
         state.withLock { $0.pieces.append(contentsOf: chunks.map { .chunk($0) }) }
     }
 
-    /// Drops the chunks whose latest time, in this column, lies before `limit`; queries under way keep them. Answers how many
-    /// rows that were. Rows in the tail and chunks without any time stay.
-    func retire(column: Int, before limit: Int64) -> Int {
-        state.withLock { state in
+    /// Drops the chunks, and the tail, whose latest time, in this column, lies before `limit`; queries under way keep them.
+    /// Answers how many rows that were. Chunks without any time stay. A tail whose times are further apart than `spanMax`
+    /// is sealed as it is: rows must not wait for it to be full before they can go.
+    func retire(column: Int, before limit: Int64, spanMax: Int64) -> Int {
+        let (rows, long) = state.withLock { state in
             var rows = 0
             state.pieces.removeAll { piece in
                 guard case .chunk(let chunk) = piece, case .keys(_, let latest) = chunk.zone(column).bounds,
@@ -197,19 +223,60 @@ package final class FramePart: Sendable {
                 rows += chunk.rowCount
                 return true
             }
-            state.retiredRows += rows
-            return rows
+            let (oldRows, long) = Self.retireTail(&state, column, limit, spanMax)
+            state.retiredRows += rows + oldRows
+            return (rows + oldRows, long)
         }
+        if let long { seal(long) }
+        return rows
+    }
+
+    private static func retireTail(
+        _ state: inout State, _ column: Int, _ limit: Int64, _ spanMax: Int64
+    ) -> (rows: Int, long: TailView?) {
+        guard var tail = state.tail.take() else { return (0, nil) }
+        guard case .keys(let first, let latest) = tail.bounds(column) else {
+            state.tail = tail
+            return (0, nil)
+        }
+        if latest < limit { return (tail.rowCount, nil) }
+        let (span, isTooLarge) = latest.subtractingReportingOverflow(first)
+        guard isTooLarge || span > spanMax else {
+            state.tail = tail
+            return (0, nil)
+        }
+        let view = tail.view()
+        state.pieces.append(.tail(view))
+        return (0, view)
+    }
+
+    /// Compresses columns that have gone cold, at most so many, in place: queries under way keep the chunks that they have.
+    /// Answers how many it tried.
+    func compressCold(limit: Int) -> Int {
+        let now = resources.cache.clock()
+        var left = limit
+        for case .chunk(let chunk) in state.withLock({ $0.pieces }) where left > 0 {
+            let cold = chunk.coldColumns(now: now, seconds: resources.coldSeconds, limit: left)
+            guard !cold.isEmpty else { continue }
+            left -= cold.count
+            guard let smaller = chunk.compressing(cold) else { continue }
+            state.withLock { state in
+                guard let index = state.pieces.firstIndex(where: { $0.chunkID == chunk.id }) else { return }
+                state.pieces[index] = .chunk(smaller)
+            }
+        }
+        return limit - left
     }
 
     /// The rows so far, immutable. Cost: microseconds; no row is copied.
     package func snapshot() -> FrameSnapshot {
-        let pieces = state.withLock { state -> [FramePiece] in
-            guard let view = state.tail?.view(), view.rowCount > 0 else { return state.pieces }
-            return state.pieces + [.tail(view)]
+        let (pieces, retired) = state.withLock { state -> ([FramePiece], Int) in
+            guard let view = state.tail?.view(), view.rowCount > 0 else { return (state.pieces, state.retiredRows) }
+            return (state.pieces + [.tail(view)], state.retiredRows)
         }
         return FrameSnapshot(
-            schema: schema, pieces: pieces, cache: resources.cache, known: (resources.partials, id))
+            schema: schema, pieces: pieces, cache: resources.cache, known: (resources.partials, id),
+            retiredRows: retired)
     }
 
     package var statistics: FrameStatistics {
@@ -237,7 +304,7 @@ package final class FramePart: Sendable {
                 state.tail.take()
                 ?? Tail(
                     schema: schema, dictionaries: dictionaries, capacity: resources.chunkRows,
-                    memory: resources.memory)
+                    memory: resources.memory, load: load)
             var codes = [[UInt32]](repeating: [], count: schema.columns.count)
             let taken = tail.append(batch, from: row, codes: &codes)
             tail.reservation.force(batch.tailBytes * taken / batch.rowCount)

@@ -2,13 +2,16 @@
 
 import Synchronization
 
-/// One entry for a plan and a part of a frame: the merged partial of the part's first chunks. Chunks are immutable and
-/// their ids unique, so that it is right for as long as the part begins with the same chunks. Least recently used goes
+/// Two entries for a plan and a part of a frame: the merged partial of the part's first chunks, and that of all its rows, for
+/// who asks again before any came. Chunks and views of tails are immutable and their ids unique, so that they are right for as
+/// long as the part begins with the same ones. Least recently used goes
 /// first; all of it goes when frames need the memory.
 package final class PartialCache: Sendable {
     struct Key: Hashable, Sendable {
         let plan: Plan
         let part: UInt64
+        /// With the tail as it was.
+        var isWhole = false
     }
 
     fileprivate struct Entry: Sendable {
@@ -22,16 +25,20 @@ package final class PartialCache: Sendable {
         var entries: [Key: Entry] = [:]
         var clock: UInt64 = 0
         var bytes = 0
+        /// Every use in its order, from `firstUse` on; one that is not its entry's last any more means nothing.
+        var uses: [(key: Key, clock: UInt64)] = []
+        var firstUse = 0
     }
 
     package let limitBytes: Int
     private let memory: FrameMemory
+    private let keeper = Mutex(0)
     private let state = Mutex(State())
 
     package init(memory: FrameMemory, limitBytes: Int = 64 << 20) {
         self.limitBytes = limitBytes
         self.memory = memory
-        memory.setReclaimer { [weak self] in self?.removeAll() }
+        keeper.withLock { $0 = memory.addKeeper { [weak self] in self?.removeAll() } }
     }
 
     package var usedBytes: Int { state.withLock { $0.bytes } }
@@ -42,8 +49,7 @@ package final class PartialCache: Sendable {
             guard let entry = state.entries[key], entry.chunks.count <= chunks.count,
                 entry.chunks.elementsEqual(chunks.prefix(entry.chunks.count))
             else { return nil }
-            state.clock += 1
-            state.entries[key]?.lastUse = state.clock
+            state.use(key)
             return (entry.partial, entry.chunks.count)
         }
     }
@@ -52,29 +58,53 @@ package final class PartialCache: Sendable {
         let bytes = partial.memoryBytes + chunks.count * 8 + 256
         guard bytes <= limitBytes / 4, memory.hasRoom(for: bytes) else { return }
         state.withLock { state in
-            state.clock += 1
             state.remove(key)
-            while state.bytes + bytes > limitBytes,
-                let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-            {
-                state.remove(oldest.key)
-            }
-            state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: state.clock)
+            while state.bytes + bytes > limitBytes, state.removeOldest() {}
+            state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: 0)
             state.bytes += bytes
-            memory.set(derivedBytes: state.bytes)
+            state.use(key)
+            note(state.bytes)
         }
     }
+
+    private func note(_ bytes: Int) { memory.set(derivedBytes: bytes, of: keeper.withLock { $0 }) }
 
     package func removeAll() {
         state.withLock { state in
             state.entries = [:]
+            state.uses = []
+            state.firstUse = 0
             state.bytes = 0
-            memory.set(derivedBytes: 0)
+            note(0)
         }
     }
 }
 
 extension PartialCache.State {
+    /// The entry is the one used last.
+    fileprivate mutating func use(_ key: PartialCache.Key) {
+        clock += 1
+        entries[key]?.lastUse = clock
+        uses.append((key, clock))
+        // What means nothing any more is dropped once it is most of the list.
+        guard uses.count > 64 + 4 * entries.count else { return }
+        uses = uses[firstUse...].filter { entries[$0.key]?.lastUse == $0.clock }
+        firstUse = 0
+    }
+
+    /// False when there is none.
+    fileprivate mutating func removeOldest() -> Bool {
+        while firstUse < uses.count {
+            let (key, clock) = uses[firstUse]
+            firstUse += 1
+            if entries[key]?.lastUse == clock {
+                remove(key)
+                return true
+            }
+        }
+        return false
+    }
+
     fileprivate mutating func remove(_ key: PartialCache.Key) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         bytes -= entry.bytes

@@ -39,8 +39,31 @@ final class KeyExtremes: Accumulator {
         case .shorts(let codes): forEachCode(codes, vector, count, ids)
         case .words(let codes): forEachCode(codes, vector, count, ids)
         case .integers(let integers): forEach(vector, count, ids) { integers[$0] }
-        case .doubles(let doubles): forEach(vector, count, ids) { doubles[$0].totalKey }
+        case .doubles(let doubles):
+            if case .one = ids, let found = plainExtreme(doubles, count, hasNulls: vector.nulls.count > 0) {
+                take(found.totalKey, 0)
+            } else {
+                forEach(vector, count, ids) { doubles[$0].totalKey }
+            }
         }
+    }
+
+    /// By plain comparison, eight at a time; nil where that is not enough: zeros, whose sign matters and which rows without a
+    /// value hold, infinities and NaN.
+    private func plainExtreme(_ doubles: UnsafePointer<Double>, _ count: Int, hasNulls: Bool) -> Double? {
+        guard count >= 8 else { return nil }
+        var best = UnsafeRawPointer(doubles).loadUnaligned(as: SIMD8<Double>.self)
+        var odd = SIMD8<Double>(repeating: 0)
+        // The last eight may overlap those before: that changes neither.
+        for start in stride(from: 0, to: count, by: 8) {
+            let next = UnsafeRawPointer(doubles + min(start, count - 8)).loadUnaligned(as: SIMD8<Double>.self)
+            best.replace(with: next, where: isMin ? next .< best : next .> best)
+            odd += next - next  // 0, or NaN for ever
+        }
+        guard odd == SIMD8<Double>(repeating: 0) else { return nil }
+        let found = isMin ? best.min() : best.max()
+        let isSafe = isMin ? found < 0 : found > 0
+        return isSafe || (found != 0 && !hasNulls) ? found : nil
     }
 
     /// Without groups the codes themselves are compared, many at a time.

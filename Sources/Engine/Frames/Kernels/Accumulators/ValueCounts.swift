@@ -40,12 +40,18 @@ final class ValueCounts: Accumulator {
     static let pairsMax = 1 << 18
     private let isDouble: Bool
     private let isText: Bool
+    /// Of frequencies: the values to count, nil for all.
+    private let only: ByteKeyTable?
+    private let topValuesMax: Int
 
     /// `dense` as in `KeyDomain`, or nil where the domain is large; nil `groups` where they are not known yet.
     init(
-        slot: Int, type: ColumnType, purpose: Purpose, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?
+        slot: Int, type: ColumnType, purpose: Purpose, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?,
+        only: ByteKeyTable? = nil, topValuesMax: Int = FrequencyTable.valuesMax
     ) {
         self.slot = slot
+        self.only = only
+        self.topValuesMax = topValuesMax
         isDouble = type == .double
         isText = type == .string
         self.purpose = purpose
@@ -251,12 +257,20 @@ final class ValueCounts: Accumulator {
     /// Each group's values by frequency; `shared` as in `allSets`.
     func allTables(groupCount: Int, shared: DictionaryView?) -> [FrequencyTable] {
         var result = tables
-        while result.count < groupCount { result.append(FrequencyTable()) }
+        while result.count < groupCount { result.append(FrequencyTable(limit: topValuesMax)) }
         if isText {
-            texts(groupCount: groupCount, shared: shared) { group, text, count in result[group].add(text, count) }
+            texts(groupCount: groupCount, shared: shared) { group, text, count in
+                if only?.contains(text) ?? true { result[group].add(text, count) }
+            }
         } else {
-            forEachKey { group, key, count in result[group].add(key, count) }
+            forEachKey { group, key, count in
+                withUnsafeBytes(of: key.littleEndian) { bytes in
+                    let value = bytes.bindMemory(to: UInt8.self)
+                    if only?.contains(value) ?? true { result[group].add(value, count) }
+                }
+            }
         }
+        if only != nil { for group in result.indices { result[group].markPartial() } }
         return result
     }
 

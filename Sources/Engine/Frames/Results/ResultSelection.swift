@@ -1,0 +1,265 @@
+// Rows of an answer chosen and ordered before they are made: what sort, limit and having in a job's finish work on.
+
+/// Groups by their numbers. Only those that are left in the end become rows, so that the ten first of thousands of groups
+/// cost one look at each and ten rows.
+package struct ResultSelection: Sendable {
+    private enum Source: Sendable {
+        case groups(Partial, keys: [FrameColumn])
+        case rows([[Scalar]])
+    }
+
+    private enum Order: Sendable {
+        /// By the group keys, ascending, nulls last; plain rows stay as they are.
+        case keys
+        /// Of the column, and ties by the group keys. Nulls come last in both directions.
+        case column(Int, ascending: Bool)
+    }
+
+    private let source: Source
+    /// Without rows.
+    private let header: ResultTable
+    private var places: [Int]
+    /// What `places` is yet to be ordered by.
+    private var pending: Order?
+
+    /// All groups by their keys, or all rows.
+    package init(_ partial: Partial) {
+        switch partial.shape {
+        case .rows(let columns, _):
+            self.init(ResultTable(columns: columns.map(\.name), keyCount: 0, rows: partial.rows))
+        case .groups(let keys, let aggregates):
+            let header = ResultTable(
+                columns: keys.map(\.name) + aggregates.map(\.name), keyCount: keys.count, rows: [])
+            self.init(.groups(partial, keys: keys), header, Array(0..<partial.groupCount), .keys)
+        }
+    }
+
+    package init(_ table: ResultTable) {
+        let header = ResultTable(columns: table.columns, keyCount: table.keyCount, rows: [])
+        self.init(.rows(table.rows), header, Array(table.rows.indices), nil)
+    }
+
+    private init(_ source: Source, _ header: ResultTable, _ places: [Int], _ pending: Order?) {
+        self.source = source
+        self.header = header
+        self.places = places
+        self.pending = pending
+    }
+
+    // MARK: Steps
+
+    package mutating func sort(_ column: String, ascending: Bool) throws(Failure) {
+        pending = .column(try header.index(of: column), ascending: ascending)
+    }
+
+    /// The first `count`.
+    package mutating func limit(_ count: Int) throws(Failure) { try settle(count: max(0, count)) }
+
+    /// Keeps the rows whose column compares so with `value`; a null compares with nothing.
+    package mutating func having(_ column: String, _ op: FilterOperator, _ value: Value = .null) throws(Failure) {
+        let index = try header.index(of: column)
+        let scalars = try scalars(ofColumn: index)
+        switch op {
+        case .isNull: keep(scalars) { $0.isNull }
+        case .notNull: keep(scalars) { !$0.isNull }
+        case .equal, .notEqual, .less, .lessOrEqual, .greater, .greaterOrEqual:
+            guard let sample = scalars.first(where: { !$0.isNull }) else {
+                places = []
+                return
+            }
+            let wanted = try Self.scalar(value, like: sample, column)
+            keep(scalars) { !$0.isNull && op.accepts(Scalar.compare($0, wanted)) }
+        case .isIn, .between, .like, .during:
+            throw Failure(.scriptError, "having takes = ~= < <= > >= isnull notnull, not '\(op.rawValue)'")
+        }
+    }
+
+    private mutating func keep(_ scalars: [Scalar], _ isWanted: (Scalar) -> Bool) {
+        places = places.indices.filter { isWanted(scalars[$0]) }.map { places[$0] }
+    }
+
+    /// What is left, in order. Throws when a sum in it does not fit.
+    package func table() throws(Failure) -> ResultTable {
+        var ordered = self
+        try ordered.settle(count: places.count)
+        var rows: [[Scalar]] = []
+        rows.reserveCapacity(places.count)
+        for place in ordered.places { rows.append(try row(place)) }
+        return ResultTable(columns: header.columns, keyCount: header.keyCount, rows: rows)
+    }
+
+    /// The same as values: a map by column for each row.
+    func values() throws(Failure) -> [Value] {
+        guard case .groups(let partial, let keys) = source else { return try table().values() }
+        var ordered = self
+        try ordered.settle(count: places.count)
+        let names = header.columns.map { Value.string($0) }
+        var values: [Value] = []
+        values.reserveCapacity(places.count)
+        for place in ordered.places {
+            var pairs: [Value.Pair] = []
+            pairs.reserveCapacity(names.count)
+            for scalar in partial.scalars(ofKey: place, keys) { pairs.append(.init(names[pairs.count], scalar.value)) }
+            for state in partial.states { pairs.append(.init(names[pairs.count], try state.finish(place).value)) }
+            values.append(.map(pairs))
+        }
+        return values
+    }
+
+    // MARK: Rows
+
+    private func row(_ place: Int) throws(Failure) -> [Scalar] {
+        switch source {
+        case .rows(let rows): return rows[place]
+        case .groups(let partial, let keys):
+            var row = partial.scalars(ofKey: place, keys)
+            row.reserveCapacity(keys.count + partial.states.count)
+            for state in partial.states { row.append(try state.finish(place)) }
+            return row
+        }
+    }
+
+    /// One column of what is left, in the order of `places`.
+    private func scalars(ofColumn index: Int) throws(Failure) -> [Scalar] {
+        var scalars: [Scalar] = []
+        scalars.reserveCapacity(places.count)
+        switch source {
+        case .rows(let rows): for place in places { scalars.append(rows[place][index]) }
+        case .groups(let partial, let keys) where index < keys.count:
+            for place in places { scalars.append(partial.scalars(ofKey: place, keys)[index]) }
+        case .groups(let partial, let keys):
+            let states = partial.states[index - keys.count]
+            for place in places { scalars.append(try states.finish(place)) }
+        }
+        return scalars
+    }
+
+    // MARK: Order
+
+    /// Orders what is pending, as far as the first `count` need it, and drops the others.
+    private mutating func settle(count: Int) throws(Failure) {
+        defer { pending = nil }
+        switch pending {
+        case nil: break
+        case .keys?:
+            guard case .groups = source else { break }
+            let entries = places.map { RankedPlace(rank: keyRank($0), scalar: .null, place: $0) }
+            places = first(count, of: entries, ascending: true)
+        case .column(let index, let ascending)?:
+            let scalars = try scalars(ofColumn: index)
+            let entries = zip(places, scalars).map { place, scalar in
+                RankedPlace(
+                    rank: RankedPlace.rank(scalar, ascending: ascending), scalar: scalar, place: place)
+            }
+            places = first(count, of: entries, ascending: ascending)
+        }
+        if places.count > count { places.removeLast(places.count - count) }
+    }
+
+    /// The least 64 bits can say of a group's first key: one with a lesser rank comes first.
+    private func keyRank(_ place: Int) -> UInt64 {
+        guard case .groups(let partial, let keys) = source, let first = keys.first else { return 0 }
+        return partial.keyRank(place, first.type)
+    }
+
+    private func first(_ count: Int, of entries: [RankedPlace], ascending: Bool) -> [Int] {
+        let precedes = { (a: RankedPlace, b: RankedPlace) -> Bool in
+            if a.rank != b.rank { return a.rank < b.rank }
+            if a.scalar.isNull || b.scalar.isNull {
+                if a.scalar.isNull != b.scalar.isNull { return b.scalar.isNull }
+            } else {
+                let order = Scalar.compare(a.scalar, b.scalar)
+                if order != 0 { return ascending ? order < 0 : order > 0 }
+            }
+            return keysPrecede(a.place, b.place)
+        }
+        guard count < entries.count / 4, count <= 256 else { return entries.sorted(by: precedes).map(\.place) }
+        var best: [RankedPlace] = []
+        for entry in entries {
+            if best.count == count, count == 0 || !precedes(entry, best[count - 1]) { continue }
+            var (low, high) = (0, best.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if precedes(best[middle], entry) { low = middle + 1 } else { high = middle }
+            }
+            best.insert(entry, at: low)
+            if best.count > count { best.removeLast() }
+        }
+        return best.map(\.place)
+    }
+
+    private func keysPrecede(_ a: Int, _ b: Int) -> Bool {
+        switch source {
+        case .groups(let partial, let keys): return partial.keyPrecedes(a, b, keys)
+        case .rows(let rows):
+            for index in 0..<header.keyCount {
+                let order = Scalar.compare(rows[a][index], rows[b][index])
+                if order != 0 { return order < 0 }
+            }
+            return false
+        }
+    }
+
+    private static func scalar(_ value: Value, like sample: Scalar, _ column: String) throws(Failure) -> Scalar {
+        switch (sample, value) {
+        case (.int, .int(let number)), (.double, .int(let number)): return .int(number)
+        case (.int, .double(let number)), (.double, .double(let number)): return .double(number)
+        case (.string, .bytes(let text)): return .string(text)
+        case (.bool, .bool(let flag)): return .bool(flag)
+        case (.time, .bytes(let text)):
+            if let time = text.withUnsafeBufferPointer({ Timestamp.parse($0) }) { return .time(time) }
+        case (.time, .int(let seconds)):
+            let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
+            if !overflow { return .time(product) }
+        default: break
+        }
+        throw Failure(
+            .wrongType,
+            "having: column '\(column)' does not compare with \(String(decoding: value.json.prefix(60), as: UTF8.self))"
+        )
+    }
+}
+
+/// A place with what it is ordered by: most comparisons end at the rank.
+private struct RankedPlace {
+    let rank: UInt64
+    let scalar: Scalar
+    let place: Int
+
+    /// Of unequal ranks the lesser one comes first; equal ranks say nothing.
+    static func rank(_ scalar: Scalar, ascending: Bool) -> UInt64 {
+        let number: UInt64
+        switch scalar {
+        // Of a mixed column: as doubles, which order as the numbers do.
+        case .int(let value): number = UInt64(bitPattern: Double(value).orderedKey) ^ 1 << 63
+        case .double(let value): number = UInt64(bitPattern: value.orderedKey) ^ 1 << 63
+        case .time(let value): number = UInt64(bitPattern: value) ^ 1 << 63
+        case .string(let text): number = rank(text)
+        case .bool(let flag): number = flag ? 1 : 0
+        case .null: return .max
+        case .structured: return 0
+        }
+        return ascending ? number : ~number
+    }
+
+    private static func rank(_ text: [UInt8]) -> UInt64 {
+        var rank: UInt64 = 0
+        for index in 0..<8 { rank = rank << 8 | (index < text.count ? UInt64(text[index]) : 0) }
+        return rank
+    }
+}
+
+extension FilterOperator {
+    /// Whether a three-way comparison of column with value satisfies this operator.
+    fileprivate func accepts(_ order: Int) -> Bool {
+        switch self {
+        case .equal: order == 0
+        case .notEqual: order != 0
+        case .less: order < 0
+        case .lessOrEqual: order <= 0
+        case .greater: order > 0
+        case .greaterOrEqual: order >= 0
+        default: false
+        }
+    }
+}
