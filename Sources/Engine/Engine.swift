@@ -66,7 +66,9 @@ package final class Engine: Sendable {
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
         self.configuration = configuration
-        let compute = ComputePool(width: configuration.computeThreads)
+        let compute = ComputePool(width: configuration.computeThreads, givesWay: true)
+        // Clients wait for methods that take long, and for those behind them: a scan must not hold them up.
+        let scripts = ComputePool(width: configuration.computeThreads)
         let items = ItemStoreConfiguration(
             memoryBytes: configuration.itemMemoryBytes / configuration.shards,
             itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts,
@@ -74,7 +76,7 @@ package final class Engine: Sendable {
         shards = (0..<configuration.shards).map {
             Shard(
                 index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,
-                compute: compute)
+                compute: scripts)
         }
         stores = ItemStores(shards.map(\.items))
         objects = ObjectHosts(shards.map(\.objects))
@@ -82,7 +84,7 @@ package final class Engine: Sendable {
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
         lowLevel = LowLevelHost(
             configuration.objectTypes.lowLevel,
-            services: NodeItems(stores: stores, logs: configuration.scriptLog), compute: compute)
+            services: NodeItems(stores: stores, logs: configuration.scriptLog), compute: scripts)
         frames = FrameCatalog(
             shardCount: configuration.shards,
             resources: FrameResources(memory: FrameMemory(limitBytes: configuration.frameMemoryBytes)))

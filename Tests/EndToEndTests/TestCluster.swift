@@ -51,7 +51,9 @@ final class TestNode {
         self.process = process
         for _ in 0..<500 {
             guard process.isRunning else { throw TestFailure("node \(name) ended: \(logText)") }
-            if (try? Wire(port: port).exchange("version\r\n", until: "\r\n")) != nil { return }
+            // Another test's server may have been given the port a moment ago, and answers until ours has ended.
+            let answer = try? Wire(port: port).exchange("stats\r\n", until: "END\r\n")
+            if answer?.contains("STAT pid \(process.processIdentifier)\r\n") == true { return }
             usleep(20_000)
         }
         throw TestFailure("node \(name) does not answer: \(logText)")
@@ -81,17 +83,26 @@ final class TestCluster {
     let nodes: [TestNode]
 
     init(nodes count: Int, arguments: [String] = []) throws {
-        let ports = try Self.freePorts(count)
+        do { nodes = try Self.start(count, arguments) } catch {
+            // A port that was free is not any more: others will be.
+            guard "\(error)".contains("it is in use") else { throw error }
+            nodes = try Self.start(count, arguments)
+        }
+    }
+
+    private static func start(_ count: Int, _ arguments: [String]) throws -> [TestNode] {
+        let ports = try freePorts(count)
         let peers = ports.enumerated().map { "n\($0.offset + 1)=127.0.0.1:\($0.element)" }.joined(separator: ",")
-        nodes = ports.enumerated().map { index, port in
+        let nodes = ports.enumerated().map { index, port in
             TestNode(
                 name: "n\(index + 1)", port: port,
                 arguments: (count == 1 ? [] : ["--name", "n\(index + 1)", "--peers", peers]) + arguments)
         }
         do { for node in nodes { try node.start() } } catch {
-            stop()
+            for node in nodes { node.stop() }
             throw error
         }
+        return nodes
     }
 
     deinit { stop() }
@@ -200,10 +211,8 @@ final class Wire {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
-        guard isConnected else {
-            close(descriptor)
-            throw TestFailure("can't connect to \(port)")
-        }
+        // What throws here is deinitialized too: the descriptor is closed there, and only there.
+        guard isConnected else { throw TestFailure("can't connect to \(port)") }
     }
 
     deinit { close(descriptor) }

@@ -4,10 +4,6 @@ import DequeModule
 import Dispatch
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// A fixed number of threads that take closures from one queue, first in, first out.
 package final class ComputePool: TaskExecutor {
     private struct State {
@@ -18,13 +14,19 @@ package final class ComputePool: TaskExecutor {
     }
     private let state = Mutex(State())
     private let threads: DispatchQueue
+    /// Nil: the threads are Dispatch's, and go before or behind nobody.
+    private let crew: ThreadCrew?
     package let width: Int
 
-    package init(width: Int) {
+    /// `givesWay`: whatever else runs on the machine goes first, so that nobody may wait for this pool who holds others up.
+    package init(width: Int, givesWay: Bool = false) {
         precondition(width > 0)
         self.width = width
+        crew = givesWay ? ThreadCrew() : nil
         threads = DispatchQueue(label: "cacheismo.compute", qos: .userInitiated, attributes: .concurrent)
     }
+
+    deinit { crew?.end() }
 
     /// Runs `work` on one of the pool's threads. At most `width` closures run at a time.
     package func submit(_ work: @escaping @Sendable () -> Void) {
@@ -40,6 +42,7 @@ package final class ComputePool: TaskExecutor {
     private enum Worker { case none, usual, additional }
 
     private func start(_ worker: Worker) {
+        if worker != .none, let crew { return crew.run { self.drain() } }
         switch worker {
         case .none: break
         case .usual: threads.async { self.drain() }
@@ -78,15 +81,7 @@ package final class ComputePool: TaskExecutor {
     /// Closures that wait for a thread.
     package var queued: Int { state.withLock { $0.waiting.count } }
 
-    /// Threads that serve clients go before those that compute: a get must not wait for the end of a scan's time slice.
-    private static func giveWay() {
-        #if canImport(Glibc)
-            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)  // of this thread alone
-        #endif
-    }
-
     private func drain() {
-        Self.giveWay()
         while let work = state.withLock({ state -> (@Sendable () -> Void)? in
             if let next = state.waiting.popFirst() { return next }
             state.running -= 1

@@ -1,0 +1,76 @@
+// Threads that give way to all others, and wait for the next piece of work instead of ending.
+//
+// They are no threads of Dispatch: a priority that was given up can't be had back, and those do other work as well.
+
+import DequeModule
+import Dispatch
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// As many threads as there was work to do at a time, until `end`.
+final class ThreadCrew: Sendable {
+    private struct State {
+        var bodies = Deque<@Sendable () -> Void>()
+        /// Threads that sleep, and nobody has woken yet.
+        var idle = 0
+        var ends = false
+    }
+    private let state = Mutex(State())
+    private let alarm = DispatchSemaphore(value: 0)
+
+    /// Runs `body` on a thread that has nothing else to do.
+    func run(_ body: @escaping @Sendable () -> Void) {
+        let hasIdle = state.withLock { state in
+            state.bodies.append(body)
+            guard state.idle > 0 else { return false }
+            state.idle -= 1
+            return true
+        }
+        if hasIdle { alarm.signal() } else { startThread() }
+    }
+
+    /// Threads end once they have nothing to do. May be called on one of them.
+    func end() {
+        let sleeping = state.withLock { state in
+            state.ends = true
+            defer { state.idle = 0 }
+            return state.idle
+        }
+        for _ in 0..<sleeping { alarm.signal() }
+    }
+
+    private func startThread() {
+        var thread = pthread_t()
+        let outcome = pthread_create(
+            &thread, nil,
+            { context in
+                let crew = Unmanaged<ThreadCrew>.fromOpaque(context!).takeRetainedValue()
+                ThreadCrew.giveWay()
+                crew.work()
+                return nil
+            }, Unmanaged.passRetained(self).toOpaque())
+        precondition(outcome == 0, "no thread could be started")
+        pthread_detach(thread)
+    }
+
+    private func work() {
+        while true {
+            let (body, ends) = state.withLock { state -> ((@Sendable () -> Void)?, Bool) in
+                if let body = state.bodies.popFirst() { return (body, false) }
+                if !state.ends { state.idle += 1 }
+                return (nil, state.ends)
+            }
+            if let body { body() } else if ends { return } else { alarm.wait() }
+        }
+    }
+
+    /// Of the thread that calls: those that serve clients go first. A get must not wait for the end of a scan's time slice.
+    private static func giveWay() {
+        #if canImport(Glibc)
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+        #endif
+    }
+}
