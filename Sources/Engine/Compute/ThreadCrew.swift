@@ -1,6 +1,7 @@
-// Threads that give way to all others, and wait for the next piece of work instead of ending.
+// Threads that wait for the next piece of work instead of ending, and may give way to all others.
 //
-// They are no threads of Dispatch: a priority that was given up can't be had back, and those do other work as well.
+// They are no threads of Dispatch: a priority that was given up can't be had back, and those do other work as well. And the
+// system gives a concurrent queue no more threads than there are cores, those that only wait among them.
 
 import DequeModule
 import Dispatch
@@ -20,6 +21,9 @@ final class ThreadCrew: Sendable {
     }
     private let state = Mutex(State())
     private let alarm = DispatchSemaphore(value: 0)
+    private let givesWay: Bool
+
+    init(givesWay: Bool) { self.givesWay = givesWay }
 
     /// Runs `body` on a thread that has nothing else to do.
     func run(_ body: @escaping @Sendable () -> Void) {
@@ -48,7 +52,7 @@ final class ThreadCrew: Sendable {
             &thread, nil,
             { context in
                 let crew = Unmanaged<ThreadCrew>.fromOpaque(context!).takeRetainedValue()
-                ThreadCrew.giveWay()
+                if crew.givesWay { ThreadCrew.giveWay() }
                 crew.work()
                 return nil
             }, Unmanaged.passRetained(self).toOpaque())

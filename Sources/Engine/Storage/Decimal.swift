@@ -25,7 +25,7 @@ package enum Decimal {
         return number
     }
 
-    static func digitCount(_ number: UInt64) -> Int {
+    package static func digitCount(_ number: UInt64) -> Int {
         var count = 1
         var rest = number / 10
         while rest > 0 {

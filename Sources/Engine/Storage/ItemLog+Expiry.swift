@@ -59,8 +59,6 @@ extension ItemLog {
 
     /// Drops every item whose time is over. Cost: a walk over all items that may expire.
     func sweepExpired(now: UInt32) {
-        for number in 1..<max(pool.end, 1) where pool[number].state != .free && pool[number].expiryFirst <= now {
-            sweep(number, now: now)
-        }
+        for number in 1..<max(pool.end, 1) { sweepIfExpiring(number, now: now) }
     }
 }

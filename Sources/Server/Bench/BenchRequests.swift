@@ -1,5 +1,6 @@
 // A workload's requests as bytes, for memcached's text protocol and for redis.
 
+import Engine
 import NIOCore
 
 struct BenchRequests {
@@ -18,7 +19,7 @@ struct BenchRequests {
         self.workload = workload
         self.wire = wire
         sampler = KeySampler(keys: workload.keys, zipf: workload.zipf, seed: seed)
-        let digits = max(workload.keyBytes - 4, BenchWorkload.digitCount(workload.keys - 1))
+        let digits = max(workload.keyBytes - 4, Decimal.digitCount(UInt64(workload.keys - 1)))
         let keyBytes = digits + 4
         let value = Self.value(bytes: workload.valueBytes)
         var keysOfRequest = 0

@@ -45,13 +45,6 @@ package struct BenchWorkload: Sendable {
         if case .multiget(let keys) = operation { return keys }
         return 1
     }
-
-    /// Of a number from 0 on.
-    static func digitCount(_ number: Int) -> Int {
-        var (count, rest) = (1, number / 10)
-        while rest > 0 { (count, rest) = (count + 1, rest / 10) }
-        return count
-    }
 }
 
 /// Which key is next: seeded, uniform or Zipf (the method of Gray et al., SIGMOD 1994, as YCSB uses it).

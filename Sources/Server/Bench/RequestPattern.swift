@@ -39,14 +39,9 @@ package struct RequestPattern {
         }
     }
 
-    /// Digits are made from the last one on.
     private func writeNumber(_ number: Int, to target: UnsafeMutableRawBufferPointer) -> Int {
-        let count = max(digits, BenchWorkload.digitCount(number))
-        var rest = UInt64(number)
-        for at in (0..<count).reversed() {
-            target[at] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
-        }
-        return count
+        let zeros = max(0, digits - Decimal.digitCount(UInt64(number)))
+        for at in 0..<zeros { target[at] = UInt8(ascii: "0") }
+        return zeros + Decimal.write(UInt64(number), to: UnsafeMutableRawBufferPointer(rebasing: target[zeros...]))
     }
 }
