@@ -60,7 +60,9 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "Replay", dependencies: ["Engine"], path: "Benchmarks/Replay", swiftSettings: strict),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: strict),
+        .executableTarget(
+            name: "Scaling", dependencies: ["Engine", "CLinux"], path: "Benchmarks/Scaling", swiftSettings: strict),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "GatherTests",
             dependencies: [

@@ -17,6 +17,8 @@ int linux_accept(int descriptor, void *address, uint32_t *bytes) {
     return accept4(descriptor, address, bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+__thread int32_t linux_thread_number_kept = 0;
+
 void linux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 long linux_receive(int descriptor, void *bytes, long count) {

@@ -3,6 +3,10 @@
 package struct EngineConfiguration: Sendable {
     package var shards: Int
     package var computeThreads: Int
+    /// Those that serve clients: as many may read from one shard at a time.
+    package var servingThreads = 1
+    /// A writer has to wait for each, which costs about a tenth of a microsecond: threads beyond these share.
+    static let readersMax = 4
     /// For items and objects, over all shards.
     package var memoryBytes: Int
     package var itemBytesMax: Int
@@ -69,10 +73,11 @@ package final class Engine: Sendable {
         let compute = ComputePool(width: configuration.computeThreads, givesWay: true)
         // Clients wait for methods that take long, and for those behind them: a scan must not hold them up.
         let scripts = ComputePool(width: configuration.computeThreads)
-        let items = ItemStoreConfiguration(
+        var items = ItemStoreConfiguration(
             memoryBytes: configuration.itemMemoryBytes / configuration.shards,
             itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts,
             compresses: configuration.compresses, background: { compute.submit($0) })
+        items.readers = min(configuration.servingThreads, EngineConfiguration.readersMax)
         shards = (0..<configuration.shards).map {
             Shard(
                 index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,

@@ -1,4 +1,4 @@
-// What the Glibc module leaves out: epoll, accept4 and the name of a thread; and a hint to the processor's cache.
+// What the Glibc module leaves out: epoll, accept4, a thread's name and number; and hints to the processor's cache.
 
 #pragma once
 
@@ -21,6 +21,11 @@ long linux_send_pieces(int descriptor, const void *head, long head_count, const 
 
 void linux_name_thread(const char *name);
 
+extern __thread int32_t linux_thread_number_kept;
+/// What the thread was given with `linux_set_thread_number`; 0 before.
+static inline int32_t linux_thread_number(void) { return linux_thread_number_kept; }
+static inline void linux_set_thread_number(int32_t number) { linux_thread_number_kept = number; }
+
 /// Sleeps while the 32-bit word at `word` is `value`, or a little shorter.
 void linux_futex_wait(void *word, uint32_t value);
 /// Wakes one of those who sleep on the word.
@@ -37,3 +42,12 @@ static inline void linux_pause(void) {
 
 /// Starts to bring the cache line of that address in. Never faults, whatever the address.
 static inline void linux_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+/// As `linux_prefetch`, for what will be written: no other core has it then.
+static inline void linux_prefetch_to_write(const void *address) {
+#if defined(__x86_64__)
+    // The compiler has it for some processors only; the others take it for nothing.
+    __asm__ volatile("prefetchw %0" ::"m"(*(const char *)address));
+#else
+    __builtin_prefetch(address, 1, 3);
+#endif
+}

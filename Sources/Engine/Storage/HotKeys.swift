@@ -80,9 +80,21 @@ struct HotKeys {
         keys[lightest] = Array(key)
     }
 
-    func top(_ limit: Int) -> [HotKey] {
-        let all = keys.indices.map { HotKey(key: keys[$0], count: counts[$0], error: errors[$0]) }
-        let sorted = all.sorted { a, b in
+    /// The heaviest keys of several sketches together. What a full one does not have, it may have dropped at the count of its
+    /// lightest key, which therefore counts as an error.
+    static func top(_ limit: Int, of sketches: [HotKeys]) -> [HotKey] {
+        var all: [[UInt8]: (count: UInt64, error: UInt64)] = [:]
+        let dropped = sketches.map { $0.keys.count < $0.capacity ? 0 : $0.counts.min() ?? 0 }
+        let droppedSum = dropped.reduce(0, +)
+        for (sketch, dropped) in zip(sketches, dropped) {
+            for at in sketch.keys.indices {
+                let known = all[sketch.keys[at]] ?? (droppedSum, droppedSum)
+                all[sketch.keys[at]] = (
+                    known.count - dropped + sketch.counts[at], known.error - dropped + sketch.errors[at]
+                )
+            }
+        }
+        let sorted = all.map { HotKey(key: $0.key, count: $0.value.count, error: $0.value.error) }.sorted { a, b in
             a.count != b.count ? a.count > b.count : a.key.lexicographicallyPrecedes(b.key)
         }
         return Array(sorted.prefix(max(0, limit)))

@@ -71,7 +71,7 @@ package struct ItemStatistics: Sendable, Equatable {
 
 extension ItemStore {
     package var statistics: ItemStatistics {
-        lock.withLock { _ in
+        lock.withLock {
             var statistics = ItemStatistics()
             statistics.items = log.counts.items
             statistics.totalItems = totalItems

@@ -12,9 +12,10 @@ extension ItemStore {
         _ command: MetaCommand, value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32,
         _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
     ) -> MetaStatus {
-        lock.withLock { _ in
+        let target = MetaTarget(command: command, key: key, hash: hash, now: now)
+        if command.changesNothing, let isThere = metaGetShared(target, body) { return isThere ? .found : .miss }
+        return lock.withLock {
             flushIfDue(now)
-            let target = MetaTarget(command: command, key: key, hash: hash, now: now)
             switch command.verb {
             case .get: return metaGet(target, body)
             case .set: return metaSet(target, value, body)
@@ -29,6 +30,28 @@ extension ItemStore {
     }
 
     // MARK: Get
+
+    /// As `metaGet`, beside other readers; nil where that is not enough.
+    private func metaGetShared(
+        _ target: MetaTarget, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> Bool? {
+        lock.withReaderLock { reader -> Bool? in
+            var isForWinners = false
+            let isThere = withUnchanging(target.key, hash: target.hash, now: target.now) { item, view in
+                let facts = facts(of: item, target.now)
+                // The first who reads a stale item wins it, which is a change.
+                isForWinners = facts.isStale && !facts.wasWonBefore
+                if isForWinners { return }
+                if !target.command.options.contains(.leavesNoTrace) {
+                    item.countUse()
+                    if item.hasExtra { item.setLastAccess(target.now) }
+                    reader.hotKeys.record(target.key, hash: target.hash)
+                }
+                body(facts, view.value)
+            }
+            return isForWinners ? nil : isThere
+        }
+    }
 
     private func metaGet(
         _ target: MetaTarget, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
@@ -50,7 +73,7 @@ extension ItemStore {
         if !options.contains(.leavesNoTrace) {
             item.countUse()
             if item.hasExtra { item.setLastAccess(target.now) }
-            hotKeys.record(target.key, hash: target.hash)
+            recordHit(target.key, hash: target.hash)
         }
         body(facts, view(current).value)
         return .found
@@ -290,6 +313,13 @@ extension ItemStore {
         case .tooLarge: .tooLarge
         default: .outOfMemory
         }
+    }
+}
+
+extension MetaCommand {
+    /// A get that never has to write anything but the traces of a read, unless the item is stale.
+    fileprivate var changesNothing: Bool {
+        verb == .get && options.isDisjoint(with: [.touches, .vivifies, .recaches, .recachesTouched, .keepsAccess])
     }
 }
 

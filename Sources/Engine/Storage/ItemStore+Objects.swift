@@ -8,7 +8,7 @@ import Synchronization
 extension ItemStore {
     /// Whether there is an item of this key. Counts as no use of it.
     package func holds(key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32) -> Bool {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             return log.find(key, hash: hash, now: now) != nil
         }
@@ -17,12 +17,12 @@ extension ItemStore {
     /// Takes `bytes` of the store's memory away, for what is kept beside it; at most three quarters. What was lent before
     /// is replaced by this. Cost: what has to be evicted to make the room.
     package func lend(bytes: Int, now: UInt32) {
-        lock.withLock { _ in log.lend(bytes: bytes, now: now) }
+        lock.withLock { log.lend(bytes: bytes, now: now) }
     }
 
     /// Drops items, the least used first, until that many bytes less are in use; all of them when that is not enough.
     package func evict(bytes: Int, now: UInt32) {
-        lock.withLock { _ in
+        lock.withLock {
             guard bytes < log.counts.liveBytes else { return log.removeAll() }
             let target = log.counts.liveBytes - bytes
             var rounds = 4096
@@ -56,7 +56,7 @@ extension ItemStore {
         var number = cursor
         while true {
             try check()
-            let isOver = lock.withLock { _ -> Bool in
+            let isOver = lock.withLock { () -> Bool in
                 flushIfDue(now)
                 guard (0..<log.index.tableCount).contains(number) else { return true }
                 log.index.forEachPlace(inTable: number) { place in

@@ -20,7 +20,7 @@ extension ItemStore {
     package func walk(
         _ walk: inout ItemWalk, count: Int, now: UInt32, _ body: (UnsafeRawBufferPointer, MetaFacts) -> Void
     ) -> Bool {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             let next = log.index.walk(table: walk.table, tag: walk.tag, count: count) { place in
                 let item = log.item(at: place)

@@ -11,6 +11,8 @@ package struct ItemStoreConfiguration: Sendable {
     package var evicts: Bool
     /// Values that stay are compressed.
     package var compresses: Bool
+    /// Threads that read at the same time without waiting for each other; a writer waits for each of them.
+    package var readers = 1
     /// Runs what takes long beside the store; nil: at once, in the thread that stores.
     package var background: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
 
@@ -52,8 +54,7 @@ package struct ItemView {
     package func pinned() -> PinnedValue? {
         guard segment != 0 else { return nil }
         let store = store.takeUnretainedValue()
-        guard store.log.pool[segment].pins < .max else { return nil }
-        store.log.pool[segment].pins += 1
+        guard store.log.pool.pin(segment) else { return nil }
         return PinnedValue(bytes: value, segment: segment, store: store)
     }
 }
@@ -65,21 +66,25 @@ package struct PinnedValue {
     fileprivate let store: ItemStore
 
     /// Once, from any thread.
-    package func unpin() { store.lock.withLock { _ in store.log.pool.unpin(segment) } }
+    package func unpin() { store.lock.withLock { store.log.pool.unpin(segment) } }
+}
+
+/// What a reading thread writes with every read.
+struct ReaderState {
+    var hotKeys = HotKeys(capacity: 256)
+    var random: UInt64 = 0x9E37_79B9_7F4A_7C15
 }
 
 /// Items of one shard within a fixed memory. Every operation takes the lock once, for well under a microsecond where
-/// the value is small. Keys are 1...250 bytes here by the protocol's rule; up to 255 would fit.
+/// the value is small; reads of several threads take it beside each other. Keys are 1...250 bytes here by the protocol's rule; up to 255 would fit.
 package final class ItemStore: @unchecked Sendable {
     // Everything below is guarded by `lock`, which is why nobody needs to check for overlapping accesses at run time.
-    let lock = StoreLock()
+    let lock: StoreLock<ReaderState>
     let log: ItemLog
-    @exclusivity(unchecked) var hotKeys = HotKeys(capacity: 256)
     @exclusivity(unchecked) var lastUnique: UInt64 = 0
     /// When uniques were given out.
     @exclusivity(unchecked) var storeTimes = StoreTimes()
     @exclusivity(unchecked) var totalItems: UInt64 = 0
-    @exclusivity(unchecked) var random: UInt64 = 0x9E37_79B9_7F4A_7C15
     /// A flush that is due at this second; `UInt32.max` when none is.
     @exclusivity(unchecked) var flushSecond = UInt32.max
 
@@ -87,6 +92,7 @@ package final class ItemStore: @unchecked Sendable {
 
     package init(_ configuration: ItemStoreConfiguration) {
         self.configuration = configuration
+        lock = StoreLock(readers: configuration.readers) { ReaderState() }
         log = ItemLog(
             memoryBytes: configuration.memoryBytes, evicts: configuration.evicts, compresses: configuration.compresses)
     }
@@ -99,12 +105,44 @@ package final class ItemStore: @unchecked Sendable {
     package func read(
         key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemView) -> Void
     ) -> Bool {
-        lock.withLock { _ in
+        let isThere = lock.withReaderLock { reader in
+            withUnchanging(key, hash: hash, now: now) { item, view in
+                if item.hasExtra { item.setLastAccess(now) }
+                _ = item.countHit(&reader.random)
+                reader.hotKeys.record(key, hash: hash)
+                body(view)
+            }
+        }
+        return isThere ?? readAlone(key: key, hash: hash, now: now, body)
+    }
+
+    /// To be called by a reader: runs `body` on the item of this key and answers whether there is one; nil, before anything
+    /// is done, where more than a reader may do is called for: a flush is due, the item's time is over, or it has to be
+    /// expanded, for which all readers share the memory.
+    @inline(__always)
+    func withUnchanging(
+        _ key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemPointer, ItemView) -> Void
+    ) -> Bool? {
+        guard now < flushSecond else { return nil }
+        guard let found = log.findAny(key, hash: hash) else { return false }
+        guard !found.item.isCompressed, !found.item.isExpired(at: now) else { return nil }
+        let value = UnsafeRawBufferPointer(found.item.value)
+        body(found.item, ItemView(found, value: value, isInPlace: true, store: self))
+        return true
+    }
+
+    @inline(never)
+    private func readAlone(
+        key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemView) -> Void
+    ) -> Bool {
+        lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return false }
             if found.item.hasExtra { found.item.setLastAccess(now) }
-            let isHotNow = found.item.countHit(&random)
-            hotKeys.record(key, hash: hash)
+            let isHotNow = lock.withOwnState { reader in
+                reader.hotKeys.record(key, hash: hash)
+                return found.item.countHit(&reader.random)
+            }
             body(view(found))
             if isHotNow, found.item.isCompressed { log.expandHot(found, key: key, hash: hash, now: now) }
             return true
@@ -114,7 +152,7 @@ package final class ItemStore: @unchecked Sendable {
     /// Starts to bring in the index slots of those hashes that are this store's.
     @inline(__always)
     func prefetchSlots(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
-        lock.withLock { _ in
+        lock.withReaderLock { _ in
             for hash in hashes where isOwn(hash) { log.prefetchSlot(hash: hash) }
         }
     }
@@ -122,7 +160,7 @@ package final class ItemStore: @unchecked Sendable {
     /// Once the slots are there: starts to bring in the items.
     @inline(__always)
     func prefetchItems(_ hashes: UnsafeBufferPointer<UInt64>, where isOwn: (UInt64) -> Bool) {
-        lock.withLock { _ in
+        lock.withReaderLock { _ in
             for hash in hashes where isOwn(hash) { log.prefetchItem(hash: hash) }
         }
     }
@@ -139,10 +177,10 @@ package final class ItemStore: @unchecked Sendable {
     package func readAndTouch(
         key: UnsafeRawBufferPointer, hash: UInt64, expiry: UInt32, now: UInt32, _ body: (ItemView) -> Void
     ) -> ItemOutcome {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return .miss }
-            hotKeys.record(key, hash: hash)
+            recordHit(key, hash: hash)
             guard let touched = setExpiry(found, expiry, key: key, hash: hash, now: now) else { return .outOfMemory }
             body(view(touched))
             return .touched
@@ -156,7 +194,7 @@ package final class ItemStore: @unchecked Sendable {
         _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
         value: UnsafeRawBufferPointer, now: UInt32
     ) -> ItemOutcome {
-        let (outcome, isTrainingDue) = lock.withLock { _ in
+        let (outcome, isTrainingDue) = lock.withLock {
             flushIfDue(now)
             let outcome = storeLocked(
                 verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
@@ -169,16 +207,16 @@ package final class ItemStore: @unchecked Sendable {
     /// Trains a dictionary on what was sampled, without the lock.
     @inline(never)
     private func train(now: UInt32) {
-        guard let (sample, present) = lock.withLock({ _ in log.compressor?.takeSample(now: now) }) else { return }
+        guard let (sample, present) = lock.withLock({ log.compressor?.takeSample(now: now) }) else { return }
         let work: @Sendable () -> Void = { [weak self] in
             guard let (dictionary, ratio) = sample.train(against: present) else { return }
-            self?.lock.withLock { _ in self?.log.adopt(dictionary, ratio: ratio) }
+            self?.lock.withLock { self?.log.adopt(dictionary, ratio: ratio) }
         }
         if let background = configuration.background { background(work) } else { work() }
     }
 
     package func delete(key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32) -> ItemOutcome {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return .notFound }
             log.remove(found)
@@ -187,7 +225,7 @@ package final class ItemStore: @unchecked Sendable {
     }
 
     package func touch(key: UnsafeRawBufferPointer, hash: UInt64, expiry: UInt32, now: UInt32) -> ItemOutcome {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return .notFound }
             return setExpiry(found, expiry, key: key, hash: hash, now: now) == nil ? .outOfMemory : .touched
@@ -197,7 +235,7 @@ package final class ItemStore: @unchecked Sendable {
     package func arithmetic(
         _ verb: ArithmeticVerb, delta: UInt64, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32
     ) -> ItemOutcome {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             return arithmeticLocked(verb, delta: delta, key: key, hash: hash, now: now)
         }
@@ -244,14 +282,14 @@ package final class ItemStore: @unchecked Sendable {
 
     /// Everything stored up to `second` is gone: now where that has passed, else once it has come.
     package func flushAll(at second: UInt32, now: UInt32) {
-        lock.withLock { _ in
+        lock.withLock {
             // The latest word counts: a flush now takes the place of one to come.
             if second <= now { flushDue() } else { flushSecond = second }
         }
     }
 
     /// Drops all items at once and gives their memory back. The counters go on.
-    package func removeAll() { lock.withLock { _ in log.removeAll() } }
+    package func removeAll() { lock.withLock { log.removeAll() } }
 
     @inline(__always)
     func flushIfDue(_ now: UInt32) {
@@ -267,8 +305,15 @@ package final class ItemStore: @unchecked Sendable {
     // MARK: Inspecting
 
     /// The keys hit most, by count (descending), then by their bytes. `error`: how much too high a count may be.
-    package func hotKeys(limit: Int) -> [HotKey] { lock.withLock { _ in hotKeys.top(limit) } }
+    package func hotKeys(limit: Int) -> [HotKey] {
+        lock.withLock { HotKeys.top(limit, of: lock.states.map(\.hotKeys)) }
+    }
+
+    /// To be called by who is alone.
+    func recordHit(_ key: UnsafeRawBufferPointer, hash: UInt64) {
+        lock.withOwnState { $0.hotKeys.record(key, hash: hash) }
+    }
 
     /// Traps when the store's parts disagree. For tests: walks over everything.
-    package func checkInvariants() { lock.withLock { _ in log.checkInvariants() } }
+    package func checkInvariants() { lock.withLock { log.checkInvariants() } }
 }

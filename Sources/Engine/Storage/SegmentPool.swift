@@ -5,6 +5,8 @@
 // A regular segment takes many small items and is filled from one end. A dedicated one is mapped for one large item, at
 // its size. Both wait in the same queues, oldest first; the segments that are being filled are not in them yet.
 
+import Synchronization
+
 /// The two queues of S3-FIFO.
 enum Lane: Int {
     /// What is new and has to prove itself.
@@ -41,7 +43,7 @@ struct Segment {
     /// It waits in the list of segments worth compacting.
     var isListedSparse = false
     /// Values in it that somebody is sending: until then its memory stays, whatever becomes of the segment.
-    var pins: UInt16 = 0
+    var pins: UInt32 = 0
 }
 
 /// Segments in the order they were sealed, and the one that is being filled.
@@ -178,6 +180,15 @@ struct SegmentPool: ~Copyable {
         self[number] = Segment()
         freeNumbers.append(number)
         segmentCount -= 1
+    }
+
+    /// One pin more; false when there are too many. Several readers may do so at a time.
+    func pin(_ number: UInt32) -> Bool {
+        let offset = MemoryLayout<Segment>.offset(of: \.pins)!
+        let pins = (UnsafeMutableRawPointer(table + Int(number)) + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+        guard pins.pointee.load(ordering: .relaxed) < .max / 2 else { return false }
+        pins.pointee.add(1, ordering: .relaxed)
+        return true
     }
 
     /// Gives back a pin; with the last one of a segment that was released meanwhile goes its memory.

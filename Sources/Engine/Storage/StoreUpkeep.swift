@@ -68,7 +68,7 @@ extension ItemStores {
 extension ItemStore {
     /// How many items of a segment were looked at, and how many of them dropped; nil behind the last segment.
     fileprivate func sweep(segment number: UInt32, now: UInt32) -> (checked: Int, reclaimed: Int)? {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             guard number < log.pool.end else { return nil }
             let before = log.counts.reclaimed
@@ -78,11 +78,11 @@ extension ItemStore {
         }
     }
 
-    fileprivate func resize(memoryBytes: Int) { lock.withLock { _ in log.resize(memoryBytes: memoryBytes) } }
+    fileprivate func resize(memoryBytes: Int) { lock.withLock { log.resize(memoryBytes: memoryBytes) } }
 
     /// False once the store is within its limit, or can't get there.
     fileprivate func shrinkFurther(now: UInt32) -> Bool {
-        lock.withLock { _ in
+        lock.withLock {
             flushIfDue(now)
             var rounds = 8
             while log.usedBytes > log.memoryBytes {

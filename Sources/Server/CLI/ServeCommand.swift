@@ -241,6 +241,7 @@ struct Serve: AsyncParsableCommand {
             shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
             itemBytesMax: itemBytesMax, evicts: !disableEvictions, compresses: !noCompression,
             frameMemoryBytes: frameMemory << 20)
+        configuration.servingThreads = threads
         if let scripts {
             configuration.scripts = try ScriptFiles(directory: scripts).read()
             configuration.objectTypes = try ObjectTypes(adding: configuration.scripts)

@@ -82,6 +82,7 @@ package final class ServingLoop: @unchecked Sendable {
             { context in
                 let loop = Unmanaged<ServingLoop>.fromOpaque(context!).takeRetainedValue()
                 linux_name_thread("serve-\(loop.index)")
+                linux_set_thread_number(Int32(loop.index))
                 loop.run()
                 return nil
             }, context)

@@ -1,5 +1,6 @@
 // The store's rules one by one: expiry, flushing, sizes, memory, eviction order, overhead.
 
+import CLinux
 import Dispatch
 import Engine
 import Synchronization
@@ -342,5 +343,75 @@ import Testing
         let sampled = try #require(store.hotKeys(limit: 1).first)
         #expect(sampled.key == Self.bytes("heavy"))
         #expect((240_000...280_000).contains(sampled.count))
+    }
+
+    private static func store(readers: Int) -> ItemStore {
+        var configuration = ItemStoreConfiguration(memoryBytes: 4 << 20)
+        configuration.readers = readers
+        return ItemStore(configuration)
+    }
+
+    private static func asThread<R>(_ number: Int, _ body: () -> R) -> R {
+        linux_set_thread_number(Int32(number))
+        defer { linux_set_thread_number(0) }
+        return body()
+    }
+
+    @Test("a thread reads while another one is at it, and a writer waits for both")
+    func readersBeside() {
+        let store = Self.store(readers: 2)
+        _ = store.set("a", [1])
+        let hasRead = DispatchSemaphore(value: 0)
+        let hasWritten = DispatchSemaphore(value: 0)
+        let key = Self.bytes("a")
+        let hash = key.withUnsafeBytes { keyHash($0) }
+        _ = key.withUnsafeBytes { key in
+            store.read(key: key, hash: hash, now: 100) { item in
+                DispatchQueue.global().async {
+                    Self.asThread(1) {
+                        if store.value("a") == [1] { hasRead.signal() }
+                        _ = store.set("a", [2])
+                        hasWritten.signal()
+                    }
+                }
+                #expect(hasRead.wait(timeout: .now() + 60) == .success)
+                #expect(item.value.elementsEqual([1]))
+            }
+        }
+        #expect(hasWritten.wait(timeout: .now() + 60) == .success)
+        #expect(store.value("a") == [2])
+    }
+
+    @Test("hits that several threads counted are told together")
+    func hotKeysOfThreads() {
+        let store = Self.store(readers: 4)
+        for name in ["a", "b", "c"] { _ = store.set(name, [1]) }
+        for thread in 0..<4 {
+            Self.asThread(thread) {
+                for _ in 0..<10 { _ = store.value("a") }
+                for _ in 0..<thread { _ = store.value("b") }
+            }
+        }
+        let top = store.hotKeys(limit: 10)
+        #expect(top.map(\.key) == ["a", "b"].map(Self.bytes))
+        #expect(top.map(\.count) == [40, 6])
+        #expect(top.map(\.error) == [0, 0])
+    }
+
+    @Test("a count of threads whose tables were full is within the error that is told")
+    func hotKeysBeyondTables() throws {
+        let store = Self.store(readers: 2)
+        for at in 0..<400 { _ = store.set("light-\(at)", [1]) }
+        _ = store.set("heavy", [1])
+        for thread in 0..<2 {
+            Self.asThread(thread) {
+                // Thread 1 reads the heavy key once, before its table fills.
+                for _ in 0..<(thread == 0 ? 300 : 1) { _ = store.value("heavy") }
+                for round in 0..<3 { for at in 0..<400 { _ = store.value("light-\((at * 7 + round) % 400)") } }
+            }
+        }
+        let heavy = try #require(store.hotKeys(limit: 1).first)
+        #expect(heavy.key == Self.bytes("heavy"))
+        #expect(heavy.count >= 301 && heavy.count - heavy.error <= 301)
     }
 }

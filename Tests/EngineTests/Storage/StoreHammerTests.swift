@@ -1,6 +1,7 @@
 // Several threads at one store: no value of another key, no lost count, and books that balance. See decision
 // 0014.
 
+import CLinux
 import Dispatch
 import Engine
 import Synchronization
@@ -22,18 +23,42 @@ import Testing
             }
     }
 
-    @Test("threads that read, pin, write, touch, delete, walk and flush at once meet only whole values of their keys")
-    func whole() {
-        let store = ItemStore(ItemStoreConfiguration(memoryBytes: 2 << 20))
-        let wrong = Atomic(0)
+    /// A store, and four threads at it that share its one lock or have a word of it each.
+    private static func hammer(readers: Int, _ body: @Sendable (ItemStore, Int) -> Void) -> ItemStore {
+        var configuration = ItemStoreConfiguration(memoryBytes: 2 << 20)
+        configuration.readers = readers
+        let store = ItemStore(configuration)
         DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            linux_set_thread_number(Int32(thread))
+            defer { linux_set_thread_number(0) }
+            body(store, thread)
+        }
+        return store
+    }
+
+    @Test(
+        "threads that read, pin, write, touch, delete, walk and flush at once meet only whole values of their keys",
+        arguments: [1, 4])
+    func whole(readers: Int) {
+        let wrong = Atomic(0)
+        let store = Self.hammer(readers: readers) { store, thread in
             var random = SeededRandom(UInt64(thread))
             for step in 0..<4000 {
                 let number = random.below(800)
                 let key = Array("key-\(number)".utf8)
                 let hash = key.withUnsafeBytes { keyHash($0) }
                 switch random.below(20) {
-                case 0..<8:
+                case 0:
+                    var get = MetaCommand(.get)
+                    get.options = random.below(2) == 0 ? [.wantsValue] : [.wantsValue, .keepsAccess]
+                    _ = key.withUnsafeBytes { key in
+                        store.meta(
+                            get, value: UnsafeRawBufferPointer(start: nil, count: 0), key: key, hash: hash, now: 100
+                        ) { _, value in
+                            if !Self.isValue(value, of: number) { wrong.add(1, ordering: .relaxed) }
+                        }
+                    }
+                case 1..<8:
                     var pinned: PinnedValue?
                     key.withUnsafeBytes { key in
                         _ = store.read(key: key, hash: hash, now: 100) { item in
@@ -66,12 +91,12 @@ import Testing
         #expect(store.statistics.usedBytes <= store.statistics.limitBytes + store.statistics.segmentBytes)
     }
 
-    @Test("no count is lost, by incr or by cas")
-    func counts() {
-        let store = ItemStore(ItemStoreConfiguration(memoryBytes: 2 << 20))
-        _ = store.set("incr", [0x30])
-        _ = store.set("cas", [0x30])
-        DispatchQueue.concurrentPerform(iterations: 4) { _ in
+    @Test("no count is lost, by incr or by cas", arguments: [1, 4])
+    func counts(readers: Int) {
+        let store = Self.hammer(readers: readers) { store, _ in
+            for name in ["incr", "cas"] {
+                _ = store.run(.store(.add, flags: 0, expiry: 0, cas: 0, value: [0x30]), name)
+            }
             for _ in 0..<2000 {
                 _ = store.run(.arithmetic(.increment, delta: 1), "incr")
                 var isDone = false
