@@ -12,40 +12,40 @@ import Synchronization
 ///
 /// Beside each word is what its reader writes with every read, so that this stays with its core as well.
 struct StoreLock<ReaderState>: ~Copyable {
-    private struct Reader: ~Copyable {
-        let word = Atomic<UInt32>(0)
-        var state: ReaderState
-    }
-
+    /// The word takes the first bytes of a reader's memory.
+    private static var stateOffset: Int { 16 }
     /// Two cache lines and their multiples: processors fetch lines in pairs.
-    private static var strideBytes: Int { (MemoryLayout<Reader>.size + 127) & ~127 }
+    private static var strideBytes: Int { (stateOffset + MemoryLayout<ReaderState>.size + 127) & ~127 }
 
     private let readers: UnsafeMutableRawPointer
     private let count: Int
 
     /// `readers` is rounded up to a power of two.
-    init(readers wanted: Int, state: () -> ReaderState) {
+    init(readers wanted: Int, makeState: () -> ReaderState) {
+        precondition(MemoryLayout<ReaderState>.alignment <= Self.stateOffset)
         var count = 1
         while count < wanted { count *= 2 }
         self.count = count
         readers = .allocate(byteCount: count * Self.strideBytes, alignment: 128)
-        for at in 0..<count { reader(at).initialize(to: Reader(state: state())) }
+        for at in 0..<count {
+            word(at).initialize()
+            state(at).initialize(to: makeState())
+        }
     }
 
     deinit {
-        for at in 0..<count { reader(at).deinitialize(count: 1) }
+        for at in 0..<count { state(at).deinitialize(count: 1) }
         readers.deallocate()
     }
 
     @inline(__always)
-    private func reader(_ at: Int) -> UnsafeMutablePointer<Reader> {
-        (readers + at &* Self.strideBytes).assumingMemoryBound(to: Reader.self)
-    }
-
-    /// The word is what a reader begins with.
-    @inline(__always)
     private func word(_ at: Int) -> SpinningWord {
         SpinningWord(at: (readers + at &* Self.strideBytes).assumingMemoryBound(to: Atomic<UInt32>.self))
+    }
+
+    @inline(__always)
+    private func state(_ at: Int) -> UnsafeMutablePointer<ReaderState> {
+        (readers + at &* Self.strideBytes + Self.stateOffset).assumingMemoryBound(to: ReaderState.self)
     }
 
     @inline(__always)
@@ -69,20 +69,20 @@ struct StoreLock<ReaderState>: ~Copyable {
         let own = own
         word(own).lock()
         defer { word(own).unlock() }
-        return body(&reader(own).pointee.state)
+        return body(&state(own).pointee)
     }
 
     /// To be called by who is alone.
     @inline(__always)
-    func withOwnState<Result>(_ body: (inout ReaderState) -> Result) -> Result { body(&reader(own).pointee.state) }
+    func withOwnState<Result>(_ body: (inout ReaderState) -> Result) -> Result { body(&state(own).pointee) }
 
     /// Of all readers. To be called by who is alone.
-    var states: [ReaderState] { (0..<count).map { reader($0).pointee.state } }
+    var states: [ReaderState] { (0..<count).map { state($0).pointee } }
 
     @inline(never)
     private func lockOthers() {
         // The words are in other cores' caches: they are asked for together, before the first is waited for.
-        for at in 1..<count { linux_prefetch_to_write(reader(at)) }
+        for at in 1..<count { linux_prefetch_to_write(readers + at &* Self.strideBytes) }
         for at in 1..<count { word(at).lock() }
     }
 
@@ -105,6 +105,8 @@ private struct SpinningWord {
 
     @inline(__always)
     init(at word: UnsafeMutablePointer<Atomic<UInt32>>) { self.word = word }
+
+    func initialize() { word.initialize(to: Atomic(0)) }
 
     @inline(__always)
     func lock() {
