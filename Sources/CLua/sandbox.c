@@ -402,6 +402,16 @@ void clua_push_globals(lua_State *L) {
     lua_remove(L, -2);
 }
 
+void clua_reseed(lua_State *L, int64_t seed) {
+    int base = lua_gettop(L);
+    clua_push_globals(L);
+    lua_getfield(L, -1, "math");
+    lua_getfield(L, -1, "randomseed");
+    lua_pushinteger(L, seed);
+    lua_pcall(L, 1, 0, 0);
+    lua_settop(L, base);
+}
+
 void clua_lock_global(lua_State *L, const char *name) {
     clua_push_globals(L);
     lua_pushstring(L, name);

@@ -20,6 +20,8 @@ uint64_t clua_now(void) {
 
 clua_control *clua_control_of(lua_State *L) { return *(clua_control **)lua_getextraspace(L); }
 
+bool clua_is_cancelled(clua_control *control) { return __atomic_load_n(&control->cancelled, __ATOMIC_RELAXED) != 0; }
+
 void clua_cancel(clua_control *control, bool cancelled) {
     __atomic_store_n(&control->cancelled, cancelled ? 1 : 0, __ATOMIC_RELAXED);
 }

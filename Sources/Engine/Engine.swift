@@ -63,6 +63,7 @@ package final class Engine: Sendable {
     package let stores: ItemStores
     package let frames: FrameCatalog
     package let compute: ComputePool
+    package let jobStates = JobStates()
     package let catalog: TypeCatalog
     /// The shards' objects, for calls that are answered at once.
     package let objects: ObjectHosts

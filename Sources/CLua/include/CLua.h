@@ -62,6 +62,7 @@ void clua_close(lua_State *L);
 clua_control *clua_control_of(lua_State *L);
 /// May be called from any thread.
 void clua_cancel(clua_control *control, bool cancelled);
+bool clua_is_cancelled(clua_control *control);
 
 /// Protected call of the function below `arguments`; the only other way in is clua_resume.
 int clua_pcall(lua_State *L, int arguments, int results);
@@ -88,6 +89,9 @@ enum { CLUA_PREFETCH_MAX = 16 };
 void clua_prefetch(lua_State *L, const int *references, int count);
 /// Compiles text (never bytecode) and pushes the function, its globals bound to the table at `environment`.
 int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, int environment);
+
+/// Starts math.random's sequence anew.
+void clua_reseed(lua_State *L, int64_t seed);
 
 void clua_pop(lua_State *L, int count);
 void clua_new_table(lua_State *L);

@@ -44,9 +44,15 @@ package final class LuaState {
         clua_collect(main)
     }
 
+    /// Whether the last call was stopped: cancelled, or beyond its budget.
+    var wasStopped: Bool { control.pointee.aborted != CLUA_NOT_ABORTED || clua_is_cancelled(control) }
+
     /// Stops the call under way, now or at its next instruction, with the reason `cancelled`; until it is taken back no
     /// other gets far. May be called from any thread.
     package func setCancelled(_ cancelled: Bool) { clua_cancel(control, cancelled) }
+
+    /// What a script's `math.randomseed` began is over: random numbers are unpredictable again.
+    func reseed() { clua_reseed(main, .random(in: .min ... .max)) }
 
     // MARK: Loading and calling
 

@@ -74,7 +74,7 @@ struct JobMap {
         _ request: MapRequest, over shard: Shard, deadline: Deadline, coverage: ScanCoverage
     ) -> Result<ShardPartial, Failure> {
         do throws(Failure) {
-            let script = try JobScript(request.source, name: request.name, now: request.now, deadline: deadline)
+            let script = try script(request, deadline)
             let partial = try script.map(
                 over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
                 pool: cluster.engine.compute)
@@ -82,6 +82,12 @@ struct JobMap {
         } catch {
             return .failure(error)
         }
+    }
+
+    private func script(_ request: MapRequest, _ deadline: Deadline) throws(Failure) -> JobScript {
+        try JobScript(
+            request.source, name: request.name, now: request.now, deadline: deadline,
+            states: cluster.engine.jobStates)
     }
 
     private func merged(
@@ -111,7 +117,7 @@ struct JobMap {
             guard !partials.isEmpty else { return .success(nil) }
             guard hasReduce else { return .success(try JobScript.merge(partials, job: request.name)) }
             // A state of its own: what a map leaves in its globals is no business of the reduce.
-            let script = try JobScript(request.source, name: request.name, now: request.now, deadline: deadline)
+            let script = try script(request, deadline)
             return .success(try script.reduce(partials))
         } catch {
             return .failure(error)

@@ -39,7 +39,8 @@ package struct JobRunner: Sendable {
 
     func load(_ request: JobRequest, now: Int64, _ deadline: Deadline) async throws(Failure) -> JobScript {
         try await cluster.engine.compute.attempt { () throws(Failure) in
-            try JobScript(request.source, name: request.name, now: now, deadline: deadline)
+            try JobScript(
+                request.source, name: request.name, now: now, deadline: deadline, states: cluster.engine.jobStates)
         }
     }
 

@@ -37,7 +37,7 @@ struct BenchRun: Sendable {
     }
 
     private func measureHere() throws(Failure) -> BenchResult {
-        var load = try BenchLoad(self)
+        let load = try BenchLoad(self)
         try load.setUp()
         let before = Self.cpuSeconds(of: pid)
         let started = monotonicNanoseconds()

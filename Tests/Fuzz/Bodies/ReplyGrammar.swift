@@ -7,7 +7,7 @@ enum ReplyGrammar {
     private static let beginnings = [
         "HD", "NS", "EX", "NF", "EN ", "ME ", "CLIENT_ERROR ", "SERVER_ERROR ", "ERROR", "VERSION ", "STAT ", "PREFIX ",
         "BADCLASS ",
-        "NOSPARE ", "MEMLIMIT_", "BUSY ",
+        "NOSPARE ", "SAME ", "MEMLIMIT_", "BUSY ",
     ]
 
     /// What is no answer of memcached's; nil when all is well.
