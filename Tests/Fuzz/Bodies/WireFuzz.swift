@@ -38,9 +38,7 @@ enum WireFuzz {
         guard let again = Value(messagePack: encoded) else { return "a value that can't be read again" }
         // Compared as bytes: a number that is none differs from itself.
         if again.messagePack != encoded { return "a value that is another one when read again" }
-        var text: [UInt8] = []
-        value.appendJSON(to: &text)
-        return text.isEmpty ? "a value without a text" : nil
+        return value.json.isEmpty ? "a value without a text" : nil
     }
 
     private static func frames(_ bytes: [UInt8]) -> String? {
