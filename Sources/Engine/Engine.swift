@@ -73,7 +73,7 @@ package final class Engine: Sendable {
         self.configuration = configuration
         let compute = ComputePool(width: configuration.computeThreads, givesWay: true)
         // Clients wait for methods that take long, and for those behind them: a scan must not hold them up.
-        let scripts = ComputePool(width: configuration.computeThreads)
+        let scripts = ComputePool(width: configuration.computeThreads, name: "scripts")
         var items = ItemStoreConfiguration(
             memoryBytes: configuration.itemMemoryBytes / configuration.shards,
             itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts,

@@ -14,11 +14,12 @@ package final class ComputePool: TaskExecutor {
     private let crew: ThreadCrew
     package let width: Int
 
-    /// `givesWay`: whatever else runs on the machine goes first, so that nobody may wait for this pool who holds others up.
-    package init(width: Int, givesWay: Bool = false) {
+    /// `name`: of its threads. `givesWay`: whatever else runs on the machine goes first, so that nobody may wait for this
+    /// pool who holds others up.
+    package init(width: Int, name: String = "compute", givesWay: Bool = false) {
         precondition(width > 0)
         self.width = width
-        crew = ThreadCrew(givesWay: givesWay)
+        crew = ThreadCrew(name: name, givesWay: givesWay)
     }
 
     deinit { crew.end() }

@@ -3,6 +3,7 @@
 // They are no threads of Dispatch: a priority that was given up can't be had back, and those do other work as well. And the
 // system gives a concurrent queue no more threads than there are cores, those that only wait among them.
 
+import CLinux
 import DequeModule
 import Dispatch
 import Synchronization
@@ -21,9 +22,14 @@ final class ThreadCrew: Sendable {
     }
     private let state = Mutex(State())
     private let alarm = DispatchSemaphore(value: 0)
+    private let name: String
     private let givesWay: Bool
 
-    init(givesWay: Bool) { self.givesWay = givesWay }
+    /// `name`: of its threads, as `top -H` shows it; 15 characters at most.
+    init(name: String, givesWay: Bool) {
+        self.name = name
+        self.givesWay = givesWay
+    }
 
     /// Runs `body` on a thread that has nothing else to do.
     func run(_ body: @escaping @Sendable () -> Void) {
@@ -52,6 +58,7 @@ final class ThreadCrew: Sendable {
             &thread, nil,
             { context in
                 let crew = Unmanaged<ThreadCrew>.fromOpaque(context!).takeRetainedValue()
+                linux_name_thread(crew.name)
                 if crew.givesWay { ThreadCrew.giveWay() }
                 crew.work()
                 return nil
