@@ -1,6 +1,5 @@
 // The shell around a scatter: sends to every node, feeds what comes back to the state machine, keeps the deadline.
 
-import Dispatch
 import Engine
 import Synchronization
 
@@ -16,8 +15,7 @@ enum ScatterDriver {
         let shared = Shared(Scatter<Answer>(nodes: nodes, require: requirement))
         return await withCheckedContinuation { continuation in
             shared.wait(continuation)
-            let remaining = Double(deadline.remainingMilliseconds) / 1000
-            DispatchQueue.global().asyncAfter(deadline: .now() + remaining) { shared.receive(.deadlinePassed) }
+            shared.setAlarm(deadline)
             for node in 0..<nodes {
                 send(node) { result in
                     switch result {
@@ -31,21 +29,35 @@ enum ScatterDriver {
 
     private final class Shared<Answer: Sendable>: Sendable {
         typealias Outcome = Scatter<Answer>.Outcome
-        private let state: Mutex<(scatter: Scatter<Answer>, waiter: CheckedContinuation<Outcome, Never>?)>
+        private struct State {
+            /// Nil once it is decided: late answers are dropped, and nothing is kept of the others.
+            var scatter: Scatter<Answer>?
+            var waiter: CheckedContinuation<Outcome, Never>?
+            var alarm: UInt64?
+        }
+        private let state: Mutex<State>
 
-        init(_ scatter: Scatter<Answer>) { state = Mutex((scatter, nil)) }
+        init(_ scatter: Scatter<Answer>) { state = Mutex(State(scatter: scatter)) }
 
         func wait(_ continuation: CheckedContinuation<Outcome, Never>) {
             state.withLock { $0.waiter = continuation }
         }
 
+        /// Before anything is asked.
+        func setAlarm(_ deadline: Deadline) {
+            let alarm = DeadlineAlarms.shared.set(deadline) { self.receive(.deadlinePassed) }
+            state.withLock { $0.alarm = alarm }
+        }
+
         func receive(_ event: Scatter<Answer>.Event) {
-            let decided = state.withLock { state -> (CheckedContinuation<Outcome, Never>, Outcome)? in
-                guard let outcome = state.scatter.receive(event), let waiter = state.waiter else { return nil }
-                state.waiter = nil
-                return (waiter, outcome)
+            let decided = state.withLock { state -> (State, Outcome)? in
+                guard let outcome = state.scatter?.receive(event) else { return nil }
+                defer { state = State() }
+                return (state, outcome)
             }
-            if let (waiter, outcome) = decided { waiter.resume(returning: outcome) }
+            guard let (decided, outcome) = decided else { return }
+            if let alarm = decided.alarm { DeadlineAlarms.shared.takeBack(alarm) }
+            decided.waiter?.resume(returning: outcome)
         }
     }
 }
