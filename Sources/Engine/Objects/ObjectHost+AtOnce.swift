@@ -83,30 +83,11 @@ extension ObjectHost {
     }
 }
 
-/// The objects of all shards of a node. Keeps unmanaged references beside the managed ones, so that a call counts none.
-package struct ObjectHosts: @unchecked Sendable {
-    private final class Table: @unchecked Sendable {
-        let hosts: [ObjectHost]
-        let unmanaged: UnsafeMutablePointer<Unmanaged<ObjectHost>>
+/// The objects of all shards of a node.
+package struct ObjectHosts: Sendable {
+    private let table: UncountedTable<ObjectHost>
 
-        init(_ hosts: [ObjectHost]) {
-            self.hosts = hosts
-            unmanaged = .allocate(capacity: hosts.count)
-            for at in hosts.indices { (unmanaged + at).initialize(to: .passUnretained(hosts[at])) }
-        }
-
-        deinit { unmanaged.deallocate() }
-    }
-
-    private let table: Table
-    private let unmanaged: UnsafeMutablePointer<Unmanaged<ObjectHost>>
-    private let count: Int
-
-    package init(_ hosts: [ObjectHost]) {
-        table = Table(hosts)
-        unmanaged = table.unmanaged
-        count = hosts.count
-    }
+    package init(_ hosts: [ObjectHost]) { table = UncountedTable(hosts) }
 
     /// Calls a method where it completes before this returns. `key` is the one that was located. `answer` gets the answer as
     /// text, under the gate: it must not call back.
@@ -115,15 +96,15 @@ package struct ObjectHosts: @unchecked Sendable {
         _ method: LocatedMethod, key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?,
         answer: (UnsafeRawBufferPointer) -> Void
     ) -> CallAtOnce {
-        unmanaged[method.shard]._withUnsafeGuaranteedRef {
+        table.with(method.shard) {
             $0.callAtOnce(method, key: key, data: data, answer: answer)
         }
     }
 
     /// Starts to bring what these calls will look at into the processor's cache. Worth it from two on, at most 16.
     package func prefetch(_ methods: UnsafeBufferPointer<LocatedMethod>) {
-        for shard in 0..<count where methods.contains(where: { $0.shard == shard }) {
-            unmanaged[shard]._withUnsafeGuaranteedRef { $0.prefetch(methods, shard: shard) }
+        for shard in 0..<table.count where methods.contains(where: { $0.shard == shard }) {
+            table.with(shard) { $0.prefetch(methods, shard: shard) }
         }
     }
 }

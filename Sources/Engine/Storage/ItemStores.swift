@@ -1,37 +1,16 @@
 // The item stores of all shards of a node, each found by a key's hash.
-//
-// Unsafe: keeps unmanaged references beside the managed ones, so that finding a store counts no references.
 
 /// As many as there are shards. Good for as long as one copy of it lives.
-package struct ItemStores: @unchecked Sendable {
-    private final class Table: @unchecked Sendable {
-        let stores: [ItemStore]
-        let crawls = ExpiryCrawls()
-        let unmanaged: UnsafeMutablePointer<Unmanaged<ItemStore>>
+package struct ItemStores: Sendable {
+    private let table: UncountedTable<ItemStore>
+    package let crawls = ExpiryCrawls()
 
-        init(_ stores: [ItemStore]) {
-            self.stores = stores
-            unmanaged = .allocate(capacity: stores.count)
-            for at in stores.indices { (unmanaged + at).initialize(to: .passUnretained(stores[at])) }
-        }
+    package init(_ stores: [ItemStore]) { table = UncountedTable(stores) }
 
-        deinit { unmanaged.deallocate() }
-    }
+    package var count: Int { table.count }
+    package var all: [ItemStore] { table.all }
 
-    private let table: Table
-    private let unmanaged: UnsafeMutablePointer<Unmanaged<ItemStore>>
-    package let count: Int
-
-    package init(_ stores: [ItemStore]) {
-        table = Table(stores)
-        unmanaged = table.unmanaged
-        count = stores.count
-    }
-
-    package var all: [ItemStore] { table.stores }
-    package var crawls: ExpiryCrawls { table.crawls }
-
-    package subscript(hash: UInt64) -> ItemStore { table.stores[index(ofHash: hash)] }
+    package subscript(hash: UInt64) -> ItemStore { table.all[index(ofHash: hash)] }
 
     /// The store, or shard, of keys with this hash. The upper half of the hash decides, so that the lower half stays free
     /// for the store's index.
@@ -45,7 +24,7 @@ package struct ItemStores: @unchecked Sendable {
     package func read(
         key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemView) -> Void
     ) -> Bool {
-        unmanaged[index(ofHash: hash)]._withUnsafeGuaranteedRef { $0.read(key: key, hash: hash, now: now, body) }
+        table.with(index(ofHash: hash)) { $0.read(key: key, hash: hash, now: now, body) }
     }
 
     /// See `ItemStore.store`.
@@ -53,7 +32,7 @@ package struct ItemStores: @unchecked Sendable {
         _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
         value: UnsafeRawBufferPointer, now: UInt32
     ) -> ItemOutcome {
-        unmanaged[index(ofHash: hash)]._withUnsafeGuaranteedRef {
+        table.with(index(ofHash: hash)) {
             $0.store(
                 verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
         }
@@ -64,10 +43,10 @@ package struct ItemStores: @unchecked Sendable {
     package func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) {
         // All slots first: while the last ones are asked for, the first ones arrive, and no lock is held meanwhile.
         for at in 0..<count {
-            unmanaged[at]._withUnsafeGuaranteedRef { $0.prefetchSlots(hashes) { index(ofHash: $0) == at } }
+            table.with(at) { $0.prefetchSlots(hashes) { index(ofHash: $0) == at } }
         }
         for at in 0..<count {
-            unmanaged[at]._withUnsafeGuaranteedRef { $0.prefetchItems(hashes) { index(ofHash: $0) == at } }
+            table.with(at) { $0.prefetchItems(hashes) { index(ofHash: $0) == at } }
         }
     }
 }
