@@ -137,18 +137,13 @@ package struct FrameService: VirtualService {
             }
         }
         guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
-        let result = await cluster.engine.compute.run { () -> Result<Int, Failure> in
-            do throws(Failure) {
-                let request = StageRequest(
-                    load: 0, frame: name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
-                let block = try RowBlock(parsing: request, schema: frame.schema)
-                try frame.append(block.batch)
-                return .success(block.batch.rowCount)
-            } catch {
-                return .failure(error)
-            }
+        let count = try await cluster.engine.compute.attempt { () throws(Failure) in
+            let request = StageRequest(
+                load: 0, frame: name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
+            let block = try RowBlock(parsing: request, schema: frame.schema)
+            try frame.append(block.batch)
+            return block.batch.rowCount
         }
-        let count = try result.get()
         cluster.publishSoon()
         return .object(["rows": .int(Int64(count))])
     }

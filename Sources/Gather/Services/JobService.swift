@@ -49,16 +49,9 @@ package struct JobService: VirtualService {
                 throw Failure(
                     .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)")
             }
-            let check = await cluster.engine.compute.run { () -> Failure? in
-                do throws(Failure) {
-                    _ = try JobScript(
-                        source, name: name, now: unixMilliseconds(), deadline: .after(milliseconds: 1_000))
-                    return nil
-                } catch {
-                    return error
-                }
+            try await cluster.engine.compute.attempt { () throws(Failure) in
+                _ = try JobScript(source, name: name, now: unixMilliseconds(), deadline: .after(milliseconds: 1_000))
             }
-            if let check { throw check }
             let isFull = cluster.changeRegistry { registry in
                 let (count, bytes) = registry.jobTotals(without: name)
                 guard count < jobsMax, bytes + source.count <= allSourceBytesMax else { return true }
