@@ -2,6 +2,8 @@
 
 // Unsafe: reads chunks through their views' pointers, within the block's rows, and writes its own buffers.
 
+import CKernels
+
 /// One for each thread of a scan. Usage: `begin(piece)`, then for each block `move`, `select`, `vector`.
 final class BlockReader {
     private final class Slot {
@@ -9,8 +11,12 @@ final class BlockReader {
         let selected = BlockBuffer()
         let allNulls = BlockBuffer()
         let selectedNulls = BlockBuffer()
+        /// Of the current piece.
         var view: ColumnView?
-        var whole: BlockVector?
+        /// Of all rows, their nulls left out.
+        var codes: BlockVector?
+        var nulls: BlockPositions?
+        /// Of the selected rows.
         var vector: BlockVector?
         /// The run that the last block ended in.
         var run = 0
@@ -19,22 +25,20 @@ final class BlockReader {
     let sources: [ScanColumn]
     private let types: [ColumnType]
     private let slots: [Slot]
-    private let nullMap = BlockBuffer()
     private var piece: FramePiece?
     private let cache: ColumnCache
     private lazy var evaluator = ExpressionEvaluator()
 
     private(set) var start = 0
     private(set) var rowCount = 0
-    /// Of the selected rows; nil for all.
-    private(set) var selection: BlockPositions?
+    /// Nil for all rows.
+    private var selection: BlockSelection?
 
     init(sources: [ScanColumn], types: [ColumnType], cache: ColumnCache) {
         self.sources = sources
         self.types = types
         self.cache = cache
         slots = sources.map { _ in Slot() }
-        nullMap.raw.initializeMemory(as: UInt8.self, repeating: 0, count: BitPacking.blockRows)
     }
 
     /// Rows in the selection.
@@ -54,13 +58,15 @@ final class BlockReader {
         self.rowCount = rowCount
         selection = nil
         for slot in slots {
-            slot.whole = nil
+            slot.codes = nil
+            slot.nulls = nil
             slot.vector = nil
         }
     }
 
-    func select(_ positions: BlockPositions?) {
-        selection = positions
+    /// `selection` stays valid until the next `move`.
+    func select(_ selection: BlockSelection) {
+        self.selection = selection
         for slot in slots { slot.vector = nil }
     }
 
@@ -72,12 +78,17 @@ final class BlockReader {
 
     func isDouble(_ slot: Int) -> Bool { types[slot] == .double }
 
+    /// Of a column of strings, whose keys are codes of it: this piece's.
+    func dictionary(_ index: Int) throws(Failure) -> DictionaryView? {
+        guard case .stored(let column) = sources[index] else { return nil }
+        return try view(column, slots[index]).dictionary
+    }
+
     /// The first `limit` selected rows as scalars. For row-at-a-time uses.
     func scalars(_ index: Int, limit: Int) throws(Failure) -> [Scalar] {
-        guard case .computed = sources[index] else {
-            _ = try whole(index)
-            let view = slots[index].view!
-            return (0..<limit).map { at in view.scalar(at: start + (selection.map { $0[at] } ?? at)) }
+        if case .stored(let column) = sources[index] {
+            let view = try view(column, slots[index])
+            return (0..<limit).map { at in view.scalar(at: start + row(at)) }
         }
         let vector = try vector(index)
         guard case .doubles(let doubles) = vector.elements else { preconditionFailure("computed columns are doubles") }
@@ -85,6 +96,21 @@ final class BlockReader {
         for null in 0..<vector.nulls.count where vector.nulls[null] < limit { scalars[vector.nulls[null]] = .null }
         return scalars
     }
+
+    /// The row of the block that is the selection's row `at`, found word by word.
+    private func row(_ at: Int) -> Int {
+        guard let selection else { return at }
+        var (word, left) = (0, at)
+        while selection.bits[word].nonzeroBitCount <= left {
+            left -= selection.bits[word].nonzeroBitCount
+            word += 1
+        }
+        var bits = selection.bits[word]
+        for _ in 0..<left { bits &= bits &- 1 }
+        return word * 64 + bits.trailingZeroBitCount
+    }
+
+    // MARK: Vectors
 
     /// The selected rows of a slot's column.
     func vector(_ index: Int) throws(Failure) -> BlockVector {
@@ -95,31 +121,47 @@ final class BlockReader {
             vector = try evaluator.evaluate(
                 program, count: count, reader: self, into: slot.selected, slot.selectedNulls)
         } else {
-            let whole = try whole(index)
-            vector = selection.map { compact(whole, $0, slot) } ?? whole
+            var whole = try codes(index)
+            whole.nulls = try nulls(index)
+            vector = selection.map { select(whole, $0, slot) } ?? whole
         }
         slot.vector = vector
         return vector
     }
 
-    /// All rows of a slot's column. Of a computed column only while all rows are selected.
-    func whole(_ index: Int) throws(Failure) -> BlockVector {
+    /// All rows of a slot's column; of a stored one without saying which are nulls. Of a computed column only while all rows
+    /// are selected.
+    func codes(_ index: Int) throws(Failure) -> BlockVector {
         let slot = slots[index]
-        if let whole = slot.whole { return whole }
-        guard case .stored(let column) = sources[index], let piece else { return try vector(index) }
-        let view: ColumnView
-        if let known = slot.view { view = known } else { view = try piece.view(column, cache: cache) }
+        if let codes = slot.codes { return codes }
+        guard case .stored(let column) = sources[index] else { return try vector(index) }
+        let codes = unpack(try view(column, slot), slot)
+        slot.codes = codes
+        return codes
+    }
+
+    /// The nulls among all rows of a slot's column, likewise.
+    func nulls(_ index: Int) throws(Failure) -> BlockPositions {
+        let slot = slots[index]
+        if let nulls = slot.nulls { return nulls }
+        guard case .stored(let column) = sources[index] else { return try vector(index).nulls }
+        let nulls = nulls(try view(column, slot), slot)
+        slot.nulls = nulls
+        return nulls
+    }
+
+    private func view(_ column: Int, _ slot: Slot) throws(Failure) -> ColumnView {
+        if let view = slot.view { return view }
+        guard let piece else { preconditionFailure("a piece has begun") }
+        let view = try piece.view(column, cache: cache)
         slot.view = view
-        let whole = unpack(view, slot)
-        slot.whole = whole
-        return whole
+        return view
     }
 
     // MARK: Unpacking
 
-    private func unpack(_ view: ColumnView, _ slot: Slot) -> BlockVector {
-        var vector = BlockVector(
-            elements: .constant, nulls: nulls(view, slot), bounds: view.zone.bounds, dictionary: view.dictionary)
+    private func unpack(_ view: borrowing ColumnView, _ slot: Slot) -> BlockVector {
+        var vector = BlockVector(elements: .constant, bounds: view.zone.bounds)
         switch view.values {
         case .integers(let integers): vector.elements = .integers(integers + start)
         case .doubles(let doubles): vector.elements = .doubles(doubles + start)
@@ -129,7 +171,7 @@ final class BlockReader {
             switch store {
             case .constant: break
             case .packed(let bits, let words):
-                vector.elements = unpack(words, bits: bits, rowsInPiece: view.rowCount, into: slot.unpacked)
+                vector.elements = unpack(words, bits: bits, into: slot.unpacked)
             case .runs(let ends, let codes, let count):
                 expand(ends, codes, count, slot, &vector)
             }
@@ -137,26 +179,25 @@ final class BlockReader {
         return vector
     }
 
-    private func unpack(
-        _ words: UnsafeRawPointer, bits: Int, rowsInPiece: Int, into buffer: BlockBuffer
-    ) -> BlockVector.Elements {
+    private func unpack(_ words: UnsafeRawPointer, bits: Int, into buffer: BlockBuffer) -> BlockVector.Elements {
         let block =
             words + start / BitPacking.blockRows * BitPacking.blockBytes(rowCount: BitPacking.blockRows, bits: bits)
+        let lanes = BitPacking.lanes(rowCount: rowCount, bits: bits)
         switch BitPacking.laneBits(bits) {
         case 8:
-            let lanes = block.assumingMemoryBound(to: UInt8.self)
-            guard bits < 8 else { return .bytes(lanes) }
-            BitPacking.unpackBlock(lanes, rowCount: rowCount, bits: bits, into: buffer.pointer(UInt8.self))
+            let words = block.assumingMemoryBound(to: UInt8.self)
+            guard bits < 8 else { return .bytes(words) }
+            ck_unpack8(words, lanes, Int32(bits), buffer.pointer())
             return .bytes(buffer.pointer())
         case 16:
-            let lanes = block.assumingMemoryBound(to: UInt16.self)
-            guard bits < 16 else { return .shorts(lanes) }
-            BitPacking.unpackBlock(lanes, rowCount: rowCount, bits: bits, into: buffer.pointer(UInt16.self))
+            let words = block.assumingMemoryBound(to: UInt16.self)
+            guard bits < 16 else { return .shorts(words) }
+            ck_unpack16(words, lanes, Int32(bits), buffer.pointer())
             return .shorts(buffer.pointer())
         default:
-            let lanes = block.assumingMemoryBound(to: UInt32.self)
-            guard bits < 32 else { return .words(lanes) }
-            BitPacking.unpackBlock(lanes, rowCount: rowCount, bits: bits, into: buffer.pointer(UInt32.self))
+            let words = block.assumingMemoryBound(to: UInt32.self)
+            guard bits < 32 else { return .words(words) }
+            ck_unpack32(words, lanes, Int32(bits), buffer.pointer())
             return .words(buffer.pointer())
         }
     }
@@ -195,18 +236,15 @@ final class BlockReader {
         return UnsafePointer(out)
     }
 
-    private func nulls(_ view: ColumnView, _ slot: Slot) -> BlockPositions {
+    private func nulls(_ view: borrowing ColumnView, _ slot: Slot) -> BlockPositions {
         let out = slot.allNulls.pointer(UInt16.self)
         var count = 0
         switch view.nulls {
         case .none: return .none
         case .list(let rows, let listed):
-            var at = NullStore.position(of: start, in: rows, listed)
-            while at < listed, Int(rows[at]) < start + rowCount {
-                out[count] = UInt16(truncatingIfNeeded: Int(rows[at]) &- start)
-                count &+= 1
-                at &+= 1
-            }
+            let first = NullStore.position(of: start, in: rows, listed)
+            count = NullStore.position(of: start + rowCount, in: rows, listed) - first
+            ck_narrow_rows(rows + first, count, UInt32(start), out)
         case .validity(let words):
             var row = 0
             while row < rowCount {  // a block begins at a whole word
@@ -225,40 +263,40 @@ final class BlockReader {
 
     // MARK: Selecting
 
-    private func compact(_ whole: BlockVector, _ selection: BlockPositions, _ slot: Slot) -> BlockVector {
+    private func select(_ whole: BlockVector, _ selection: BlockSelection, _ slot: Slot) -> BlockVector {
         var vector = whole
+        let (bits, buffer) = (selection.bits, slot.selected)
         switch whole.elements {
         case .constant: break
-        case .bytes(let codes): vector.elements = .bytes(gather(codes, selection, slot.selected))
-        case .shorts(let codes): vector.elements = .shorts(gather(codes, selection, slot.selected))
-        case .words(let codes): vector.elements = .words(gather(codes, selection, slot.selected))
-        case .integers(let integers): vector.elements = .integers(gather(integers, selection, slot.selected))
-        case .doubles(let doubles): vector.elements = .doubles(gather(doubles, selection, slot.selected))
+        case .bytes(let codes):
+            ck_select8(codes, rowCount, bits, buffer.pointer())
+            vector.elements = .bytes(buffer.pointer())
+        case .shorts(let codes):
+            ck_select16(codes, rowCount, bits, buffer.pointer())
+            vector.elements = .shorts(buffer.pointer())
+        case .words(let codes):
+            ck_select32(codes, rowCount, bits, buffer.pointer())
+            vector.elements = .words(buffer.pointer())
+        case .integers(let integers):
+            select(UnsafeRawPointer(integers), bits, buffer)
+            vector.elements = .integers(buffer.pointer())
+        case .doubles(let doubles):
+            select(UnsafeRawPointer(doubles), bits, buffer)
+            vector.elements = .doubles(buffer.pointer())
         }
-        vector.nulls = compact(nulls: whole.nulls, selection, slot.selectedNulls)
+        vector.nulls = select(nulls: whole.nulls, bits, slot.selectedNulls)
         return vector
     }
 
-    private func gather<T: BitwiseCopyable>(
-        _ source: UnsafePointer<T>, _ selection: BlockPositions, _ buffer: BlockBuffer
-    ) -> UnsafePointer<T> {
-        let out = buffer.pointer(T.self)
-        guard let rows = selection.start else { return UnsafePointer(out) }
-        for at in 0..<selection.count { out[at] = source[Int(rows[at])] }
-        return UnsafePointer(out)
+    private func select(_ numbers: UnsafeRawPointer, _ bits: UnsafePointer<UInt64>, _ buffer: BlockBuffer) {
+        ck_select64(numbers.assumingMemoryBound(to: UInt64.self), rowCount, bits, buffer.pointer())
     }
 
-    private func compact(nulls: BlockPositions, _ selection: BlockPositions, _ buffer: BlockBuffer) -> BlockPositions {
-        guard nulls.count > 0, let rows = selection.start else { return .none }
-        let map = nullMap.pointer(UInt8.self)
-        for index in 0..<nulls.count { map[nulls[index]] = 1 }
-        let out = buffer.pointer(UInt16.self)
-        var count = 0
-        for at in 0..<selection.count {
-            out[count] = UInt16(truncatingIfNeeded: at)
-            count &+= Int(map[Int(rows[at])])
-        }
-        for index in 0..<nulls.count { map[nulls[index]] = 0 }
-        return count == 0 ? .none : BlockPositions(start: UnsafePointer(out), count: count)
+    private func select(
+        nulls: BlockPositions, _ bits: UnsafePointer<UInt64>, _ buffer: BlockBuffer
+    ) -> BlockPositions {
+        guard nulls.count > 0, let rows = nulls.start else { return .none }
+        let count = ck_select_rows(rows, nulls.count, rowCount, bits, buffer.pointer())
+        return count == 0 ? .none : BlockPositions(start: UnsafePointer(buffer.pointer()), count: count)
     }
 }

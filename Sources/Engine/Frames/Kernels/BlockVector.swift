@@ -22,8 +22,6 @@ struct BlockVector {
     var nulls = BlockPositions.none
     /// Bounds of the keys in the whole piece.
     var bounds = Zone.Bounds.keys(.min, .max)
-    /// Of a column of strings, whose keys are codes of it.
-    var dictionary: DictionaryView?
 
     /// The key of one element: the integer, the string's code, the `orderedKey` of a double.
     @inline(__always)
@@ -73,33 +71,10 @@ struct BlockPositions {
     }
 }
 
-/// The group of each selected row of a block, as a scan numbers groups.
-enum GroupIDs {
-    /// All rows are of group 0.
-    case one
-    case shorts(UnsafeMutablePointer<UInt16>)
-    case words(UnsafeMutablePointer<UInt32>)
-
-    @inline(__always)
-    subscript(index: Int) -> Int {
-        switch self {
-        case .one: 0
-        case .shorts(let ids): Int(ids[index])
-        case .words(let ids): Int(ids[index])
-        }
-    }
-}
-
-/// Fixed memory for numbers of a block, freed with its owner.
-final class BlockBuffer {
-    let raw: UnsafeMutableRawPointer
-    /// Room for whole planes of packed codes beyond a block's rows.
-    static let elements = BitPacking.blockRows + 64
-
-    init() { raw = .allocate(byteCount: Self.elements * 8, alignment: 64) }
-    deinit { raw.deallocate() }
-
-    func pointer<T: BitwiseCopyable>(_: T.Type = T.self) -> UnsafeMutablePointer<T> {
-        raw.assumingMemoryBound(to: T.self)
-    }
+/// Some rows of a block, in order.
+struct BlockSelection {
+    /// A word for 64 rows, lowest bit first; 0 beyond the block's rows.
+    let bits: UnsafePointer<UInt64>
+    /// Rows whose bits are set.
+    let count: Int
 }

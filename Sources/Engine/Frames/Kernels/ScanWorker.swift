@@ -37,9 +37,7 @@ final class ScanWorker {
 
     private func scanBlock(_ filter: BlockFilter?) throws(Failure) {
         if let filter {
-            if aggregation.onlyCountsRows, filter.isOneClause {
-                return aggregation.add(rows: try filter.count(reader))
-            }
+            if aggregation.onlyCountsRows { return aggregation.add(rows: try filter.count(reader)) }
             guard try filter.apply(reader) else { return }
         }
         switch setup.plan.output {
