@@ -20,6 +20,48 @@ CK_DIGIT_LOOPS(32, 8)
 CK_DIGIT_LOOPS(32, 16)
 CK_DIGIT_LOOPS(32, 32)
 
+// MARK: Runs
+
+// 64 rows of one group are added up without going to memory, and so are the next ones of the same group; P is the width of sums.
+#define CK_RUN_LOOPS(I, C, P)                                                                                           \
+    static void add_runs##I##_##C(                                                                                      \
+        uint64_t *sums, const uint##I##_t *ids, const uint##C##_t *codes, size_t n, uint64_t scale, uint64_t offset) {  \
+        typedef uint##C##_t some __attribute__((ext_vector_type(512 / P), aligned(1), may_alias));                      \
+        lanes##P sum = 0;                                                                                               \
+        uint64_t rows = 0;                                                                                              \
+        uint##I##_t run = n ? ids[0] : 0;                                                                               \
+        size_t i = 0;                                                                                                   \
+        for (; i + 64 <= n; i += 64) {                                                                                  \
+            uint##I##_t id = ids[i];                                                                                    \
+            if (~CK_WORD(*(const rows##I *)(ids + i) == (rows##I)id)) {                                                 \
+                for (int at = 0; at < 64; at++) sums[ids[i + at]] += codes[i + at] * scale + offset;                    \
+                continue;                                                                                               \
+            }                                                                                                           \
+            if (id != run) {                                                                                            \
+                sums[run] += __builtin_reduce_add(__builtin_convertvector(sum, wide##P)) * scale + rows * offset;       \
+                sum = 0;                                                                                                \
+                rows = 0;                                                                                               \
+                run = id;                                                                                               \
+            }                                                                                                           \
+            for (int at = 0; at < 64; at += 512 / P)                                                                    \
+                sum += __builtin_convertvector(*(const some *)(codes + i + at), lanes##P);                              \
+            rows += 64;                                                                                                 \
+        }                                                                                                               \
+        if (rows) sums[run] += __builtin_reduce_add(__builtin_convertvector(sum, wide##P)) * scale + rows * offset;     \
+        for (; i < n; i++) sums[ids[i]] += codes[i] * scale + offset;                                                   \
+    }
+typedef uint64_t wide32 __attribute__((ext_vector_type(16)));
+typedef uint64_t wide64 __attribute__((ext_vector_type(8)));
+CK_RUN_LOOPS(8, 8, 32)
+CK_RUN_LOOPS(8, 16, 32)
+CK_RUN_LOOPS(8, 32, 64)
+CK_RUN_LOOPS(16, 8, 32)
+CK_RUN_LOOPS(16, 16, 32)
+CK_RUN_LOOPS(16, 32, 64)
+CK_RUN_LOOPS(32, 8, 32)
+CK_RUN_LOOPS(32, 16, 32)
+CK_RUN_LOOPS(32, 32, 64)
+
 // MARK: Pairs
 
 enum { pair_tile = 512 };  // rows

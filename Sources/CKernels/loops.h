@@ -76,8 +76,15 @@ static void unpack8(const uint8_t *words, size_t lanes, int bits, uint8_t *out) 
 CK_UNPACK(16)
 CK_UNPACK(32)
 
-static void narrow_rows(const uint32_t *restrict rows, size_t n, uint32_t start, uint16_t *restrict out) {
-    for (size_t i = 0; i < n; i++) out[i] = (uint16_t)(rows[i] - start);
+static size_t narrow_rows(
+    const uint32_t *restrict rows, size_t n, uint32_t start, uint32_t block_rows, uint16_t *restrict out) {
+    size_t i = 0;
+    while (i + 32 <= n && rows[i + 31] - start < block_rows) {
+        for (int at = 0; at < 32; at++) out[i + at] = (uint16_t)(rows[i + at] - start);
+        i += 32;
+    }
+    for (; i < n && rows[i] - start < block_rows; i++) out[i] = (uint16_t)(rows[i] - start);
+    return i;
 }
 
 // MARK: Filters

@@ -38,6 +38,14 @@ CK_ADD_GROUP_LOOPS(32, 8)
 CK_ADD_GROUP_LOOPS(32, 16)
 CK_ADD_GROUP_LOOPS(32, 32)
 
+#define CK_LISTED_LOOP(I)                                                                                               \
+    void ck_add_listed##I(uint64_t *sums, const uint##I##_t *ids, const uint16_t *rows, size_t count, uint64_t number) { \
+        for (size_t i = 0; i < count; i++) sums[ids[rows[i]]] += number;                                                \
+    }
+CK_LISTED_LOOP(8)
+CK_LISTED_LOOP(16)
+CK_LISTED_LOOP(32)
+
 // MARK: Counts
 
 #define CK_COUNT_LOOP(place)                                                                                            \

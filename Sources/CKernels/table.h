@@ -8,6 +8,11 @@
       (uint##I##_t * ids, const uint##C##_t *codes, size_t n, uint32_t step, uint32_t offset, bool adds),               \
       (ids, codes, n, step, offset, adds))
 
+#define CK_ADD_RUNS(X, I, C)                                                                                            \
+    X(void, add_runs##I##_##C,                                                                                          \
+      (uint64_t * sums, const uint##I##_t *ids, const uint##C##_t *codes, size_t n, uint64_t scale, uint64_t offset),   \
+      (sums, ids, codes, n, scale, offset))
+
 // Loops over codes of C bits.
 #define CK_CODES(X, C)                                                                                                  \
     X(void, unpack##C, (const uint##C##_t *words, size_t lanes, int bits, uint##C##_t *out), (words, lanes, bits, out)) \
@@ -19,6 +24,9 @@
       (codes, n, keys, key_count, bits))                                                                                \
     X(void, select##C, (const uint##C##_t *source, size_t n, const uint64_t *bits, uint##C##_t *out),                   \
       (source, n, bits, out))                                                                                           \
+    CK_ADD_RUNS(X, 8, C)                                                                                                \
+    CK_ADD_RUNS(X, 16, C)                                                                                               \
+    CK_ADD_RUNS(X, 32, C)                                                                                               \
     X(void, mark##C, (uint8_t * seen, const uint##C##_t *codes, size_t n, size_t step), (seen, codes, n, step))         \
     X(uint64_t, sum##C, (const uint##C##_t *codes, size_t n), (codes, n))                                               \
     X(void, bounds##C, (const uint##C##_t *codes, size_t n, uint##C##_t *low, uint##C##_t *high), (codes, n, low, high))
@@ -31,7 +39,8 @@
     CK_CODES(X, 8)                                                                                                      \
     CK_CODES(X, 16)                                                                                                     \
     CK_CODES(X, 32)                                                                                                     \
-    X(void, narrow_rows, (const uint32_t *rows, size_t n, uint32_t start, uint16_t *out), (rows, n, start, out))        \
+    X(size_t, narrow_rows, (const uint32_t *rows, size_t n, uint32_t start, uint32_t block_rows, uint16_t *out),        \
+      (rows, n, start, block_rows, out))                                                                                \
     X(void, within64,                                                                                                   \
       (const uint64_t *codes, size_t n, uint64_t start, uint64_t span, bool inverted, uint64_t *bits),                  \
       (codes, n, start, span, inverted, bits))                                                                          \

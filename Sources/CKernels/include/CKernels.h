@@ -25,8 +25,9 @@ void ck_use_level(int level);
 void ck_unpack8(const uint8_t *words, size_t lanes, int bits, uint8_t *out);
 void ck_unpack16(const uint16_t *words, size_t lanes, int bits, uint16_t *out);
 void ck_unpack32(const uint32_t *words, size_t lanes, int bits, uint32_t *out);
-// Rows of a chunk less `start`.
-void ck_narrow_rows(const uint32_t *rows, size_t n, uint32_t start, uint16_t *out);
+// Of ascending rows of a chunk, none of them below `start`, those that are below `start + block_rows`, less `start`. Returns how
+// many they are. `out` has room for 32 more.
+size_t ck_narrow_rows(const uint32_t *rows, size_t n, uint32_t start, uint32_t block_rows, uint16_t *out);
 
 // MARK: Filters
 
@@ -82,12 +83,28 @@ void ck_add_groups32_8(uint64_t *sums, size_t copy, const uint32_t *ids, const u
 void ck_add_groups32_16(uint64_t *sums, size_t copy, const uint32_t *ids, const uint16_t *codes, size_t n, uint64_t scale, uint64_t offset);
 void ck_add_groups32_32(uint64_t *sums, size_t copy, const uint32_t *ids, const uint32_t *codes, size_t n, uint64_t scale, uint64_t offset);
 
+// As above, for rows of which many neighbours are of one group: they are added up first.
+void ck_add_runs8_8(uint64_t *sums, const uint8_t *ids, const uint8_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs8_16(uint64_t *sums, const uint8_t *ids, const uint16_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs8_32(uint64_t *sums, const uint8_t *ids, const uint32_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs16_8(uint64_t *sums, const uint16_t *ids, const uint8_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs16_16(uint64_t *sums, const uint16_t *ids, const uint16_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs16_32(uint64_t *sums, const uint16_t *ids, const uint32_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs32_8(uint64_t *sums, const uint32_t *ids, const uint8_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs32_16(uint64_t *sums, const uint32_t *ids, const uint16_t *codes, size_t n, uint64_t scale, uint64_t offset);
+void ck_add_runs32_32(uint64_t *sums, const uint32_t *ids, const uint32_t *codes, size_t n, uint64_t scale, uint64_t offset);
+
 // Two rows with one addition, to their pair of groups: table[id + groups * next id] += code | next code << width | 1 << 2 *
 // width. The rows are even in number, and no field overflows: `ck_flush_pairs` comes before.
 void ck_add_pairs8(uint64_t *table, uint32_t groups, int width, const uint8_t *ids, const uint8_t *codes, size_t n);
 void ck_add_pairs16(uint64_t *table, uint32_t groups, int width, const uint8_t *ids, const uint16_t *codes, size_t n);
 // Adds up the table's pairs by group, and clears it.
 void ck_flush_pairs(uint64_t *table, uint32_t groups, int width, uint64_t *sums, uint64_t *counts);
+
+// sums[id] += number for each of some listed rows.
+void ck_add_listed8(uint64_t *sums, const uint8_t *ids, const uint16_t *rows, size_t count, uint64_t number);
+void ck_add_listed16(uint64_t *sums, const uint16_t *ids, const uint16_t *rows, size_t count, uint64_t number);
+void ck_add_listed32(uint64_t *sums, const uint32_t *ids, const uint16_t *rows, size_t count, uint64_t number);
 
 // counters[code * step] += 1, in four copies like those of `ck_add_groups`.
 void ck_count8(uint32_t *counters, size_t copy, const uint8_t *codes, size_t n, size_t step);

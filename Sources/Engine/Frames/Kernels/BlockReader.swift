@@ -11,8 +11,13 @@ final class BlockReader {
         let selected = BlockBuffer()
         let allNulls = BlockBuffer()
         let selectedNulls = BlockBuffer()
-        /// Of the current piece.
+        /// Of the current piece; it keeps alive what the next three are parts of, which cost nothing to copy.
         var view: ColumnView?
+        var values = ColumnView.Values.codes(.constant, base: 0, scale: 1)
+        var nullStore = NullStore.none
+        var bounds = Zone.Bounds.none
+        /// Listed nulls before the block that comes next.
+        var nullsPassed = 0
         /// Of all rows, their nulls left out.
         var codes: BlockVector?
         var nulls: BlockPositions?
@@ -49,6 +54,7 @@ final class BlockReader {
         for slot in slots {
             slot.view = nil
             slot.run = 0
+            slot.nullsPassed = 0
         }
     }
 
@@ -81,13 +87,15 @@ final class BlockReader {
     /// Of a column of strings, whose keys are codes of it: this piece's.
     func dictionary(_ index: Int) throws(Failure) -> DictionaryView? {
         guard case .stored(let column) = sources[index] else { return nil }
-        return try view(column, slots[index]).dictionary
+        try load(column, slots[index])
+        return slots[index].view?.dictionary
     }
 
     /// The first `limit` selected rows as scalars. For row-at-a-time uses.
     func scalars(_ index: Int, limit: Int) throws(Failure) -> [Scalar] {
         if case .stored(let column) = sources[index] {
-            let view = try view(column, slots[index])
+            try load(column, slots[index])
+            guard let view = slots[index].view else { preconditionFailure("a piece has begun") }
             return (0..<limit).map { at in view.scalar(at: start + row(at)) }
         }
         let vector = try vector(index)
@@ -135,7 +143,8 @@ final class BlockReader {
         let slot = slots[index]
         if let codes = slot.codes { return codes }
         guard case .stored(let column) = sources[index] else { return try vector(index) }
-        let codes = unpack(try view(column, slot), slot)
+        try load(column, slot)
+        let codes = unpack(slot)
         slot.codes = codes
         return codes
     }
@@ -145,24 +154,26 @@ final class BlockReader {
         let slot = slots[index]
         if let nulls = slot.nulls { return nulls }
         guard case .stored(let column) = sources[index] else { return try vector(index).nulls }
-        let nulls = nulls(try view(column, slot), slot)
+        try load(column, slot)
+        let nulls = findNulls(slot)
         slot.nulls = nulls
         return nulls
     }
 
-    private func view(_ column: Int, _ slot: Slot) throws(Failure) -> ColumnView {
-        if let view = slot.view { return view }
-        guard let piece else { preconditionFailure("a piece has begun") }
+    private func load(_ column: Int, _ slot: Slot) throws(Failure) {
+        guard slot.view == nil, let piece else { return }
         let view = try piece.view(column, cache: cache)
         slot.view = view
-        return view
+        slot.values = view.values
+        slot.nullStore = view.nulls
+        slot.bounds = view.zone.bounds
     }
 
     // MARK: Unpacking
 
-    private func unpack(_ view: borrowing ColumnView, _ slot: Slot) -> BlockVector {
-        var vector = BlockVector(elements: .constant, bounds: view.zone.bounds)
-        switch view.values {
+    private func unpack(_ slot: Slot) -> BlockVector {
+        var vector = BlockVector(elements: .constant, bounds: slot.bounds)
+        switch slot.values {
         case .integers(let integers): vector.elements = .integers(integers + start)
         case .doubles(let doubles): vector.elements = .doubles(doubles + start)
         case .codes(let store, let base, let scale):
@@ -236,15 +247,17 @@ final class BlockReader {
         return UnsafePointer(out)
     }
 
-    private func nulls(_ view: borrowing ColumnView, _ slot: Slot) -> BlockPositions {
+    private func findNulls(_ slot: Slot) -> BlockPositions {
         let out = slot.allNulls.pointer(UInt16.self)
         var count = 0
-        switch view.nulls {
+        switch slot.nullStore {
         case .none: return .none
         case .list(let rows, let listed):
-            let first = NullStore.position(of: start, in: rows, listed)
-            count = NullStore.position(of: start + rowCount, in: rows, listed) - first
-            ck_narrow_rows(rows + first, count, UInt32(start), out)
+            var first = slot.nullsPassed
+            // Blocks come in order, but some are passed over.
+            if first < listed, Int(rows[first]) < start { first = NullStore.position(of: start, in: rows, listed) }
+            count = ck_narrow_rows(rows + first, listed - first, UInt32(start), UInt32(rowCount), out)
+            slot.nullsPassed = first + count
         case .validity(let words):
             var row = 0
             while row < rowCount {  // a block begins at a whole word

@@ -34,9 +34,23 @@ protocol GroupID: FixedWidthInteger & UnsignedInteger & BitwiseCopyable {
         _ ids: UnsafePointer<Self>, _ codes: BlockVector.Elements, _ count: Int, scale: UInt64, offset: UInt64,
         to sums: UnsafeMutablePointer<UInt64>, copy: Int
     ) -> Bool
-    /// counters[id] += 1, likewise.
+    /// sums[id] += number for some rows.
+    static func add(
+        _ number: UInt64, to sums: UnsafeMutablePointer<UInt64>, _ ids: UnsafePointer<Self>, of rows: BlockPositions)
+    /// counters[id] += 1, in four copies where `copy` is not 0.
     static func count(
         _ ids: UnsafePointer<Self>, _ count: Int, in counters: UnsafeMutablePointer<UInt32>, copy: Int)
+}
+
+extension GroupID {
+    /// Whether neighbours seem to be of one group, as those of a day are in rows that come in the order of time: looks at a
+    /// few places.
+    fileprivate static func isInRuns(_ ids: UnsafePointer<Self>, _ count: Int) -> Bool {
+        guard count >= 512 else { return false }
+        var same = 0
+        for at in stride(from: 0, through: count &- 64, by: count / 8) where ids[at] == ids[at &+ 63] { same &+= 1 }
+        return same >= 4
+    }
 }
 
 extension UInt8: GroupID {
@@ -54,7 +68,11 @@ extension UInt8: GroupID {
         _ ids: UnsafePointer<UInt8>, _ codes: BlockVector.Elements, _ count: Int, scale: UInt64, offset: UInt64,
         to sums: UnsafeMutablePointer<UInt64>, copy: Int
     ) -> Bool {
+        let isInRuns = isInRuns(ids, count)
         switch codes {
+        case .bytes(let codes) where isInRuns: ck_add_runs8_8(sums, ids, codes, count, scale, offset)
+        case .shorts(let codes) where isInRuns: ck_add_runs8_16(sums, ids, codes, count, scale, offset)
+        case .words(let codes) where isInRuns: ck_add_runs8_32(sums, ids, codes, count, scale, offset)
         case .bytes(let codes): ck_add_groups8_8(sums, copy, ids, codes, count, scale, offset)
         case .shorts(let codes): ck_add_groups8_16(sums, copy, ids, codes, count, scale, offset)
         case .words(let codes): ck_add_groups8_32(sums, copy, ids, codes, count, scale, offset)
@@ -62,6 +80,10 @@ extension UInt8: GroupID {
         }
         return true
     }
+
+    static func add(
+        _ number: UInt64, to sums: UnsafeMutablePointer<UInt64>, _ ids: UnsafePointer<UInt8>, of rows: BlockPositions
+    ) { ck_add_listed8(sums, ids, rows.start, rows.count, number) }
 
     static func count(
         _ ids: UnsafePointer<UInt8>, _ count: Int, in counters: UnsafeMutablePointer<UInt32>, copy: Int
@@ -86,7 +108,11 @@ extension UInt16: GroupID {
         _ ids: UnsafePointer<UInt16>, _ codes: BlockVector.Elements, _ count: Int, scale: UInt64, offset: UInt64,
         to sums: UnsafeMutablePointer<UInt64>, copy: Int
     ) -> Bool {
+        let isInRuns = isInRuns(ids, count)
         switch codes {
+        case .bytes(let codes) where isInRuns: ck_add_runs16_8(sums, ids, codes, count, scale, offset)
+        case .shorts(let codes) where isInRuns: ck_add_runs16_16(sums, ids, codes, count, scale, offset)
+        case .words(let codes) where isInRuns: ck_add_runs16_32(sums, ids, codes, count, scale, offset)
         case .bytes(let codes): ck_add_groups16_8(sums, copy, ids, codes, count, scale, offset)
         case .shorts(let codes): ck_add_groups16_16(sums, copy, ids, codes, count, scale, offset)
         case .words(let codes): ck_add_groups16_32(sums, copy, ids, codes, count, scale, offset)
@@ -94,6 +120,10 @@ extension UInt16: GroupID {
         }
         return true
     }
+
+    static func add(
+        _ number: UInt64, to sums: UnsafeMutablePointer<UInt64>, _ ids: UnsafePointer<UInt16>, of rows: BlockPositions
+    ) { ck_add_listed16(sums, ids, rows.start, rows.count, number) }
 
     static func count(
         _ ids: UnsafePointer<UInt16>, _ count: Int, in counters: UnsafeMutablePointer<UInt32>, copy: Int
@@ -119,7 +149,11 @@ extension UInt32: GroupID {
         _ ids: UnsafePointer<UInt32>, _ codes: BlockVector.Elements, _ count: Int, scale: UInt64, offset: UInt64,
         to sums: UnsafeMutablePointer<UInt64>, copy: Int
     ) -> Bool {
+        let isInRuns = isInRuns(ids, count)
         switch codes {
+        case .bytes(let codes) where isInRuns: ck_add_runs32_8(sums, ids, codes, count, scale, offset)
+        case .shorts(let codes) where isInRuns: ck_add_runs32_16(sums, ids, codes, count, scale, offset)
+        case .words(let codes) where isInRuns: ck_add_runs32_32(sums, ids, codes, count, scale, offset)
         case .bytes(let codes): ck_add_groups32_8(sums, copy, ids, codes, count, scale, offset)
         case .shorts(let codes): ck_add_groups32_16(sums, copy, ids, codes, count, scale, offset)
         case .words(let codes): ck_add_groups32_32(sums, copy, ids, codes, count, scale, offset)
@@ -127,6 +161,10 @@ extension UInt32: GroupID {
         }
         return true
     }
+
+    static func add(
+        _ number: UInt64, to sums: UnsafeMutablePointer<UInt64>, _ ids: UnsafePointer<UInt32>, of rows: BlockPositions
+    ) { ck_add_listed32(sums, ids, rows.start, rows.count, number) }
 
     static func count(
         _ ids: UnsafePointer<UInt32>, _ count: Int, in counters: UnsafeMutablePointer<UInt32>, copy: Int

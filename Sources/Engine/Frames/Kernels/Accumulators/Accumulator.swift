@@ -120,9 +120,9 @@ final class NullCounter: Accumulator {
         let nulls = try reader.vector(slot).nulls
         switch ids {
         case .one: counts.start[0] &+= UInt64(nulls.count)
-        case .bytes(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
-        case .shorts(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
-        case .words(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
+        case .bytes(let ids): UInt8.add(1, to: counts.start, ids, of: nulls)
+        case .shorts(let ids): UInt16.add(1, to: counts.start, ids, of: nulls)
+        case .words(let ids): UInt32.add(1, to: counts.start, ids, of: nulls)
         }
     }
 

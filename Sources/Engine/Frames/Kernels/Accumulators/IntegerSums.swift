@@ -157,7 +157,7 @@ final class IntegerSums: Accumulator {
         }
         // Rows without a value count, but add nothing: what they added is taken back.
         let wrong = offset &- one
-        for index in 0..<vector.nulls.count { sums[Int(ids[vector.nulls[index]])] &-= wrong }
+        if wrong != 0 { ID.add(0 &- wrong, to: sums, ids, of: vector.nulls) }
     }
 
     /// False where that is not possible or does not pay.
@@ -177,8 +177,7 @@ final class IntegerSums: Accumulator {
             rowTotals.start[Int(ids[done])] &+= 1
             totals.start[Int(ids[done])] &+= UInt64(bitPattern: vector.key(at: done) &- base)
         }
-        let totals = totals.start
-        for index in 0..<vector.nulls.count { totals[Int(ids[vector.nulls[index]])] &-= distance }
+        if distance != 0 { UInt8.add(0 &- distance, to: totals.start, ids, of: vector.nulls) }
         return true
     }
 

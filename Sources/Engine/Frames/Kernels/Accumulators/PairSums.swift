@@ -8,8 +8,8 @@ import CKernels
 /// pairs there were. An addition to memory is what sums by group cost, so that half as many take little more than half the
 /// time, while the table stays in the first-level cache.
 final class PairSums {
-    /// Groups whose pairs are 32 KB.
-    static let groupsMax = 64
+    /// Groups whose pairs are 40 KB.
+    static let groupsMax = 72
 
     private let groups: Int
     private let table: GroupArray<UInt64>
