@@ -26,7 +26,7 @@ CK_DIGIT_LOOPS(32, 32)
 #define CK_RUN_LOOPS(I, C, P)                                                                                           \
     static void add_runs##I##_##C(                                                                                      \
         uint64_t *sums, const uint##I##_t *ids, const uint##C##_t *codes, size_t n, uint64_t scale, uint64_t offset) {  \
-        typedef uint##C##_t some __attribute__((ext_vector_type(512 / P), aligned(1), may_alias));                      \
+        typedef uint##C##_t part __attribute__((ext_vector_type(512 / P), aligned(1), may_alias));                      \
         lanes##P sum = 0;                                                                                               \
         uint64_t rows = 0;                                                                                              \
         uint##I##_t run = n ? ids[0] : 0;                                                                               \
@@ -34,7 +34,17 @@ CK_DIGIT_LOOPS(32, 32)
         for (; i + 64 <= n; i += 64) {                                                                                  \
             uint##I##_t id = ids[i];                                                                                    \
             if (~CK_WORD(*(const rows##I *)(ids + i) == (rows##I)id)) {                                                 \
-                for (int at = 0; at < 64; at++) sums[ids[i + at]] += codes[i + at] * scale + offset;                    \
+                uint##I##_t current = id;                                                                               \
+                uint64_t some = 0;                                                                                      \
+                for (int at = 0; at < 64; at++) {                                                                       \
+                    if (ids[i + at] != current) {                                                                       \
+                        sums[current] += some;                                                                          \
+                        some = 0;                                                                                       \
+                        current = ids[i + at];                                                                          \
+                    }                                                                                                   \
+                    some += codes[i + at] * scale + offset;                                                             \
+                }                                                                                                       \
+                sums[current] += some;                                                                                  \
                 continue;                                                                                               \
             }                                                                                                           \
             if (id != run) {                                                                                            \
@@ -44,7 +54,7 @@ CK_DIGIT_LOOPS(32, 32)
                 run = id;                                                                                               \
             }                                                                                                           \
             for (int at = 0; at < 64; at += 512 / P)                                                                    \
-                sum += __builtin_convertvector(*(const some *)(codes + i + at), lanes##P);                              \
+                sum += __builtin_convertvector(*(const part *)(codes + i + at), lanes##P);                              \
             rows += 64;                                                                                                 \
         }                                                                                                               \
         if (rows) sums[run] += __builtin_reduce_add(__builtin_convertvector(sum, wide##P)) * scale + rows * offset;     \

@@ -103,10 +103,10 @@ final class BlockFilter {
     private func apply(
         _ clause: Int, _ index: Int, _ kernel: FilterKernel, _ reader: BlockReader
     ) throws(Failure) -> Bool {
-        guard case .text(let text) = clauses[clause][index].predicate,
-            let dictionary = try reader.dictionary(clauses[clause][index].slot)
-        else { return kernel.apply(clauses[clause][index].predicate) }
-        if dictionary.isShared {
+        guard case .text(let text) = clauses[clause][index].predicate else {
+            return kernel.apply(clauses[clause][index].predicate)
+        }
+        if try reader.sharesDictionary(clauses[clause][index].slot) {
             switch clauses[clause][index].shared {
             case .codes(let predicate)?: return kernel.apply(predicate)
             case .verdicts(let verdicts)?: return kernel.apply(verdicts: verdicts)
@@ -114,7 +114,11 @@ final class BlockFilter {
             case nil: break
             }
         }
-        let verdicts = localVerdicts[clause][index] ?? text.verdicts(dictionary)
+        if let known = localVerdicts[clause][index] { return kernel.apply(verdicts: known) }
+        guard let dictionary = try reader.dictionary(clauses[clause][index].slot) else {
+            preconditionFailure("only strings are tested as text")
+        }
+        let verdicts = text.verdicts(dictionary)
         localVerdicts[clause][index] = verdicts
         return kernel.apply(verdicts: verdicts)
     }

@@ -6,30 +6,39 @@ import CKernels
 
 /// One for each thread of a scan. Usage: `begin(piece)`, then for each block `move`, `select`, `vector`.
 final class BlockReader {
-    private final class Slot {
-        let unpacked = BlockBuffer()
-        let selected = BlockBuffer()
-        let allNulls = BlockBuffer()
-        let selectedNulls = BlockBuffer()
-        /// Of the current piece; it keeps alive what the next three are parts of, which cost nothing to copy.
-        var view: ColumnView?
+    /// What is known of one column, all of it trivial to copy: no references are counted while blocks are read, which
+    /// threads that count the same ones would wait for.
+    private struct Slot {
+        /// Of the frame; nil for a computed column.
+        let column: Int?
+        let unpacked: UnsafeMutableRawPointer
+        let selected: UnsafeMutableRawPointer
+        let allNulls: UnsafeMutableRawPointer
+        let selectedNulls: UnsafeMutableRawPointer
+        /// Of the current piece.
+        var isLoaded = false
         var values = ColumnView.Values.codes(.constant, base: 0, scale: 1)
         var nullStore = NullStore.none
         var bounds = Zone.Bounds.none
+        var sharesDictionary = false
         /// Listed nulls before the block that comes next.
         var nullsPassed = 0
+        /// The run that the last block ended in.
+        var run = 0
         /// Of all rows, their nulls left out.
         var codes: BlockVector?
         var nulls: BlockPositions?
         /// Of the selected rows.
         var vector: BlockVector?
-        /// The run that the last block ended in.
-        var run = 0
     }
 
     let sources: [ScanColumn]
     private let types: [ColumnType]
-    private let slots: [Slot]
+    private let slots: UnsafeMutablePointer<Slot>
+    /// What `slots` point to.
+    private let buffers: [BlockBuffer]
+    /// Keep alive what slots know of the current piece.
+    private var views: [ColumnView?]
     private var piece: FramePiece?
     private let cache: ColumnCache
     private lazy var evaluator = ExpressionEvaluator()
@@ -43,18 +52,31 @@ final class BlockReader {
         self.sources = sources
         self.types = types
         self.cache = cache
-        slots = sources.map { _ in Slot() }
+        views = Array(repeating: nil, count: sources.count)
+        let buffers = (0..<sources.count * 4).map { _ in BlockBuffer() }
+        self.buffers = buffers
+        slots = .allocate(capacity: sources.count)
+        for (index, source) in sources.enumerated() {
+            var column: Int?
+            if case .stored(let stored) = source { column = stored }
+            let own = buffers[index * 4..<index * 4 + 4].map(\.raw)
+            (slots + index).initialize(
+                to: Slot(column: column, unpacked: own[0], selected: own[1], allNulls: own[2], selectedNulls: own[3]))
+        }
     }
+
+    deinit { slots.deallocate() }
 
     /// Rows in the selection.
     var count: Int { selection?.count ?? rowCount }
 
     func begin(_ piece: FramePiece) {
         self.piece = piece
-        for slot in slots {
-            slot.view = nil
-            slot.run = 0
-            slot.nullsPassed = 0
+        for index in sources.indices {
+            views[index] = nil
+            slots[index].isLoaded = false
+            slots[index].run = 0
+            slots[index].nullsPassed = 0
         }
     }
 
@@ -63,17 +85,17 @@ final class BlockReader {
         self.start = start
         self.rowCount = rowCount
         selection = nil
-        for slot in slots {
-            slot.codes = nil
-            slot.nulls = nil
-            slot.vector = nil
+        for index in sources.indices {
+            slots[index].codes = nil
+            slots[index].nulls = nil
+            slots[index].vector = nil
         }
     }
 
     /// `selection` stays valid until the next `move`.
     func select(_ selection: BlockSelection) {
         self.selection = selection
-        for slot in slots { slot.vector = nil }
+        for index in sources.indices { slots[index].vector = nil }
     }
 
     /// The zone of a slot in this piece; nothing is known of a computed column.
@@ -86,16 +108,23 @@ final class BlockReader {
 
     /// Of a column of strings, whose keys are codes of it: this piece's.
     func dictionary(_ index: Int) throws(Failure) -> DictionaryView? {
-        guard case .stored(let column) = sources[index] else { return nil }
-        try load(column, slots[index])
-        return slots[index].view?.dictionary
+        guard let column = slots[index].column else { return nil }
+        try load(column, index)
+        return views[index]?.dictionary
+    }
+
+    /// Whether it is the one that chunks share.
+    func sharesDictionary(_ index: Int) throws(Failure) -> Bool {
+        guard let column = slots[index].column else { return false }
+        try load(column, index)
+        return slots[index].sharesDictionary
     }
 
     /// The first `limit` selected rows as scalars. For row-at-a-time uses.
     func scalars(_ index: Int, limit: Int) throws(Failure) -> [Scalar] {
-        if case .stored(let column) = sources[index] {
-            try load(column, slots[index])
-            guard let view = slots[index].view else { preconditionFailure("a piece has begun") }
+        if let column = slots[index].column {
+            try load(column, index)
+            guard let view = views[index] else { preconditionFailure("a piece has begun") }
             return (0..<limit).map { at in view.scalar(at: start + row(at)) }
         }
         let vector = try vector(index)
@@ -122,58 +151,69 @@ final class BlockReader {
 
     /// The selected rows of a slot's column.
     func vector(_ index: Int) throws(Failure) -> BlockVector {
-        let slot = slots[index]
-        if let vector = slot.vector { return vector }
+        if let vector = slots[index].vector { return vector }
         let vector: BlockVector
-        if case .computed(let program) = sources[index] {
-            vector = try evaluator.evaluate(
-                program, count: count, reader: self, into: slot.selected, slot.selectedNulls)
+        if slots[index].column == nil {
+            vector = try evaluate(index)
         } else {
             var whole = try codes(index)
             whole.nulls = try nulls(index)
-            vector = selection.map { select(whole, $0, slot) } ?? whole
+            vector = selection.map { select(whole, $0, slots + index) } ?? whole
         }
-        slot.vector = vector
+        slots[index].vector = vector
         return vector
+    }
+
+    private func evaluate(_ index: Int) throws(Failure) -> BlockVector {
+        guard case .computed(let program) = sources[index] else { preconditionFailure("a computed column") }
+        return try evaluator.evaluate(
+            program, count: count, reader: self, into: slots[index].selected.assumingMemoryBound(to: Double.self),
+            slots[index].selectedNulls.assumingMemoryBound(to: UInt16.self))
     }
 
     /// All rows of a slot's column; of a stored one without saying which are nulls. Of a computed column only while all rows
     /// are selected.
     func codes(_ index: Int) throws(Failure) -> BlockVector {
-        let slot = slots[index]
-        if let codes = slot.codes { return codes }
-        guard case .stored(let column) = sources[index] else { return try vector(index) }
-        try load(column, slot)
-        let codes = unpack(slot)
-        slot.codes = codes
+        if let codes = slots[index].codes { return codes }
+        guard let column = slots[index].column else { return try vector(index) }
+        try load(column, index)
+        let codes = unpack(slots + index)
+        slots[index].codes = codes
         return codes
     }
 
     /// The nulls among all rows of a slot's column, likewise.
     func nulls(_ index: Int) throws(Failure) -> BlockPositions {
-        let slot = slots[index]
-        if let nulls = slot.nulls { return nulls }
-        guard case .stored(let column) = sources[index] else { return try vector(index).nulls }
-        try load(column, slot)
-        let nulls = findNulls(slot)
-        slot.nulls = nulls
+        if let nulls = slots[index].nulls { return nulls }
+        guard let column = slots[index].column else { return try vector(index).nulls }
+        try load(column, index)
+        let nulls = findNulls(slots + index)
+        slots[index].nulls = nulls
         return nulls
     }
 
-    private func load(_ column: Int, _ slot: Slot) throws(Failure) {
-        guard slot.view == nil, let piece else { return }
+    @inline(__always)
+    private func load(_ column: Int, _ index: Int) throws(Failure) {
+        if !slots[index].isLoaded { try loadPiece(column, index) }
+    }
+
+    @inline(never)
+    private func loadPiece(_ column: Int, _ index: Int) throws(Failure) {
+        guard let piece else { preconditionFailure("a piece has begun") }
         let view = try piece.view(column, cache: cache)
-        slot.view = view
-        slot.values = view.values
-        slot.nullStore = view.nulls
-        slot.bounds = view.zone.bounds
+        slots[index].isLoaded = true
+        slots[index].values = view.values
+        slots[index].nullStore = view.nulls
+        slots[index].bounds = view.zone.bounds
+        slots[index].sharesDictionary = view.dictionary?.isShared ?? false
+        views[index] = view
     }
 
     // MARK: Unpacking
 
-    private func unpack(_ slot: Slot) -> BlockVector {
-        var vector = BlockVector(elements: .constant, bounds: slot.bounds)
-        switch slot.values {
+    private func unpack(_ slot: UnsafeMutablePointer<Slot>) -> BlockVector {
+        var vector = BlockVector(elements: .constant, bounds: slot.pointee.bounds)
+        switch slot.pointee.values {
         case .integers(let integers): vector.elements = .integers(integers + start)
         case .doubles(let doubles): vector.elements = .doubles(doubles + start)
         case .codes(let store, let base, let scale):
@@ -182,7 +222,7 @@ final class BlockReader {
             switch store {
             case .constant: break
             case .packed(let bits, let words):
-                vector.elements = unpack(words, bits: bits, into: slot.unpacked)
+                vector.elements = unpack(words, bits: bits, into: slot.pointee.unpacked)
             case .runs(let ends, let codes, let count):
                 expand(ends, codes, count, slot, &vector)
             }
@@ -190,7 +230,9 @@ final class BlockReader {
         return vector
     }
 
-    private func unpack(_ words: UnsafeRawPointer, bits: Int, into buffer: BlockBuffer) -> BlockVector.Elements {
+    private func unpack(_ words: UnsafeRawPointer, bits: Int, into buffer: UnsafeMutableRawPointer)
+        -> BlockVector.Elements
+    {
         let block =
             words + start / BitPacking.blockRows * BitPacking.blockBytes(rowCount: BitPacking.blockRows, bits: bits)
         let lanes = BitPacking.lanes(rowCount: rowCount, bits: bits)
@@ -198,30 +240,35 @@ final class BlockReader {
         case 8:
             let words = block.assumingMemoryBound(to: UInt8.self)
             guard bits < 8 else { return .bytes(words) }
-            ck_unpack8(words, lanes, Int32(bits), buffer.pointer())
-            return .bytes(buffer.pointer())
+            let out = buffer.assumingMemoryBound(to: UInt8.self)
+            ck_unpack8(words, lanes, Int32(bits), out)
+            return .bytes(out)
         case 16:
             let words = block.assumingMemoryBound(to: UInt16.self)
             guard bits < 16 else { return .shorts(words) }
-            ck_unpack16(words, lanes, Int32(bits), buffer.pointer())
-            return .shorts(buffer.pointer())
+            let out = buffer.assumingMemoryBound(to: UInt16.self)
+            ck_unpack16(words, lanes, Int32(bits), out)
+            return .shorts(out)
         default:
             let words = block.assumingMemoryBound(to: UInt32.self)
             guard bits < 32 else { return .words(words) }
-            ck_unpack32(words, lanes, Int32(bits), buffer.pointer())
-            return .words(buffer.pointer())
+            let out = buffer.assumingMemoryBound(to: UInt32.self)
+            ck_unpack32(words, lanes, Int32(bits), out)
+            return .words(out)
         }
     }
 
     /// A block within one run is a constant; others are written out.
     private func expand(
-        _ ends: UnsafePointer<UInt32>, _ codes: UnsafePointer<UInt32>, _ count: Int, _ slot: Slot,
-        _ vector: inout BlockVector
+        _ ends: UnsafePointer<UInt32>, _ codes: UnsafePointer<UInt32>, _ count: Int,
+        _ slot: UnsafeMutablePointer<Slot>, _ vector: inout BlockVector
     ) {
-        if slot.run > 0, slot.run >= count || Int(ends[slot.run - 1]) > start { slot.run = 0 }
-        while Int(ends[slot.run]) <= start { slot.run += 1 }
-        if Int(ends[slot.run]) >= start + rowCount {
-            vector.base &+= vector.scale &* Int64(codes[slot.run])
+        if slot.pointee.run > 0, slot.pointee.run >= count || Int(ends[slot.pointee.run - 1]) > start {
+            slot.pointee.run = 0
+        }
+        while Int(ends[slot.pointee.run]) <= start { slot.pointee.run += 1 }
+        if Int(ends[slot.pointee.run]) >= start + rowCount {
+            vector.base &+= vector.scale &* Int64(codes[slot.pointee.run])
             return
         }
         var largest = UInt64.max
@@ -234,30 +281,31 @@ final class BlockReader {
     }
 
     private func write<C: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
-        _ ends: UnsafePointer<UInt32>, _ codes: UnsafePointer<UInt32>, _ slot: Slot
+        _ ends: UnsafePointer<UInt32>, _ codes: UnsafePointer<UInt32>,
+        _ slot: UnsafeMutablePointer<Slot>
     ) -> UnsafePointer<C> {
-        let out = slot.unpacked.pointer(C.self)
+        let out = slot.pointee.unpacked.assumingMemoryBound(to: C.self)
         var row = start
         while row < start + rowCount {
-            let end = min(Int(ends[slot.run]), start + rowCount)
-            (out + (row - start)).update(repeating: C(truncatingIfNeeded: codes[slot.run]), count: end - row)
+            let end = min(Int(ends[slot.pointee.run]), start + rowCount)
+            (out + (row - start)).update(repeating: C(truncatingIfNeeded: codes[slot.pointee.run]), count: end - row)
             row = end
-            if Int(ends[slot.run]) <= row, row < start + rowCount { slot.run += 1 }
+            if Int(ends[slot.pointee.run]) <= row, row < start + rowCount { slot.pointee.run += 1 }
         }
         return UnsafePointer(out)
     }
 
-    private func findNulls(_ slot: Slot) -> BlockPositions {
-        let out = slot.allNulls.pointer(UInt16.self)
+    private func findNulls(_ slot: UnsafeMutablePointer<Slot>) -> BlockPositions {
+        let out = slot.pointee.allNulls.assumingMemoryBound(to: UInt16.self)
         var count = 0
-        switch slot.nullStore {
+        switch slot.pointee.nullStore {
         case .none: return .none
         case .list(let rows, let listed):
-            var first = slot.nullsPassed
+            var first = slot.pointee.nullsPassed
             // Blocks come in order, but some are passed over.
             if first < listed, Int(rows[first]) < start { first = NullStore.position(of: start, in: rows, listed) }
             count = ck_narrow_rows(rows + first, listed - first, UInt32(start), UInt32(rowCount), out)
-            slot.nullsPassed = first + count
+            slot.pointee.nullsPassed = first + count
         case .validity(let words):
             var row = 0
             while row < rowCount {  // a block begins at a whole word
@@ -276,40 +324,47 @@ final class BlockReader {
 
     // MARK: Selecting
 
-    private func select(_ whole: BlockVector, _ selection: BlockSelection, _ slot: Slot) -> BlockVector {
+    private func select(
+        _ whole: BlockVector, _ selection: BlockSelection, _ slot: UnsafeMutablePointer<Slot>
+    ) -> BlockVector {
         var vector = whole
-        let (bits, buffer) = (selection.bits, slot.selected)
+        let (bits, selected) = (selection.bits, slot.pointee.selected)
         switch whole.elements {
         case .constant: break
         case .bytes(let codes):
-            ck_select8(codes, rowCount, bits, buffer.pointer())
-            vector.elements = .bytes(buffer.pointer())
+            let out = selected.assumingMemoryBound(to: UInt8.self)
+            ck_select8(codes, rowCount, bits, out)
+            vector.elements = .bytes(out)
         case .shorts(let codes):
-            ck_select16(codes, rowCount, bits, buffer.pointer())
-            vector.elements = .shorts(buffer.pointer())
+            let out = selected.assumingMemoryBound(to: UInt16.self)
+            ck_select16(codes, rowCount, bits, out)
+            vector.elements = .shorts(out)
         case .words(let codes):
-            ck_select32(codes, rowCount, bits, buffer.pointer())
-            vector.elements = .words(buffer.pointer())
+            let out = selected.assumingMemoryBound(to: UInt32.self)
+            ck_select32(codes, rowCount, bits, out)
+            vector.elements = .words(out)
         case .integers(let integers):
-            select(UnsafeRawPointer(integers), bits, buffer)
-            vector.elements = .integers(buffer.pointer())
+            select(UnsafeRawPointer(integers), bits, selected)
+            vector.elements = .integers(selected.assumingMemoryBound(to: Int64.self))
         case .doubles(let doubles):
-            select(UnsafeRawPointer(doubles), bits, buffer)
-            vector.elements = .doubles(buffer.pointer())
+            select(UnsafeRawPointer(doubles), bits, selected)
+            vector.elements = .doubles(selected.assumingMemoryBound(to: Double.self))
         }
-        vector.nulls = select(nulls: whole.nulls, bits, slot.selectedNulls)
+        let out = slot.pointee.selectedNulls.assumingMemoryBound(to: UInt16.self)
+        vector.nulls = select(nulls: whole.nulls, bits, out)
         return vector
     }
 
-    private func select(_ numbers: UnsafeRawPointer, _ bits: UnsafePointer<UInt64>, _ buffer: BlockBuffer) {
-        ck_select64(numbers.assumingMemoryBound(to: UInt64.self), rowCount, bits, buffer.pointer())
+    private func select(_ numbers: UnsafeRawPointer, _ bits: UnsafePointer<UInt64>, _ out: UnsafeMutableRawPointer) {
+        ck_select64(
+            numbers.assumingMemoryBound(to: UInt64.self), rowCount, bits, out.assumingMemoryBound(to: UInt64.self))
     }
 
     private func select(
-        nulls: BlockPositions, _ bits: UnsafePointer<UInt64>, _ buffer: BlockBuffer
+        nulls: BlockPositions, _ bits: UnsafePointer<UInt64>, _ out: UnsafeMutablePointer<UInt16>
     ) -> BlockPositions {
         guard nulls.count > 0, let rows = nulls.start else { return .none }
-        let count = ck_select_rows(rows, nulls.count, rowCount, bits, buffer.pointer())
-        return count == 0 ? .none : BlockPositions(start: UnsafePointer(buffer.pointer()), count: count)
+        let count = ck_select_rows(rows, nulls.count, rowCount, bits, out)
+        return count == 0 ? .none : BlockPositions(start: out, count: count)
     }
 }

@@ -50,7 +50,8 @@ final class ExpressionEvaluator {
 
     /// The program's result for the reader's selected rows, in `result`; its nulls in `nulls`.
     func evaluate(
-        _ program: ExpressionProgram, count: Int, reader: BlockReader, into result: BlockBuffer, _ nulls: BlockBuffer
+        _ program: ExpressionProgram, count: Int, reader: BlockReader, into result: UnsafeMutablePointer<Double>,
+        _ nulls: UnsafeMutablePointer<UInt16>
     ) throws(Failure) -> BlockVector {
         let missing = missing.pointer(UInt64.self)
         missing.update(repeating: 0, count: (count + 63) / 64)
@@ -95,25 +96,24 @@ final class ExpressionEvaluator {
             at += 1
         }
         let found = hasMissing ? Self.positions(missing, count, result, nulls) : .none
-        return BlockVector(elements: .doubles(UnsafePointer(result.pointer(Double.self))), nulls: found)
+        return BlockVector(elements: .doubles(result), nulls: found)
     }
 
     /// The lowest place of the stack is where the result is to be.
-    private func top(_ depth: Int, _ result: BlockBuffer) -> UnsafeMutablePointer<Double> {
-        if depth == 0 { return result.pointer() }
+    private func top(_ depth: Int, _ result: UnsafeMutablePointer<Double>) -> UnsafeMutablePointer<Double> {
+        if depth == 0 { return result }
         while stack.count < depth { stack.append(BlockBuffer()) }
         return stack[depth - 1].pointer()
     }
 
     /// The marked rows, whose values become 0.
     private static func positions(
-        _ missing: UnsafePointer<UInt64>, _ count: Int, _ result: BlockBuffer, _ nulls: BlockBuffer
+        _ missing: UnsafePointer<UInt64>, _ count: Int, _ result: UnsafeMutablePointer<Double>,
+        _ positions: UnsafeMutablePointer<UInt16>
     ) -> BlockPositions {
-        let out = result.pointer(Double.self)
-        let positions = nulls.pointer(UInt16.self)
         let found = ck_positions(missing, count, positions)
-        for index in 0..<found { out[Int(positions[index])] = 0 }
-        return found == 0 ? .none : BlockPositions(start: UnsafePointer(positions), count: found)
+        for index in 0..<found { result[Int(positions[index])] = 0 }
+        return found == 0 ? .none : BlockPositions(start: positions, count: found)
     }
 
     private static func load(_ vector: BlockVector, _ count: Int, into out: UnsafeMutablePointer<Double>) {

@@ -47,9 +47,11 @@ extension GroupID {
     /// few places.
     fileprivate static func isInRuns(_ ids: UnsafePointer<Self>, _ count: Int) -> Bool {
         guard count >= 512 else { return false }
-        var same = 0
-        for at in stride(from: 0, through: count &- 64, by: count / 8) where ids[at] == ids[at &+ 63] { same &+= 1 }
-        return same >= 4
+        var differing = 0
+        for at in stride(from: 0, through: count &- 64, by: count / 8) where ids[at] != ids[at &+ 15] {
+            differing += 1
+        }
+        return differing <= 2
     }
 }
 

@@ -153,7 +153,7 @@ final class GroupNumbering {
             }
             let number = vector.key(at: at)
             let start = domain.bucket.map { $0.start(of: $0.index(of: number)) } ?? number
-            Self.append(start, domain, try reader.dictionary(domain.slot), to: &key)
+            Self.append(start, domain.type, try reader.dictionary(domain.slot), to: &key)
         }
         keys.append(key.bytes)
     }
@@ -167,10 +167,10 @@ final class GroupNumbering {
         return low < vector.nulls.count && vector.nulls[low] == at
     }
 
-    private static func append(
-        _ key: Int64, _ domain: KeyDomain, _ dictionary: DictionaryView?, to out: inout WireWriter
+    fileprivate static func append(
+        _ key: Int64, _ type: ColumnType, _ dictionary: DictionaryView?, to out: inout WireWriter
     ) {
-        switch domain.type {
+        switch type {
         case .string:
             if let dictionary { out.append(string: dictionary[Int(key)]) } else { out.append(.string([])) }
         case .double: out.append(.double(Double(totalKey: key)))
@@ -180,21 +180,68 @@ final class GroupNumbering {
         }
     }
 
-    /// Writes the key of a group, scalar after scalar.
-    func writeKey(of group: Int, dictionaries: [DictionaryView?], to key: inout WireWriter) {
-        guard strides != nil else { return key.append(raw: keys[group]) }
-        var rest = group
-        for (index, domain) in domains.enumerated() {
-            guard let dense = domain.dense else { preconditionFailure("all keys are dense") }
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: domain.digitCount ?? 1)
-            rest = quotient
-            guard digit < dense.count else {
-                key.append(.null)
-                continue
-            }
-            let number = dense.base &+ dense.scale &* Int64(digit)
-            Self.append(domain.bucket?.start(of: number) ?? number, domain, dictionaries[index], to: &key)
+    /// The keys of groups, scalar after scalar.
+    func forEachKey(
+        of groups: [Int], _ dictionaries: [DictionaryView?], _ body: ([UInt8]) throws(Failure) -> Void
+    ) throws(Failure) {
+        guard strides != nil else {
+            for group in groups { try body(keys[group]) }
+            return
         }
+        let writers = zip(domains, dictionaries).map { DigitKey($0, $1) }
+        var key = WireWriter()
+        for group in groups {
+            key.removeAll()
+            var rest = group
+            for writer in writers { rest = writer.append(rest, to: &key) }
+            try body(key.bytes)
+        }
+    }
+}
+
+/// Turns digits of one key back to what they stand for. Trivial to copy: thousands of groups count no references.
+private struct DigitKey {
+    private let type: ColumnType
+    private let bucket: TimeBucket?
+    private let base: Int64
+    private let scale: Int64
+    private let count: Int
+    private let digitCount: Int
+    /// Of strings, whose dictionary the scan's setup keeps.
+    private let offsets: UnsafePointer<UInt32>?
+    private let bytes: UnsafePointer<UInt8>?
+
+    init(_ domain: KeyDomain, _ dictionary: DictionaryView?) {
+        guard let dense = domain.dense, let digitCount = domain.digitCount else {
+            preconditionFailure("all keys are dense")
+        }
+        type = domain.type
+        bucket = domain.bucket
+        (base, scale, count) = dense
+        self.digitCount = digitCount
+        offsets = dictionary?.offsets
+        bytes = dictionary?.bytes
+    }
+
+    /// Writes the lowest digit's key; returns the other digits.
+    func append(_ digits: Int, to key: inout WireWriter) -> Int {
+        let (rest, digit) = digits.quotientAndRemainder(dividingBy: digitCount)
+        guard digit < count else {
+            key.append(.null)
+            return rest
+        }
+        let number = base &+ scale &* Int64(digit)
+        if type == .string {
+            var text = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+            if let offsets, let bytes {
+                let start = Int(offsets[Int(number)])
+                text = UnsafeBufferPointer(start: bytes + start, count: Int(offsets[Int(number) + 1]) - start)
+            }
+            key.append(string: text)
+        } else {
+            GroupNumbering.append(bucket?.start(of: number) ?? number, type, nil, to: &key)
+        }
+        return rest
     }
 }
 

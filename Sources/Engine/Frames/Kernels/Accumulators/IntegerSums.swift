@@ -173,9 +173,9 @@ final class IntegerSums: Accumulator {
         let pairs = self.pairs ?? PairSums(groups: groupCount)
         self.pairs = pairs
         let done = pairs.add(ids, vector.elements, count, codesUpTo: limit) { takePairs($0, $1) }
-        if done < count {
-            rowTotals.start[Int(ids[done])] &+= 1
-            totals.start[Int(ids[done])] &+= UInt64(bitPattern: vector.key(at: done) &- base)
+        for at in done..<count {
+            rowTotals.start[Int(ids[at])] &+= 1
+            totals.start[Int(ids[at])] &+= UInt64(bitPattern: vector.key(at: at) &- base)
         }
         if distance != 0 { UInt8.add(0 &- distance, to: totals.start, ids, of: vector.nulls) }
         return true

@@ -41,7 +41,7 @@ final class PairSums {
         groups > 1 && groups <= groupsMax && limit < 1 << 16 && groups * groups * 2 <= 1 << bits(codesUpTo: limit).spare
     }
 
-    /// Adds the first rows, an even number of them, which it returns; what was added so before must have been flushed if codes
+    /// Adds the first rows, all but a few, and returns how many; what was added so before must have been flushed if codes
     /// had another limit. `flush` is called with sums of codes and counts by group when a field is full.
     func add(
         _ ids: UnsafePointer<UInt8>, _ codes: BlockVector.Elements, _ count: Int, codesUpTo limit: UInt64,
@@ -50,6 +50,8 @@ final class PairSums {
         let (code, spare) = Self.bits(codesUpTo: limit)
         var at = 0
         while count - at > 1 {
+            // A few rows at the end are not worth it: the next piece begins with an empty table.
+            if at > 0, pairsLeft == 0, count - at < 64 { break }
             if width != code + spare || pairsLeft == 0 {
                 self.flush(flush)
                 width = code + spare
