@@ -19,6 +19,11 @@ int ck_level_max(void);
 // Takes the loops of a level, at most the greatest that the processor has. The greatest is taken unless this is called.
 void ck_use_level(int level);
 
+// Starts to bring memory into the second-level cache. Never faults.
+static inline void ck_prefetch(const void *start, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)start + at, 0, 2);
+}
+
 // MARK: Unpacking (see BitPacking.swift)
 
 // Writes as many planes as a lane has bits, of `lanes` codes each.

@@ -28,6 +28,10 @@ final class BlockReader {
         /// Of all rows, their nulls left out.
         var codes: BlockVector?
         var nulls: BlockPositions?
+        /// Packed codes of the next block, as far as they have not been asked for.
+        var ahead: UnsafeRawPointer?
+        var aheadBytes = 0
+        var prefetchBytes = 0
         /// Of the selected rows.
         var vector: BlockVector?
     }
@@ -89,6 +93,21 @@ final class BlockReader {
             slots[index].codes = nil
             slots[index].nulls = nil
             slots[index].vector = nil
+            slots[index].aheadBytes = 0
+        }
+    }
+
+    /// Rows after which loops that hardly wait for memory themselves are to ask for some of the next block.
+    static let rowsPerPrefetch = 1024
+
+    /// Asks for an eighth of what will be unpacked of the next block, so that it comes while this one is reckoned with.
+    func prefetch() {
+        for index in sources.indices where slots[index].aheadBytes > 0 {
+            guard let ahead = slots[index].ahead else { continue }
+            let bytes = min(slots[index].aheadBytes, slots[index].prefetchBytes)
+            ck_prefetch(ahead, bytes)
+            slots[index].ahead = ahead + bytes
+            slots[index].aheadBytes -= bytes
         }
     }
 
@@ -223,6 +242,7 @@ final class BlockReader {
             case .constant: break
             case .packed(let bits, let words):
                 vector.elements = unpack(words, bits: bits, into: slot.pointee.unpacked)
+                lookAhead(words, bits: bits, slot)
             case .runs(let ends, let codes, let count):
                 expand(ends, codes, count, slot, &vector)
             }
@@ -256,6 +276,15 @@ final class BlockReader {
             ck_unpack32(words, lanes, Int32(bits), out)
             return .words(out)
         }
+    }
+
+    private func lookAhead(_ words: UnsafeRawPointer, bits: Int, _ slot: UnsafeMutablePointer<Slot>) {
+        let next = start + BitPacking.blockRows
+        guard let piece, next + BitPacking.blockRows <= piece.rowCount else { return }
+        let bytes = BitPacking.blockBytes(rowCount: BitPacking.blockRows, bits: bits)
+        slot.pointee.ahead = words + next / BitPacking.blockRows * bytes
+        slot.pointee.aheadBytes = bytes
+        slot.pointee.prefetchBytes = (bytes / 8 + 63) & ~63
     }
 
     /// A block within one run is a constant; others are written out.

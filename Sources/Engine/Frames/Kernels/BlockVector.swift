@@ -14,6 +14,19 @@ struct BlockVector {
         /// 64-bit integers as they are; base is 0 and scale 1.
         case integers(UnsafePointer<Int64>)
         case doubles(UnsafePointer<Double>)
+
+        /// Those from `start` on.
+        @inline(__always)
+        func from(_ start: Int) -> Elements {
+            switch self {
+            case .constant: .constant
+            case .bytes(let codes): .bytes(codes + start)
+            case .shorts(let codes): .shorts(codes + start)
+            case .words(let codes): .words(codes + start)
+            case .integers(let integers): .integers(integers + start)
+            case .doubles(let doubles): .doubles(doubles + start)
+            }
+        }
     }
     var elements: Elements
     var base: Int64 = 0
@@ -33,6 +46,18 @@ struct BlockVector {
         case .words(let codes): base &+ scale &* Int64(codes[index])
         case .integers(let integers): integers[index]
         case .doubles(let doubles): doubles[index].orderedKey
+        }
+    }
+
+    /// Calls `body` for some rows at a time, and asks for some of the next block between.
+    @inline(__always)
+    static func inParts(_ count: Int, _ reader: BlockReader, _ body: (_ start: Int, _ count: Int) -> Void) {
+        var start = 0
+        while start < count {
+            reader.prefetch()
+            let rows = min(BlockReader.rowsPerPrefetch, count &- start)
+            body(start, rows)
+            start &+= rows
         }
     }
 

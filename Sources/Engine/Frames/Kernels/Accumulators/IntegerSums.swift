@@ -78,9 +78,9 @@ final class IntegerSums: Accumulator {
         switch ids {
         case .one: addUngrouped(vector, reader.count)
         case .bytes(let ids):
-            if !addInPairs(vector, reader.count, ids) { addGrouped(vector, reader.count, ids) }
-        case .shorts(let ids): addGrouped(vector, reader.count, ids)
-        case .words(let ids): addGrouped(vector, reader.count, ids)
+            if !addInPairs(vector, reader, ids) { addGrouped(vector, reader, ids) }
+        case .shorts(let ids): addGrouped(vector, reader, ids)
+        case .words(let ids): addGrouped(vector, reader, ids)
         }
     }
 
@@ -140,13 +140,19 @@ final class IntegerSums: Accumulator {
 
     // MARK: By group
 
-    private func addGrouped<ID: GroupID>(_ vector: BlockVector, _ count: Int, _ ids: UnsafePointer<ID>) {
+    private func addGrouped<ID: GroupID>(_ vector: BlockVector, _ reader: BlockReader, _ ids: UnsafePointer<ID>) {
+        let count = reader.count
         let one: UInt64 = mode == .packed ? 1 << Self.countShift : 0
         let offset = UInt64(bitPattern: vector.base &- base) &+ one
-        let isDone = ID.add(
-            ids, vector.elements, count, scale: UInt64(bitPattern: vector.scale), offset: offset, to: partial.start,
-            copy: lanes > 1 ? groupCount : 0)
-        let sums = partial.start
+        let (sums, copy) = (partial.start, lanes > 1 ? groupCount : 0)
+        var isDone = true
+        BlockVector.inParts(count, reader) { start, rows in
+            isDone =
+                isDone
+                && ID.add(
+                    ids + start, vector.elements.from(start), rows, scale: UInt64(bitPattern: vector.scale),
+                    offset: offset, to: sums, copy: copy)
+        }
         if !isDone {
             switch vector.elements {
             case .constant: for at in 0..<count { sums[Int(ids[at])] &+= offset }
@@ -161,7 +167,7 @@ final class IntegerSums: Accumulator {
     }
 
     /// False where that is not possible or does not pay.
-    private func addInPairs(_ vector: BlockVector, _ count: Int, _ ids: UnsafePointer<UInt8>) -> Bool {
+    private func addInPairs(_ vector: BlockVector, _ reader: BlockReader, _ ids: UnsafePointer<UInt8>) -> Bool {
         guard mode == .packed, vector.codeLimit <= 1 << 16, case .keys(_, let high) = vector.bounds else {
             return false
         }
@@ -172,8 +178,10 @@ final class IntegerSums: Accumulator {
         pairUnit = (distance, UInt64(bitPattern: vector.scale))
         let pairs = self.pairs ?? PairSums(groups: groupCount)
         self.pairs = pairs
-        let done = pairs.add(ids, vector.elements, count, codesUpTo: limit) { takePairs($0, $1) }
-        for at in done..<count {
+        let done = pairs.add(
+            ids, vector.elements, reader.count, codesUpTo: limit, prefetch: { reader.prefetch() },
+            flush: { takePairs($0, $1) })
+        for at in done..<reader.count {
             rowTotals.start[Int(ids[at])] &+= 1
             totals.start[Int(ids[at])] &+= UInt64(bitPattern: vector.key(at: at) &- base)
         }

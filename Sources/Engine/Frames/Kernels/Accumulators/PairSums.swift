@@ -41,10 +41,11 @@ final class PairSums {
         groups > 1 && groups <= groupsMax && limit < 1 << 16 && groups * groups * 2 <= 1 << bits(codesUpTo: limit).spare
     }
 
-    /// Adds the first rows, all but a few, and returns how many; what was added so before must have been flushed if codes
+    /// Adds the first rows, all but a few, and returns how many, calling `prefetch` before some of them; what was added so before must have been flushed if codes
     /// had another limit. `flush` is called with sums of codes and counts by group when a field is full.
     func add(
         _ ids: UnsafePointer<UInt8>, _ codes: BlockVector.Elements, _ count: Int, codesUpTo limit: UInt64,
+        prefetch: () -> Void,
         flush: (_ sums: UnsafeMutablePointer<UInt64>, _ counts: UnsafeMutablePointer<UInt64>) -> Void
     ) -> Int {
         let (code, spare) = Self.bits(codesUpTo: limit)
@@ -57,7 +58,8 @@ final class PairSums {
                 width = code + spare
                 pairsLeft = 1 << spare - 1
             }
-            let pairs = min(pairsLeft, (count - at) / 2)
+            prefetch()
+            let pairs = min(pairsLeft, (count - at) / 2, BlockReader.rowsPerPrefetch / 2)
             switch codes {
             case .bytes(let codes):
                 ck_add_pairs8(table.start, UInt32(groups), Int32(width), ids + at, codes + at, pairs * 2)

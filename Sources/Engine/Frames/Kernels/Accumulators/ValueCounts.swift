@@ -74,29 +74,34 @@ final class ValueCounts: Accumulator {
         case .dense(let base, let scale, let span):
             let place = DensePlace(vector: vector, base: base, scale: scale, span: span)
             if counts {
-                addCounts(vector, place, reader.count, ids, groups)
+                addCounts(vector, place, reader, ids, groups)
             } else {
-                mark(vector, place, reader.count, ids, groups)
+                mark(vector, place, reader, ids, groups)
             }
         }
     }
 
     private func addCounts(
-        _ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ groups: Int
+        _ vector: BlockVector, _ place: DensePlace, _ reader: BlockReader, _ ids: GroupIDs, _ groups: Int
     ) {
+        let count = reader.count
         rowsInLanes += count
         if rowsInLanes > 1 << 31 { spill() }
         if case .one = ids, place.span <= 1 << 14 {
             lanes.grow(to: place.span * 4)
             let first = lanes.start + place.offset
-            switch vector.elements {
-            case .bytes(let codes): ck_count8(first, place.span, codes, count, place.step)
-            case .shorts(let codes): ck_count16(first, place.span, codes, count, place.step)
-            case .words(let codes): ck_count32(first, place.span, codes, count, place.step)
-            case .constant: first[0] &+= UInt32(count)
-            default:
+            if case .integers = vector.elements {
                 let counters = lanes.start
                 return forEach(vector, place, count, ids) { counters[$0] &+= 1 }
+            }
+            BlockVector.inParts(count, reader) { start, rows in
+                switch vector.elements.from(start) {
+                case .bytes(let codes): ck_count8(first, place.span, codes, rows, place.step)
+                case .shorts(let codes): ck_count16(first, place.span, codes, rows, place.step)
+                case .words(let codes): ck_count32(first, place.span, codes, rows, place.step)
+                case .constant: first[0] &+= UInt32(rows)
+                case .integers, .doubles: preconditionFailure("codes")
+                }
             }
             first[0] &-= UInt32(vector.nulls.count)  // rows without a value were counted for code 0
         } else {
@@ -106,20 +111,24 @@ final class ValueCounts: Accumulator {
         }
     }
 
-    private func mark(_ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ groups: Int) {
+    private func mark(
+        _ vector: BlockVector, _ place: DensePlace, _ reader: BlockReader, _ ids: GroupIDs, _ groups: Int
+    ) {
+        let count = reader.count
         seen.grow(to: groups * place.span)
         let seen = seen.start
         // Rows without a value have code 0: where that is not known yet, they are told apart.
-        if case .one = ids, vector.nulls.count == 0 || seen[place.offset] != 0 {
+        let isPlain = if case .integers = vector.elements { true } else { false }
+        if case .one = ids, !isPlain, vector.nulls.count == 0 || seen[place.offset] != 0 {
             let first = seen + place.offset
-            switch vector.elements {
-            case .constant:
-                first[0] = 1
-                return
-            case .bytes(let codes): return ck_mark8(first, codes, count, place.step)
-            case .shorts(let codes): return ck_mark16(first, codes, count, place.step)
-            case .words(let codes): return ck_mark32(first, codes, count, place.step)
-            case .integers, .doubles: break
+            return BlockVector.inParts(count, reader) { start, rows in
+                switch vector.elements.from(start) {
+                case .constant: first[0] = 1
+                case .bytes(let codes): ck_mark8(first, codes, rows, place.step)
+                case .shorts(let codes): ck_mark16(first, codes, rows, place.step)
+                case .words(let codes): ck_mark32(first, codes, rows, place.step)
+                case .integers, .doubles: preconditionFailure("codes")
+                }
             }
         }
         forEach(vector, place, count, ids) { seen[$0] = 1 }
