@@ -35,6 +35,14 @@ void ck_use_level(int level) {
     atomic_store_explicit(&chosen, at_level(level < greatest ? level : greatest), memory_order_relaxed);
 }
 
+bool ck_pairs_pay(void) {
+#if defined(__x86_64__)
+    return atomic_load_explicit(&chosen, memory_order_relaxed) == &ck_avx512;
+#else
+    return false;
+#endif
+}
+
 __attribute__((constructor)) static void choose(void) { ck_use_level(ck_level_max()); }
 
 #define CK_FUNCTION(result, name, parameters, arguments)                                                                \

@@ -18,6 +18,8 @@
 int ck_level_max(void);
 // Takes the loops of a level, at most the greatest that the processor has. The greatest is taken unless this is called.
 void ck_use_level(int level);
+// Whether `ck_add_pairs` is quicker than `ck_add_groups`: it needs vectors to make pairs of.
+bool ck_pairs_pay(void);
 
 // Starts to bring memory into the second-level cache. Never faults.
 static inline void ck_prefetch(const void *start, size_t bytes) {

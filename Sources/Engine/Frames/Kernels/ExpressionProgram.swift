@@ -59,6 +59,7 @@ final class ExpressionEvaluator {
         var depth = 0
         var at = 0
         while at < program.steps.count {
+            reader.prefetch()
             switch program.steps[at] {
             case .number(let number):
                 // On the right of an operation it is taken as it is.

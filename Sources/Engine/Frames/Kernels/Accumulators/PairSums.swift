@@ -38,7 +38,8 @@ final class PairSums {
 
     /// Whether adding the table up, whenever a field is full, costs little beside the rows.
     static func pays(groups: Int, codesUpTo limit: UInt64) -> Bool {
-        groups > 1 && groups <= groupsMax && limit < 1 << 16 && groups * groups * 2 <= 1 << bits(codesUpTo: limit).spare
+        ck_pairs_pay() && groups > 1 && groups <= groupsMax && limit < 1 << 16
+            && groups * groups * 2 <= 1 << bits(codesUpTo: limit).spare
     }
 
     /// Adds the first rows, all but a few, and returns how many, calling `prefetch` before some of them; what was added so before must have been flushed if codes
