@@ -1,5 +1,5 @@
 // swift-tools-version: 6.1
-// The package: Server -> Gather -> Engine -> CLua, CZstd, CLinux, and their tests.
+// The package: Server -> Gather -> Engine -> CKernels, CLua, CZstd, CLinux, and their tests.
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -22,11 +22,12 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CLinux"),
+        .target(name: "CKernels"),
         .target(name: "CLua", linkerSettings: [.linkedLibrary("lua5.4")]),
         .target(
             name: "Engine",
             dependencies: [
-                "CLua", "CZstd", "CLinux",
+                "CKernels", "CLua", "CZstd", "CLinux",
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             // The built-in object types are part of the binary: nothing to find at run time.
@@ -62,7 +63,8 @@ let package = Package(
             name: "Replay", dependencies: ["Engine"], path: "Benchmarks/Replay", swiftSettings: strict),
         .executableTarget(
             name: "Scaling", dependencies: ["Engine", "CLinux"], path: "Benchmarks/Scaling", swiftSettings: strict),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "CKernels", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "GatherTests",
             dependencies: [

@@ -43,12 +43,17 @@ enum Replay {
         }
         var misses = 0
         var windows: [Int] = []
+        /// What the small queues might take at the end of each window, of the memory.
+        var smallShares: [Double] = []
         let started = clock()
         withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { name in
             let key = UnsafeRawBufferPointer(name)
             name.copyBytes(from: "k0000000000000000000".utf8)
             for (at, request) in trace.requests.enumerated() {
-                if at % options.window == 0 { windows.append(misses) }
+                if at % options.window == 0 {
+                    windows.append(misses)
+                    smallShares.append(smallShare(stores))
+                }
                 var rest = request.key
                 for at in stride(from: 19, to: 9, by: -1) {
                     name[at] = UInt8(ascii: "0") + UInt8(rest % 10)
@@ -76,7 +81,13 @@ enum Replay {
         print(line)
         guard windows.count > 1 else { return }
         let ratios = zip(windows, windows.dropFirst()).map { 1 - Double($1 - $0) / Double(options.window) }
-        print("  hits: " + ratios.map { String(format: "%.3f", $0) }.joined(separator: " "))
+        print("  hits:  " + ratios.map { String(format: "%.3f", $0) }.joined(separator: " "))
+        print("  small: " + smallShares.dropFirst().map { String(format: "%.3f", $0) }.joined(separator: " "))
+    }
+
+    private static func smallShare(_ stores: [ItemStore]) -> Double {
+        let sum = stores.reduce(ItemStatistics()) { $0 + $1.statistics }
+        return Double(sum.smallQuotaBytes) / Double(sum.limitBytes)
     }
 }
 

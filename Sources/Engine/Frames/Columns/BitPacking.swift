@@ -70,27 +70,7 @@ enum BitPacking {
 
     // MARK: Unpacking
 
-    /// Unpacks one block into lanes of its width. Cost: about 0.1 ns a row. `target` has room for whole planes.
-    @inline(__always)
-    static func unpackBlock<Lane: FixedWidthInteger & UnsignedInteger>(
-        _ words: UnsafePointer<Lane>, rowCount: Int, bits: Int, into target: UnsafeMutablePointer<Lane>
-    ) {
-        let lanes = Self.lanes(rowCount: rowCount, bits: bits)
-        let mask: Lane = bits == Lane.bitWidth ? .max : (1 &<< Lane(truncatingIfNeeded: bits)) &- 1
-        for plane in 0..<Lane.bitWidth {
-            let (word, shift) = (plane &* bits).quotientAndRemainder(dividingBy: Lane.bitWidth)
-            let low = words + word &* lanes
-            let out = target + plane &* lanes
-            let down = Lane(truncatingIfNeeded: shift)
-            if shift &+ bits <= Lane.bitWidth {
-                for lane in 0..<lanes { out[lane] = (low[lane] &>> down) & mask }
-            } else {
-                let high = low + lanes
-                let up = Lane(truncatingIfNeeded: Lane.bitWidth &- shift)
-                for lane in 0..<lanes { out[lane] = ((low[lane] &>> down) | (high[lane] &<< up)) & mask }
-            }
-        }
-    }
+    // Blocks are unpacked by `ck_unpack8`, `ck_unpack16` and `ck_unpack32`.
 
     /// One code of a column of `rowCount` rows. For row-at-a-time uses.
     static func code(at row: Int, of words: UnsafeRawPointer, rowCount: Int, bits: Int) -> UInt32 {

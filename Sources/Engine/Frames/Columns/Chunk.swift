@@ -143,17 +143,16 @@ package final class Chunk: Sendable {
 
     /// The column, decompressed through `cache`. Throws only when memory was damaged.
     func view(_ index: Int, cache: ColumnCache) throws(Failure) -> ColumnView {
-        let column = columns[index]
         uses.note(index, at: cache.clock())
-        switch column.stored {
-        case .plain(let bytes): return column.view(bytes)
+        switch columns[index].stored {
+        case .plain(let bytes): return columns[index].view(bytes)
         case .compressed(let compressed):
             let key = ColumnCache.Key(chunk: id, column: index)
-            if let bytes = cache.find(key) { return column.view(bytes) }
-            let bytes = ColumnBytes(count: column.encodedBytes)
+            if let bytes = cache.find(key) { return columns[index].view(bytes) }
+            let bytes = ColumnBytes(count: columns[index].encodedBytes)
             try Zstd.decompress(compressed, into: bytes)
             cache.insert(bytes, for: key)
-            return column.view(bytes)
+            return columns[index].view(bytes)
         }
     }
 }

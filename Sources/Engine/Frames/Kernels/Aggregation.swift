@@ -138,7 +138,10 @@ final class Aggregation {
     private var remaining: [any Accumulator]?
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        for accumulator in remaining ?? all { try accumulator.add(reader, ids, groups: groups) }
+        for accumulator in remaining ?? all {
+            reader.prefetch()
+            try accumulator.add(reader, ids, groups: groups)
+        }
     }
 
     func endPiece() { remaining = nil }

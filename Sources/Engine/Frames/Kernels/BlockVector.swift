@@ -14,6 +14,19 @@ struct BlockVector {
         /// 64-bit integers as they are; base is 0 and scale 1.
         case integers(UnsafePointer<Int64>)
         case doubles(UnsafePointer<Double>)
+
+        /// Those from `start` on.
+        @inline(__always)
+        func from(_ start: Int) -> Elements {
+            switch self {
+            case .constant: .constant
+            case .bytes(let codes): .bytes(codes + start)
+            case .shorts(let codes): .shorts(codes + start)
+            case .words(let codes): .words(codes + start)
+            case .integers(let integers): .integers(integers + start)
+            case .doubles(let doubles): .doubles(doubles + start)
+            }
+        }
     }
     var elements: Elements
     var base: Int64 = 0
@@ -22,8 +35,6 @@ struct BlockVector {
     var nulls = BlockPositions.none
     /// Bounds of the keys in the whole piece.
     var bounds = Zone.Bounds.keys(.min, .max)
-    /// Of a column of strings, whose keys are codes of it.
-    var dictionary: DictionaryView?
 
     /// The key of one element: the integer, the string's code, the `orderedKey` of a double.
     @inline(__always)
@@ -35,6 +46,18 @@ struct BlockVector {
         case .words(let codes): base &+ scale &* Int64(codes[index])
         case .integers(let integers): integers[index]
         case .doubles(let doubles): doubles[index].orderedKey
+        }
+    }
+
+    /// Calls `body` for some rows at a time, and asks for some of the next block between.
+    @inline(__always)
+    static func inParts(_ count: Int, _ reader: BlockReader, _ body: (_ start: Int, _ count: Int) -> Void) {
+        var start = 0
+        while start < count {
+            reader.prefetch()
+            let rows = min(BlockReader.rowsPerPrefetch, count &- start)
+            body(start, rows)
+            start &+= rows
         }
     }
 
@@ -73,33 +96,10 @@ struct BlockPositions {
     }
 }
 
-/// The group of each selected row of a block, as a scan numbers groups.
-enum GroupIDs {
-    /// All rows are of group 0.
-    case one
-    case shorts(UnsafeMutablePointer<UInt16>)
-    case words(UnsafeMutablePointer<UInt32>)
-
-    @inline(__always)
-    subscript(index: Int) -> Int {
-        switch self {
-        case .one: 0
-        case .shorts(let ids): Int(ids[index])
-        case .words(let ids): Int(ids[index])
-        }
-    }
-}
-
-/// Fixed memory for numbers of a block, freed with its owner.
-final class BlockBuffer {
-    let raw: UnsafeMutableRawPointer
-    /// Room for whole planes of packed codes beyond a block's rows.
-    static let elements = BitPacking.blockRows + 64
-
-    init() { raw = .allocate(byteCount: Self.elements * 8, alignment: 64) }
-    deinit { raw.deallocate() }
-
-    func pointer<T: BitwiseCopyable>(_: T.Type = T.self) -> UnsafeMutablePointer<T> {
-        raw.assumingMemoryBound(to: T.self)
-    }
+/// Some rows of a block, in order.
+struct BlockSelection {
+    /// A word for 64 rows, lowest bit first; 0 beyond the block's rows.
+    let bits: UnsafePointer<UInt64>
+    /// Rows whose bits are set.
+    let count: Int
 }

@@ -2,6 +2,8 @@
 
 // Unsafe: writes block buffers for as many rows as the reader has selected.
 
+import CKernels
+
 struct ExpressionProgram: Sendable {
     enum Step: Sendable {
         case number(Double)
@@ -48,21 +50,24 @@ final class ExpressionEvaluator {
 
     /// The program's result for the reader's selected rows, in `result`; its nulls in `nulls`.
     func evaluate(
-        _ program: ExpressionProgram, count: Int, reader: BlockReader, into result: BlockBuffer, _ nulls: BlockBuffer
+        _ program: ExpressionProgram, count: Int, reader: BlockReader, into result: UnsafeMutablePointer<Double>,
+        _ nulls: UnsafeMutablePointer<UInt16>
     ) throws(Failure) -> BlockVector {
-        let missing = missing.pointer(UInt8.self)
-        missing.update(repeating: 0, count: count + 8)
+        let missing = missing.pointer(UInt64.self)
+        missing.update(repeating: 0, count: (count + 63) / 64)
         var hasMissing = false
         var depth = 0
         var at = 0
         while at < program.steps.count {
+            reader.prefetch()
             switch program.steps[at] {
             case .number(let number):
                 // On the right of an operation it is taken as it is.
                 if depth > 0, at + 1 < program.steps.count, case .binary(let operation) = program.steps[at + 1] {
                     let divides = operation == .divide || operation == .remainder
-                    if divides, number == 0 {
-                        missing.update(repeating: 1, count: count)
+                    if divides, number == 0, count > 0 {
+                        _ = FilterKernel(vector: BlockVector(elements: .constant), rowCount: count, bits: missing)
+                            .fill(true)
                         hasMissing = true
                     }
                     Self.apply(operation, top(depth - 1, result), number, count)
@@ -74,7 +79,10 @@ final class ExpressionEvaluator {
             case .slot(let slot):
                 let vector = try reader.vector(slot)
                 Self.load(vector, count, into: top(depth, result))
-                for index in 0..<vector.nulls.count { missing[vector.nulls[index]] = 1 }
+                for index in 0..<vector.nulls.count {
+                    let row = vector.nulls[index]
+                    missing[row &>> 6] |= 1 &<< UInt64(truncatingIfNeeded: row)
+                }
                 hasMissing = hasMissing || vector.nulls.count > 0
                 depth += 1
             case .negate:
@@ -89,56 +97,39 @@ final class ExpressionEvaluator {
             at += 1
         }
         let found = hasMissing ? Self.positions(missing, count, result, nulls) : .none
-        return BlockVector(elements: .doubles(UnsafePointer(result.pointer(Double.self))), nulls: found)
+        return BlockVector(elements: .doubles(result), nulls: found)
     }
 
     /// The lowest place of the stack is where the result is to be.
-    private func top(_ depth: Int, _ result: BlockBuffer) -> UnsafeMutablePointer<Double> {
-        if depth == 0 { return result.pointer() }
+    private func top(_ depth: Int, _ result: UnsafeMutablePointer<Double>) -> UnsafeMutablePointer<Double> {
+        if depth == 0 { return result }
         while stack.count < depth { stack.append(BlockBuffer()) }
         return stack[depth - 1].pointer()
     }
 
-    /// The marked rows, whose values become 0. Eight at a time are passed over while none is marked.
+    /// The marked rows, whose values become 0.
     private static func positions(
-        _ missing: UnsafePointer<UInt8>, _ count: Int, _ result: BlockBuffer, _ nulls: BlockBuffer
+        _ missing: UnsafePointer<UInt64>, _ count: Int, _ result: UnsafeMutablePointer<Double>,
+        _ positions: UnsafeMutablePointer<UInt16>
     ) -> BlockPositions {
-        let out = result.pointer(Double.self)
-        let positions = nulls.pointer(UInt16.self)
-        var found = 0
-        for start in stride(from: 0, to: count, by: 8) {
-            if UnsafeRawPointer(missing + start).loadUnaligned(as: UInt64.self) == 0 { continue }
-            for at in start..<min(start + 8, count) where missing[at] != 0 {
-                positions[found] = UInt16(truncatingIfNeeded: at)
-                found &+= 1
-                out[at] = 0
-            }
-        }
-        return found == 0 ? .none : BlockPositions(start: UnsafePointer(positions), count: found)
+        let found = ck_positions(missing, count, positions)
+        for index in 0..<found { result[Int(positions[index])] = 0 }
+        return found == 0 ? .none : BlockPositions(start: positions, count: found)
     }
 
     private static func load(_ vector: BlockVector, _ count: Int, into out: UnsafeMutablePointer<Double>) {
         let (base, scale) = (vector.base, vector.scale)
+        // Sums of 32-bit integers are exact as doubles, and quicker to make.
+        let isSmall = base.magnitude < 1 << 31 && scale < 1 << 31
         switch vector.elements {
         case .constant: out.update(repeating: Double(base), count: count)
         case .doubles(let doubles): out.update(from: doubles, count: count)
-        case .integers(let integers): for at in 0..<count { out[at] = Double(integers[at]) }
-        case .bytes(let codes): load(codes, base, scale, count, out)
-        case .shorts(let codes): load(codes, base, scale, count, out)
-        case .words(let codes): load(codes, base, scale, count, out)
-        }
-    }
-
-    @inline(__always)
-    private static func load<C: FixedWidthInteger & UnsignedInteger>(
-        _ codes: UnsafePointer<C>, _ base: Int64, _ scale: Int64, _ count: Int, _ out: UnsafeMutablePointer<Double>
-    ) {
-        // Sums of 32-bit integers are exact as doubles, and quicker to make.
-        if C.bitWidth <= 16, abs(base) < 1 << 31, scale < 1 << 31 {
-            let (base, scale) = (Double(base), Double(scale))
-            for at in 0..<count { out[at] = base + scale * Double(Int32(truncatingIfNeeded: codes[at])) }
-        } else {
-            for at in 0..<count { out[at] = Double(base &+ scale &* Int64(codes[at])) }
+        case .integers(let integers): ck_doubles64(integers, count, out)
+        case .bytes(let codes) where isSmall: ck_doubles8(codes, count, Double(base), Double(scale), out)
+        case .shorts(let codes) where isSmall: ck_doubles16(codes, count, Double(base), Double(scale), out)
+        case .bytes(let codes): for at in 0..<count { out[at] = Double(base &+ scale &* Int64(codes[at])) }
+        case .shorts(let codes): for at in 0..<count { out[at] = Double(base &+ scale &* Int64(codes[at])) }
+        case .words(let codes): ck_doubles32(codes, count, base, scale, out)
         }
     }
 
@@ -155,33 +146,27 @@ final class ExpressionEvaluator {
     /// Whether a row has become one without a value.
     private static func apply(
         _ operation: Expression.Operation, _ a: UnsafeMutablePointer<Double>, _ b: UnsafePointer<Double>,
-        _ count: Int, _ missing: UnsafeMutablePointer<UInt8>
+        _ count: Int, _ missing: UnsafeMutablePointer<UInt64>
     ) -> Bool {
         switch operation {
-        case .add: for at in 0..<count { a[at] += b[at] }
-        case .subtract: for at in 0..<count { a[at] -= b[at] }
-        case .multiply: for at in 0..<count { a[at] *= b[at] }
-        case .divide: for at in 0..<count { a[at] /= b[at] }
+        case .add: ck_add(a, b, count)
+        case .subtract: ck_subtract(a, b, count)
+        case .multiply: ck_multiply(a, b, count)
+        case .divide: ck_divide(a, b, count)
         case .remainder: for at in 0..<count { a[at] = a[at].truncatingRemainder(dividingBy: b[at]) }
         }
         guard operation == .divide || operation == .remainder else { return false }
-        var any: UInt8 = 0
-        for at in 0..<count {
-            let isZero: UInt8 = b[at] == 0 ? 1 : 0
-            missing[at] |= isZero
-            any |= isZero
-        }
-        return any != 0
+        return ck_mark_zeros(b, count, missing)
     }
 
     private static func apply(
         _ operation: Expression.Operation, _ a: UnsafeMutablePointer<Double>, _ number: Double, _ count: Int
     ) {
         switch operation {
-        case .add: for at in 0..<count { a[at] += number }
-        case .subtract: for at in 0..<count { a[at] -= number }
-        case .multiply: for at in 0..<count { a[at] *= number }
-        case .divide: for at in 0..<count { a[at] /= number }
+        case .add: ck_add_number(a, number, count)
+        case .subtract: ck_subtract_number(a, number, count)
+        case .multiply: ck_multiply_number(a, number, count)
+        case .divide: ck_divide_number(a, number, count)
         case .remainder: for at in 0..<count { a[at] = a[at].truncatingRemainder(dividingBy: number) }
         }
     }

@@ -11,6 +11,11 @@ struct KeyDomain {
     /// Keys (of a bucket: their indices) are base + scale * digit with digits below `count`; nil where they have to be
     /// numbered as they come. A null has the digit `count`.
     let dense: (base: Int64, scale: Int64, count: Int)?
+    /// Whether any row has no value.
+    let hasNulls: Bool
+
+    /// Of a dense domain.
+    var digitCount: Int? { dense.map { $0.count + (hasNulls ? 1 : 0) } }
 }
 
 /// Groups of one thread's scan, numbered from 0.
@@ -40,12 +45,12 @@ final class GroupNumbering {
         var strides: [Int] = []
         var product = 1
         for domain in domains {
-            guard let dense = domain.dense, product <= Self.denseMax, dense.count < Self.denseMax else {
+            guard let digitCount = domain.digitCount, product <= Self.denseMax, digitCount <= Self.denseMax else {
                 product = .max
                 break
             }
             strides.append(product)
-            product *= dense.count + 1
+            product *= digitCount
         }
         self.strides = product <= Self.denseMax ? strides : nil
         denseCount = product
@@ -63,6 +68,12 @@ final class GroupNumbering {
     func number(_ reader: BlockReader) throws(Failure) -> GroupIDs {
         guard hasKeys else { return .one }
         guard let strides else { return .words(try numberByHash(reader)) }
+        if denseCount <= 1 << 8 {
+            if let ids = try codesAsIDs(reader) { return .bytes(ids) }
+            let ids = shorts.pointer(UInt8.self)
+            try write(strides, reader, ids)
+            return .bytes(ids)
+        }
         if denseCount <= 1 << 16 {
             let ids = shorts.pointer(UInt16.self)
             try write(strides, reader, ids)
@@ -73,7 +84,17 @@ final class GroupNumbering {
         return .words(ids)
     }
 
-    private func write<ID: FixedWidthInteger & UnsignedInteger>(
+    /// The codes themselves, where they are the only digits and begin at the domain's base.
+    private func codesAsIDs(_ reader: BlockReader) throws(Failure) -> UnsafePointer<UInt8>? {
+        guard domains.count == 1, let dense = domains[0].dense, domains[0].bucket == nil else { return nil }
+        let vector = try reader.vector(domains[0].slot)
+        guard case .bytes(let codes) = vector.elements, vector.base == dense.base, vector.scale == dense.scale,
+            vector.nulls.count == 0
+        else { return nil }
+        return codes
+    }
+
+    private func write<ID: GroupID>(
         _ strides: [Int], _ reader: BlockReader, _ ids: UnsafeMutablePointer<ID>
     ) throws(Failure) {
         for (index, domain) in domains.enumerated() {
@@ -98,7 +119,8 @@ final class GroupNumbering {
         var bits = 0
         for index in domains.indices {
             let vector = try reader.vector(domains[index].slot)
-            digitTables[index].write(vector, count: reader.count, into: ids)
+            let dictionary = try reader.dictionary(domains[index].slot)
+            digitTables[index].write(vector, dictionary, count: reader.count, into: ids)
             if bits + 32 > 64 {
                 for at in 0..<reader.count { wide[at] = UInt64(pairTables[index].number(wide[at])) }
                 bits = 32
@@ -131,7 +153,7 @@ final class GroupNumbering {
             }
             let number = vector.key(at: at)
             let start = domain.bucket.map { $0.start(of: $0.index(of: number)) } ?? number
-            Self.append(start, domain, vector.dictionary, to: &key)
+            Self.append(start, domain.type, try reader.dictionary(domain.slot), to: &key)
         }
         keys.append(key.bytes)
     }
@@ -145,10 +167,10 @@ final class GroupNumbering {
         return low < vector.nulls.count && vector.nulls[low] == at
     }
 
-    private static func append(
-        _ key: Int64, _ domain: KeyDomain, _ dictionary: DictionaryView?, to out: inout WireWriter
+    fileprivate static func append(
+        _ key: Int64, _ type: ColumnType, _ dictionary: DictionaryView?, to out: inout WireWriter
     ) {
-        switch domain.type {
+        switch type {
         case .string:
             if let dictionary { out.append(string: dictionary[Int(key)]) } else { out.append(.string([])) }
         case .double: out.append(.double(Double(totalKey: key)))
@@ -158,26 +180,73 @@ final class GroupNumbering {
         }
     }
 
-    /// Writes the key of a group, scalar after scalar.
-    func writeKey(of group: Int, dictionaries: [DictionaryView?], to key: inout WireWriter) {
-        guard strides != nil else { return key.append(raw: keys[group]) }
-        var rest = group
-        for (index, domain) in domains.enumerated() {
-            guard let dense = domain.dense else { preconditionFailure("all keys are dense") }
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: dense.count + 1)
-            rest = quotient
-            guard digit < dense.count else {
-                key.append(.null)
-                continue
-            }
-            let number = dense.base &+ dense.scale &* Int64(digit)
-            Self.append(domain.bucket?.start(of: number) ?? number, domain, dictionaries[index], to: &key)
+    /// The keys of groups, scalar after scalar.
+    func forEachKey(
+        of groups: [Int], _ dictionaries: [DictionaryView?], _ body: ([UInt8]) throws(Failure) -> Void
+    ) throws(Failure) {
+        guard strides != nil else {
+            for group in groups { try body(keys[group]) }
+            return
+        }
+        let writers = zip(domains, dictionaries).map { DigitKey($0, $1) }
+        var key = WireWriter()
+        for group in groups {
+            key.removeAll()
+            var rest = group
+            for writer in writers { rest = writer.append(rest, to: &key) }
+            try body(key.bytes)
         }
     }
 }
 
+/// Turns digits of one key back to what they stand for. Trivial to copy: thousands of groups count no references.
+private struct DigitKey {
+    private let type: ColumnType
+    private let bucket: TimeBucket?
+    private let base: Int64
+    private let scale: Int64
+    private let count: Int
+    private let digitCount: Int
+    /// Of strings, whose dictionary the scan's setup keeps.
+    private let offsets: UnsafePointer<UInt32>?
+    private let bytes: UnsafePointer<UInt8>?
+
+    init(_ domain: KeyDomain, _ dictionary: DictionaryView?) {
+        guard let dense = domain.dense, let digitCount = domain.digitCount else {
+            preconditionFailure("all keys are dense")
+        }
+        type = domain.type
+        bucket = domain.bucket
+        (base, scale, count) = dense
+        self.digitCount = digitCount
+        offsets = dictionary?.offsets
+        bytes = dictionary?.bytes
+    }
+
+    /// Writes the lowest digit's key; returns the other digits.
+    func append(_ digits: Int, to key: inout WireWriter) -> Int {
+        let (rest, digit) = digits.quotientAndRemainder(dividingBy: digitCount)
+        guard digit < count else {
+            key.append(.null)
+            return rest
+        }
+        let number = base &+ scale &* Int64(digit)
+        if type == .string {
+            var text = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+            if let offsets, let bytes {
+                let start = Int(offsets[Int(number)])
+                text = UnsafeBufferPointer(start: bytes + start, count: Int(offsets[Int(number) + 1]) - start)
+            }
+            key.append(string: text)
+        } else {
+            GroupNumbering.append(bucket?.start(of: number) ?? number, type, nil, to: &key)
+        }
+        return rest
+    }
+}
+
 /// Adds one key's digits, times its stride, to the ids.
-private struct DigitWriter<ID: FixedWidthInteger & UnsignedInteger> {
+private struct DigitWriter<ID: GroupID> {
     let vector: BlockVector
     let domain: KeyDomain
     let stride: Int
@@ -194,15 +263,16 @@ private struct DigitWriter<ID: FixedWidthInteger & UnsignedInteger> {
         } else if vector.bounds == .none {
             forEach { _ in 0 }
         } else {
-            let offset = ID(truncatingIfNeeded: Int((vector.base &- dense.base) / dense.scale) &* stride)
-            let step = ID(truncatingIfNeeded: Int(vector.scale / dense.scale) &* stride)
-            if case .integers(let integers) = vector.elements {
+            let offset = Int((vector.base &- dense.base) / dense.scale) &* stride
+            let step = Int(vector.scale / dense.scale) &* stride
+            if ID.digits(ids, vector.elements, count, step: step, offset: offset, adds: !isFirst) {
+                // They are written.
+            } else if case .integers(let integers) = vector.elements {
                 let base = dense.base
                 let stride = ID(truncatingIfNeeded: stride)
                 forEach { ID(truncatingIfNeeded: integers[$0] &- base) &* stride }  // their scale is 1
-            } else if step == 1 {
-                forEachCode { ID(truncatingIfNeeded: $0) &+ offset }
             } else {
+                let (step, offset) = (ID(truncatingIfNeeded: step), ID(truncatingIfNeeded: offset))
                 forEachCode { ID(truncatingIfNeeded: $0) &* step &+ offset }
             }
         }
@@ -280,8 +350,10 @@ private struct DigitTable {
     }
 
     /// Digits numbered as they come, all below 2^32. 0 stands for null.
-    mutating func write(_ vector: BlockVector, count: Int, into ids: UnsafeMutablePointer<UInt32>) {
-        if let dictionary = vector.dictionary {
+    mutating func write(
+        _ vector: BlockVector, _ dictionary: DictionaryView?, count: Int, into ids: UnsafeMutablePointer<UInt32>
+    ) {
+        if let dictionary {
             writeStrings(vector, dictionary, count, ids)
         } else if let bucket = domain.bucket {
             for at in 0..<count {

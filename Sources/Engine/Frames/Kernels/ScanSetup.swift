@@ -32,7 +32,8 @@ struct ScanSetup: Sendable {
         domains = keys.map { key in
             KeyDomain(
                 slot: key.slot, type: plan.types[key.slot], bucket: key.bucket,
-                dense: Self.dense(key.slot, bucket: key.bucket, plan, pieces))
+                dense: Self.dense(key.slot, bucket: key.bucket, plan, pieces),
+                hasNulls: Self.hasNulls(key.slot, plan, pieces))
         }
         clauses = plan.clauses.map { clause in
             clause.map { filter in
@@ -124,6 +125,11 @@ struct ScanSetup: Sendable {
             }
         }
         return bounds
+    }
+
+    private static func hasNulls(_ slot: Int, _ plan: CompiledPlan, _ pieces: [FramePiece]) -> Bool {
+        guard case .stored(let column) = plan.sources[slot] else { return true }
+        return pieces.contains { $0.zone(column).nullCount > 0 }
     }
 
     /// The shared dictionary that has all codes of the pieces.

@@ -7,9 +7,12 @@ final class ScanWorker {
     private let groups: GroupNumbering
     private let aggregation: Aggregation
     private var rows: [[Scalar]] = []
+    /// Nil where groups are asked for: nothing that threads share is looked at for each block.
+    private let rowOutput: CompiledPlan.Output?
 
     init(_ setup: ScanSetup) {
         self.setup = setup
+        if case .rows = setup.plan.output { rowOutput = setup.plan.output } else { rowOutput = nil }
         reader = BlockReader(sources: setup.plan.sources, types: setup.plan.types, cache: setup.cache)
         groups = GroupNumbering(domains: setup.domains, groupsMax: setup.groupsMax)
         aggregation = Aggregation(setup, groups: groups)
@@ -37,17 +40,12 @@ final class ScanWorker {
 
     private func scanBlock(_ filter: BlockFilter?) throws(Failure) {
         if let filter {
-            if aggregation.onlyCountsRows, filter.isOneClause {
-                return aggregation.add(rows: try filter.count(reader))
-            }
+            if aggregation.onlyCountsRows { return aggregation.add(rows: try filter.count(reader)) }
             guard try filter.apply(reader) else { return }
         }
-        switch setup.plan.output {
-        case .rows(let slots, let limit): try collect(slots, limit)
-        case .groups:
-            let ids = try groups.number(reader)
-            try aggregation.add(reader, ids, groups: groups.count)
-        }
+        if case .rows(let slots, let limit) = rowOutput { return try collect(slots, limit) }
+        let ids = try groups.number(reader)
+        try aggregation.add(reader, ids, groups: groups.count)
     }
 
     private func collect(_ slots: [Int], _ limit: Int) throws(Failure) {
@@ -73,12 +71,7 @@ final class ScanWorker {
         let living = (0..<groups.count).filter { !groups.hasKeys || aggregation.rows($0) > 0 }
         if groups.hasKeys {
             let dictionaries = setup.domains.map { setup.dictionaries[$0.slot] }
-            var key = WireWriter()
-            for group in living {
-                key.removeAll()
-                groups.writeKey(of: group, dictionaries: dictionaries, to: &key)
-                _ = try partial.group(key.bytes)
-            }
+            try groups.forEachKey(of: living, dictionaries) { (key) throws(Failure) in _ = try partial.group(key) }
         }
         partial.states = aggregation.states(of: living, groupCount: groups.count)
         return partial

@@ -27,6 +27,8 @@ final class GroupArray<T: BitwiseCopyable> {
     private(set) var count = 0
     private var capacity = 0
     private let identity: T
+    /// What loops may read beyond the last number.
+    private static var slack: Int { 8 }
 
     init(identity: T) {
         self.identity = identity
@@ -40,7 +42,7 @@ final class GroupArray<T: BitwiseCopyable> {
         guard count > self.count else { return }
         if count > capacity {
             capacity = max(count, capacity * 2)
-            let larger = UnsafeMutablePointer<T>.allocate(capacity: capacity)
+            let larger = UnsafeMutablePointer<T>.allocate(capacity: capacity + Self.slack)
             larger.update(from: start, count: self.count)
             start.deallocate()
             start = larger
@@ -58,40 +60,33 @@ final class RowCounter: Accumulator {
     private let counts = GroupArray<UInt64>(identity: 0)
     private let lanes = GroupArray<UInt32>(identity: 0)
     private var rowsInLanes = 0
+    private var laneCount = 1
     private static let laneGroupsMax = 1024
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) {
         counts.grow(to: groups)
         switch ids {
         case .one: counts.start[0] &+= UInt64(reader.count)
-        case .shorts(let ids) where groups <= Self.laneGroupsMax: addToLanes(ids, reader.count, groups)
-        case .shorts(let ids): for at in 0..<reader.count { counts.start[Int(ids[at])] &+= 1 }
-        case .words(let ids): for at in 0..<reader.count { counts.start[Int(ids[at])] &+= 1 }
+        case .bytes(let ids): addToLanes(ids, reader.count, groups)
+        case .shorts(let ids): addToLanes(ids, reader.count, groups)
+        case .words(let ids):
+            let counts = counts.start
+            for at in 0..<reader.count { counts[Int(ids[at])] &+= 1 }
         }
     }
 
     /// Neighbours, often of the same group, count in different arrays, so that neither waits for the other.
-    private func addToLanes(_ ids: UnsafePointer<UInt16>, _ rowCount: Int, _ groups: Int) {
-        lanes.grow(to: groups * 4)
-        let (a, b, c, d) = (lanes.start, lanes.start + groups, lanes.start + 2 * groups, lanes.start + 3 * groups)
-        var at = 0
-        while at &+ 3 < rowCount {
-            a[Int(ids[at])] &+= 1
-            b[Int(ids[at &+ 1])] &+= 1
-            c[Int(ids[at &+ 2])] &+= 1
-            d[Int(ids[at &+ 3])] &+= 1
-            at &+= 4
-        }
-        while at < rowCount {
-            a[Int(ids[at])] &+= 1
-            at &+= 1
-        }
+    private func addToLanes<ID: GroupID>(_ ids: UnsafePointer<ID>, _ rowCount: Int, _ groups: Int) {
+        // Ids of these widths are of groups whose number is known from the beginning.
+        laneCount = groups <= Self.laneGroupsMax ? 4 : 1
+        lanes.grow(to: groups * laneCount)
+        ID.count(ids, rowCount, in: lanes.start, copy: laneCount > 1 ? groups : 0)
         rowsInLanes += rowCount
         if rowsInLanes > 1 << 30 { end() }
     }
 
     func end() {
-        let groups = lanes.count / 4
+        let groups = lanes.count / laneCount
         for index in 0..<lanes.count {
             counts.start[index % groups] &+= UInt64(lanes.start[index])
             lanes.start[index] = 0
@@ -125,8 +120,9 @@ final class NullCounter: Accumulator {
         let nulls = try reader.vector(slot).nulls
         switch ids {
         case .one: counts.start[0] &+= UInt64(nulls.count)
-        case .shorts(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
-        case .words(let ids): for index in 0..<nulls.count { counts.start[Int(ids[nulls[index]])] &+= 1 }
+        case .bytes(let ids): UInt8.add(1, to: counts.start, ids, of: nulls)
+        case .shorts(let ids): UInt16.add(1, to: counts.start, ids, of: nulls)
+        case .words(let ids): UInt32.add(1, to: counts.start, ids, of: nulls)
         }
     }
 

@@ -56,7 +56,7 @@ final class ColumnEnds: Accumulator {
         saw.grow(to: groups)
         let values = try reader.vector(slot)
         let keys = try reader.vector(by)
-        if isText { learnRanks(values) }
+        if isText { learnRanks(try reader.dictionary(slot)) }
         var nullAt = 0
         values.nulls.forEachGap(below: reader.count) { range in
             for at in range {
@@ -85,8 +85,8 @@ final class ColumnEnds: Accumulator {
         saw.start[group] = 1
     }
 
-    private func learnRanks(_ vector: BlockVector) {
-        guard dictionary == nil, let view = vector.dictionary else { return }
+    private func learnRanks(_ view: DictionaryView?) {
+        guard dictionary == nil, let view else { return }
         dictionary = view
         if view.isShared, ranksAreShared, order.count == view.count { return }
         ranksAreShared = view.isShared

@@ -2,6 +2,8 @@
 
 // Unsafe: adds into memory by group at ids that the numbering keeps below its size.
 
+import CKernels
+
 final class DoubleSums: Accumulator {
     let slot: Int
     private let highs = GroupArray<Double>(identity: 0)
@@ -19,25 +21,21 @@ final class DoubleSums: Accumulator {
         guard case .doubles(let values) = vector.elements else { preconditionFailure("a column of doubles") }
         switch ids {
         case .one: addUngrouped(values, reader.count)
-        case .shorts(let ids): addGrouped(values, reader.count, UnsafePointer(ids))
-        case .words(let ids): addGrouped(values, reader.count, UnsafePointer(ids))
+        case .bytes(let ids): addGrouped(values, reader.count, ids)
+        case .shorts(let ids): addGrouped(values, reader.count, ids)
+        case .words(let ids): addGrouped(values, reader.count, ids)
         }
     }
 
     /// Eight sums side by side, so that no addition waits for the one before.
     private func addUngrouped(_ values: UnsafePointer<Double>, _ count: Int) {
-        var high = SIMD8<Double>(repeating: 0)
-        var low = SIMD8<Double>(repeating: 0)
-        var at = 0
-        while at &+ 7 < count {
-            let next = UnsafeRawPointer(values + at).loadUnaligned(as: SIMD8<Double>.self)
-            let sum = high + next
-            let shadow = sum - high
-            low += (high - (sum - shadow)) + (next - shadow)
-            high = sum
-            at &+= 8
+        var at = count & ~7
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 16) { lanes in
+            lanes.initialize(repeating: 0)
+            let (high, low) = (lanes.baseAddress!, lanes.baseAddress! + 8)
+            ck_sum_doubles(values, at, high, low)
+            for lane in 0..<8 { add(high[lane], low[lane], to: 0) }
         }
-        for lane in 0..<8 { add(high[lane], low[lane], to: 0) }
         while at < count {
             add(values[at], 0, to: 0)
             at &+= 1

@@ -2,6 +2,8 @@
 
 // Unsafe: writes memory by group at ids that the numbering keeps below its size.
 
+import CKernels
+
 /// Doubles are compared by their `totalKey`.
 final class KeyExtremes: Accumulator {
     let slot: Int
@@ -35,9 +37,9 @@ final class KeyExtremes: Accumulator {
         let count = reader.count
         switch vector.elements {
         case .constant: forEach(vector, count, ids) { _ in vector.base }
-        case .bytes(let codes): forEachCode(codes, vector, count, ids)
-        case .shorts(let codes): forEachCode(codes, vector, count, ids)
-        case .words(let codes): forEachCode(codes, vector, count, ids)
+        case .bytes(let codes): forEachCode(codes, vector, count, ids, ck_bounds8)
+        case .shorts(let codes): forEachCode(codes, vector, count, ids, ck_bounds16)
+        case .words(let codes): forEachCode(codes, vector, count, ids, ck_bounds32)
         case .integers(let integers): forEach(vector, count, ids) { integers[$0] }
         case .doubles(let doubles):
             if case .one = ids, let found = plainExtreme(doubles, count, hasNulls: vector.nulls.count > 0) {
@@ -48,20 +50,11 @@ final class KeyExtremes: Accumulator {
         }
     }
 
-    /// By plain comparison, eight at a time; nil where that is not enough: zeros, whose sign matters and which rows without a
+    /// By plain comparison, many at a time; nil where that is not enough: zeros, whose sign matters and which rows without a
     /// value hold, infinities and NaN.
     private func plainExtreme(_ doubles: UnsafePointer<Double>, _ count: Int, hasNulls: Bool) -> Double? {
-        guard count >= 8 else { return nil }
-        var best = UnsafeRawPointer(doubles).loadUnaligned(as: SIMD8<Double>.self)
-        var odd = SIMD8<Double>(repeating: 0)
-        // The last eight may overlap those before: that changes neither.
-        for start in stride(from: 0, to: count, by: 8) {
-            let next = UnsafeRawPointer(doubles + min(start, count - 8)).loadUnaligned(as: SIMD8<Double>.self)
-            best.replace(with: next, where: isMin ? next .< best : next .> best)
-            odd += next - next  // 0, or NaN for ever
-        }
-        guard odd == SIMD8<Double>(repeating: 0) else { return nil }
-        let found = isMin ? best.min() : best.max()
+        var found = 0.0
+        guard count >= 8, ck_extreme_double(doubles, count, isMin, &found) else { return nil }
         let isSafe = isMin ? found < 0 : found > 0
         return isSafe || (found != 0 && !hasNulls) ? found : nil
     }
@@ -69,13 +62,19 @@ final class KeyExtremes: Accumulator {
     /// Without groups the codes themselves are compared, many at a time.
     @inline(__always)
     private func forEachCode<C: FixedWidthInteger & UnsignedInteger>(
-        _ codes: UnsafePointer<C>, _ vector: BlockVector, _ count: Int, _ ids: GroupIDs
+        _ codes: UnsafePointer<C>, _ vector: BlockVector, _ count: Int, _ ids: GroupIDs,
+        _ bounds: (UnsafePointer<C>, Int, UnsafeMutablePointer<C>, UnsafeMutablePointer<C>) -> Void
     ) {
         guard case .one = ids else {
             return forEach(vector, count, ids) { vector.base &+ vector.scale &* Int64(codes[$0]) }
         }
         guard count > vector.nulls.count else { return }
         var (low, high) = (C.max, C.min)
+        // Rows without a value have code 0, which is never above another.
+        if vector.nulls.count == 0 || !isMin {
+            bounds(codes, count, &low, &high)
+            return take(vector.base &+ vector.scale &* Int64(isMin ? low : high), 0)
+        }
         vector.nulls.forEachGap(below: count) { range in
             for at in range {
                 low = min(low, codes[at])
@@ -93,6 +92,7 @@ final class KeyExtremes: Accumulator {
                 var found = best.start[0]
                 for at in range { found = isMin ? min(found, key(at)) : max(found, key(at)) }
                 best.start[0] = found
+            case .bytes(let ids): for at in range { take(key(at), Int(ids[at])) }
             case .shorts(let ids): for at in range { take(key(at), Int(ids[at])) }
             case .words(let ids): for at in range { take(key(at), Int(ids[at])) }
             }
@@ -141,7 +141,7 @@ final class TextExtremes: Accumulator {
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
         best.grow(to: groups)
         let vector = try reader.vector(slot)
-        if dictionary == nil, let view = vector.dictionary {
+        if dictionary == nil, let view = try reader.dictionary(slot) {
             dictionary = view
             if !(view.isShared && order.count == view.count) {
                 order = view.sortedCodes()

@@ -2,6 +2,8 @@
 
 // Unsafe: adds into memory by group at ids that the numbering keeps below its size.
 
+import CKernels
+
 /// Adds distances from the least value of the scan. While they are below 2^24, one 64-bit number holds a group's rows in
 /// its upper 24 bits and the sum of their distances in the lower 40: the count costs nothing. Before either could
 /// overflow the numbers are moved to totals.
@@ -21,6 +23,9 @@ final class IntegerSums: Accumulator {
     private var zoneSum: Int128 = 0
     private var lanes = 1
     private var groupCount = 0
+    private var pairs: PairSums?
+    /// What a pair's codes mean in the current piece: a row's distance is `distance` + `scale` * code.
+    private var pairUnit: (distance: UInt64, scale: UInt64) = (0, 1)
 
     private static let countShift: UInt64 = 40
     private static let laneGroupsMax = 512
@@ -72,12 +77,19 @@ final class IntegerSums: Accumulator {
         if mode == .wide { return addWide(vector, reader.count, ids) }
         switch ids {
         case .one: addUngrouped(vector, reader.count)
-        case .shorts(let ids): addGrouped(vector, reader.count, UnsafePointer(ids))
-        case .words(let ids): addGrouped(vector, reader.count, UnsafePointer(ids))
+        case .bytes(let ids):
+            if !addInPairs(vector, reader, ids) { addGrouped(vector, reader, ids) }
+        case .shorts(let ids): addGrouped(vector, reader, ids)
+        case .words(let ids): addGrouped(vector, reader, ids)
         }
     }
 
-    func end() { flush() }
+    func beginPiece() { flushPairs() }
+
+    func end() {
+        flushPairs()
+        flush()
+    }
 
     private func grow(to groups: Int) {
         if groups > groupCount {
@@ -113,17 +125,9 @@ final class IntegerSums: Accumulator {
         var sum: UInt64 = 0
         switch vector.elements {
         case .constant: break
-        case .bytes(let codes):
-            var block: UInt32 = 0
-            for at in 0..<count { block &+= UInt32(codes[at]) }
-            sum = UInt64(block) &* UInt64(bitPattern: vector.scale)
-        case .shorts(let codes):
-            var block: UInt32 = 0  // 8,192 rows of 16 bits
-            for at in 0..<count { block &+= UInt32(codes[at]) }
-            sum = UInt64(block) &* UInt64(bitPattern: vector.scale)
-        case .words(let codes):
-            for at in 0..<count { sum &+= UInt64(codes[at]) }
-            sum = sum &* UInt64(bitPattern: vector.scale)
+        case .bytes(let codes): sum = ck_sum8(codes, count) &* UInt64(bitPattern: vector.scale)
+        case .shorts(let codes): sum = ck_sum16(codes, count) &* UInt64(bitPattern: vector.scale)
+        case .words(let codes): sum = ck_sum32(codes, count) &* UInt64(bitPattern: vector.scale)
         case .integers(let integers): for at in 0..<count { sum &+= UInt64(bitPattern: integers[at]) }
         case .doubles: preconditionFailure("a column of integers")
         }
@@ -136,46 +140,61 @@ final class IntegerSums: Accumulator {
 
     // MARK: By group
 
-    private func addGrouped<ID: FixedWidthInteger & UnsignedInteger>(
-        _ vector: BlockVector, _ count: Int, _ ids: UnsafePointer<ID>
-    ) {
+    private func addGrouped<ID: GroupID>(_ vector: BlockVector, _ reader: BlockReader, _ ids: UnsafePointer<ID>) {
+        let count = reader.count
         let one: UInt64 = mode == .packed ? 1 << Self.countShift : 0
         let offset = UInt64(bitPattern: vector.base &- base) &+ one
-        let scale = UInt64(bitPattern: vector.scale)
-        switch vector.elements {
-        case .constant: addEach(count, ids) { _ in offset }
-        case .bytes(let codes) where scale == 1: addEach(count, ids) { UInt64(codes[$0]) &+ offset }
-        case .bytes(let codes): addEach(count, ids) { UInt64(codes[$0]) &* scale &+ offset }
-        case .shorts(let codes) where scale == 1: addEach(count, ids) { UInt64(codes[$0]) &+ offset }
-        case .shorts(let codes): addEach(count, ids) { UInt64(codes[$0]) &* scale &+ offset }
-        case .words(let codes): addEach(count, ids) { UInt64(codes[$0]) &* scale &+ offset }
-        case .integers(let integers): addEach(count, ids) { UInt64(bitPattern: integers[$0]) &+ offset }
-        case .doubles: preconditionFailure("a column of integers")
+        let (sums, copy) = (partial.start, lanes > 1 ? groupCount : 0)
+        var isDone = true
+        BlockVector.inParts(count, reader) { start, rows in
+            isDone =
+                isDone
+                && ID.add(
+                    ids + start, vector.elements.from(start), rows, scale: UInt64(bitPattern: vector.scale),
+                    offset: offset, to: sums, copy: copy)
+        }
+        if !isDone {
+            switch vector.elements {
+            case .constant: for at in 0..<count { sums[Int(ids[at])] &+= offset }
+            case .integers(let integers):
+                for at in 0..<count { sums[Int(ids[at])] &+= UInt64(bitPattern: integers[at]) &+ offset }
+            default: preconditionFailure("a column of integers")
+            }
         }
         // Rows without a value count, but add nothing: what they added is taken back.
         let wrong = offset &- one
-        for index in 0..<vector.nulls.count { partial.start[Int(ids[vector.nulls[index]])] &-= wrong }
+        if wrong != 0 { ID.add(0 &- wrong, to: sums, ids, of: vector.nulls) }
     }
 
-    @inline(__always)
-    private func addEach<ID: FixedWidthInteger & UnsignedInteger>(
-        _ count: Int, _ ids: UnsafePointer<ID>, _ number: (Int) -> UInt64
-    ) {
-        let a = partial.start
-        var at = 0
-        if lanes == 4 {
-            let (b, c, d) = (a + groupCount, a + 2 * groupCount, a + 3 * groupCount)
-            while at &+ 3 < count {
-                a[Int(ids[at])] &+= number(at)
-                b[Int(ids[at &+ 1])] &+= number(at &+ 1)
-                c[Int(ids[at &+ 2])] &+= number(at &+ 2)
-                d[Int(ids[at &+ 3])] &+= number(at &+ 3)
-                at &+= 4
-            }
+    /// False where that is not possible or does not pay.
+    private func addInPairs(_ vector: BlockVector, _ reader: BlockReader, _ ids: UnsafePointer<UInt8>) -> Bool {
+        guard mode == .packed, vector.codeLimit <= 1 << 16, case .keys(_, let high) = vector.bounds else {
+            return false
         }
-        while at < count {
-            a[Int(ids[at])] &+= number(at)
-            at &+= 1
+        if case .constant = vector.elements { return false }
+        let limit = UInt64(bitPattern: high &- vector.base) / UInt64(vector.scale)
+        guard PairSums.pays(groups: groupCount, codesUpTo: limit) else { return false }
+        let distance = UInt64(bitPattern: vector.base &- base)
+        pairUnit = (distance, UInt64(bitPattern: vector.scale))
+        let pairs = self.pairs ?? PairSums(groups: groupCount)
+        self.pairs = pairs
+        let done = pairs.add(
+            ids, vector.elements, reader.count, codesUpTo: limit, prefetch: { reader.prefetch() },
+            flush: { takePairs($0, $1) })
+        for at in done..<reader.count {
+            rowTotals.start[Int(ids[at])] &+= 1
+            totals.start[Int(ids[at])] &+= UInt64(bitPattern: vector.key(at: at) &- base)
+        }
+        if distance != 0 { UInt8.add(0 &- distance, to: totals.start, ids, of: vector.nulls) }
+        return true
+    }
+
+    private func flushPairs() { pairs?.flush { takePairs($0, $1) } }
+
+    private func takePairs(_ sums: UnsafeMutablePointer<UInt64>, _ counts: UnsafeMutablePointer<UInt64>) {
+        for group in 0..<groupCount {
+            totals.start[group] &+= sums[group] &* pairUnit.scale &+ counts[group] &* pairUnit.distance
+            rowTotals.start[group] &+= counts[group]
         }
     }
 

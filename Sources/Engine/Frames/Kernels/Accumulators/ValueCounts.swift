@@ -2,6 +2,8 @@
 
 // Unsafe: counts in memory by group and value, at places below the sizes that it was made for.
 
+import CKernels
+
 /// Exact. While values are codes of a small domain, an array by group and value; else hash tables.
 final class ValueCounts: Accumulator {
     /// Counters of an array, at most.
@@ -68,33 +70,40 @@ final class ValueCounts: Accumulator {
         let vector = try reader.vector(slot)
         guard reader.count > vector.nulls.count else { return }
         switch mode {
-        case .hashed: addHashed(vector, reader.count, ids)
+        case .hashed: addHashed(vector, try reader.dictionary(slot), reader.count, ids)
         case .dense(let base, let scale, let span):
             let place = DensePlace(vector: vector, base: base, scale: scale, span: span)
             if counts {
-                addCounts(vector, place, reader.count, ids, groups)
+                addCounts(vector, place, reader, ids, groups)
             } else {
-                seen.grow(to: groups * span)
-                let seen = seen.start
-                forEach(vector, place, reader.count, ids) { seen[$0] = 1 }
+                mark(vector, place, reader, ids, groups)
             }
         }
     }
 
     private func addCounts(
-        _ vector: BlockVector, _ place: DensePlace, _ count: Int, _ ids: GroupIDs, _ groups: Int
+        _ vector: BlockVector, _ place: DensePlace, _ reader: BlockReader, _ ids: GroupIDs, _ groups: Int
     ) {
+        let count = reader.count
         rowsInLanes += count
         if rowsInLanes > 1 << 31 { spill() }
         if case .one = ids, place.span <= 1 << 14 {
             lanes.grow(to: place.span * 4)
-            switch vector.elements {
-            case .bytes(let codes): return addToLanes(codes, vector, place, count)
-            case .shorts(let codes): return addToLanes(codes, vector, place, count)
-            default: break
+            let first = lanes.start + place.offset
+            if case .integers = vector.elements {
+                let counters = lanes.start
+                return forEach(vector, place, count, ids) { counters[$0] &+= 1 }
             }
-            let counters = lanes.start
-            forEach(vector, place, count, ids) { counters[$0] &+= 1 }
+            BlockVector.inParts(count, reader) { start, rows in
+                switch vector.elements.from(start) {
+                case .bytes(let codes): ck_count8(first, place.span, codes, rows, place.step)
+                case .shorts(let codes): ck_count16(first, place.span, codes, rows, place.step)
+                case .words(let codes): ck_count32(first, place.span, codes, rows, place.step)
+                case .constant: first[0] &+= UInt32(rows)
+                case .integers, .doubles: preconditionFailure("codes")
+                }
+            }
+            first[0] &-= UInt32(vector.nulls.count)  // rows without a value were counted for code 0
         } else {
             counters.grow(to: groups * place.span)
             let counters = counters.start
@@ -102,26 +111,27 @@ final class ValueCounts: Accumulator {
         }
     }
 
-    /// Neighbours, often of the same value, count in different arrays, so that neither waits for the other. Rows without
-    /// a value count for code 0, and are taken back.
-    private func addToLanes<C: FixedWidthInteger & UnsignedInteger>(
-        _ codes: UnsafePointer<C>, _ vector: BlockVector, _ place: DensePlace, _ count: Int
+    private func mark(
+        _ vector: BlockVector, _ place: DensePlace, _ reader: BlockReader, _ ids: GroupIDs, _ groups: Int
     ) {
-        let (a, span, step) = (lanes.start + place.offset, place.span, place.step)
-        let (b, c, d) = (a + span, a + 2 * span, a + 3 * span)
-        var at = 0
-        while at &+ 3 < count {
-            a[Int(codes[at]) &* step] &+= 1
-            b[Int(codes[at &+ 1]) &* step] &+= 1
-            c[Int(codes[at &+ 2]) &* step] &+= 1
-            d[Int(codes[at &+ 3]) &* step] &+= 1
-            at &+= 4
+        let count = reader.count
+        seen.grow(to: groups * place.span)
+        let seen = seen.start
+        // Rows without a value have code 0: where that is not known yet, they are told apart.
+        let isPlain = if case .integers = vector.elements { true } else { false }
+        if case .one = ids, !isPlain, vector.nulls.count == 0 || seen[place.offset] != 0 {
+            let first = seen + place.offset
+            return BlockVector.inParts(count, reader) { start, rows in
+                switch vector.elements.from(start) {
+                case .constant: first[0] = 1
+                case .bytes(let codes): ck_mark8(first, codes, rows, place.step)
+                case .shorts(let codes): ck_mark16(first, codes, rows, place.step)
+                case .words(let codes): ck_mark32(first, codes, rows, place.step)
+                case .integers, .doubles: preconditionFailure("codes")
+                }
+            }
         }
-        while at < count {
-            a[Int(codes[at]) &* step] &+= 1
-            at &+= 1
-        }
-        a[0] &-= UInt32(vector.nulls.count)
+        forEach(vector, place, count, ids) { seen[$0] = 1 }
     }
 
     /// Moves counters that could overflow to larger ones.
@@ -186,6 +196,7 @@ final class ValueCounts: Accumulator {
         vector.nulls.forEachGap(below: count) { range in
             switch ids {
             case .one: for at in range { body(digit(at)) }
+            case .bytes(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
             case .shorts(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
             case .words(let ids): for at in range { body(Int(ids[at]) &* span &+ digit(at)) }
             }
@@ -194,8 +205,8 @@ final class ValueCounts: Accumulator {
 
     // MARK: Hashed
 
-    private func addHashed(_ vector: BlockVector, _ count: Int, _ ids: GroupIDs) {
-        if let dictionary = vector.dictionary, remap?.dictionary != dictionary.bytes {
+    private func addHashed(_ vector: BlockVector, _ dictionary: DictionaryView?, _ count: Int, _ ids: GroupIDs) {
+        if let dictionary, remap?.dictionary != dictionary.bytes {
             remap = (dictionary.bytes, (0..<dictionary.count).map { UInt32(strings.intern(dictionary[$0])) })
         }
         vector.nulls.forEachGap(below: count) { range in
