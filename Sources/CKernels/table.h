@@ -1,4 +1,5 @@
-// The list of the loops that depend on the instruction set, from which the table of each instruction set and the functions that go through it are made.
+// The list of the loops that depend on the instruction set: the table of each, and the functions that go through it, are made
+// from it.
 #pragma once
 
 #include "CKernels.h"

@@ -76,7 +76,8 @@ struct ReaderState {
 }
 
 /// Items of one shard within a fixed memory. Every operation takes the lock once, for well under a microsecond where
-/// the value is small; reads of several threads take it beside each other. Keys are 1...250 bytes here by the protocol's rule; up to 255 would fit.
+/// the value is small; reads of several threads take it beside each other. Keys are 1...250 bytes here by the protocol's
+/// rule; up to 255 would fit.
 package final class ItemStore: @unchecked Sendable {
     // Everything below is guarded by `lock`, which is why nobody needs to check for overlapping accesses at run time.
     let lock: StoreLock<ReaderState>
