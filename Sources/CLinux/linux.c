@@ -5,7 +5,9 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -18,6 +20,28 @@ int linux_accept(int descriptor, void *address, uint32_t *bytes) {
 }
 
 __thread int32_t linux_thread_number_kept = 0;
+
+__thread int64_t linux_turn_began_kept = 0;
+
+void linux_end_turn(int64_t now) {
+    sched_yield();
+    linux_turn_began_kept = now;
+}
+
+void linux_give_way(void) {
+    int nice = getpriority(PRIO_PROCESS, 0) + 10;
+    // The C library has neither this struct nor the call before its version 2.41.
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+        uint32_t clamp_low, clamp_high;
+    } attributes = {.size = sizeof attributes, .nice = nice < 19 ? nice : 19, .runtime = 100000};
+    if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) setpriority(PRIO_PROCESS, 0, nice);
+    linux_turn_began_kept = 1;
+}
 
 void linux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -1,5 +1,6 @@
 // The threads that run kernels, jobs and long scripts, so that no event loop ever does.
 
+import CLinux
 import DequeModule
 import Synchronization
 
@@ -66,6 +67,12 @@ package final class ComputePool: TaskExecutor {
             return nil
         }) {
             work()
+            Self.letOthersRun(at: monotonicNanoseconds())
         }
     }
+
+    /// To be called now and then by what runs for long, at `now` on the monotonic clock: on a thread that gives way, and had
+    /// the processor for 0.1 ms, whoever waits for it goes first. A low priority alone does not do that: the system lets a
+    /// thread that has just woken up finish its time slice, which ends with the next of its ticks, 4 ms apart.
+    static func letOthersRun(at now: UInt64) { linux_let_others_run(Int64(bitPattern: now)) }
 }

@@ -59,7 +59,7 @@ final class ThreadCrew: Sendable {
             { context in
                 let crew = Unmanaged<ThreadCrew>.fromOpaque(context!).takeRetainedValue()
                 linux_name_thread(crew.name)
-                if crew.givesWay { ThreadCrew.giveWay() }
+                if crew.givesWay { linux_give_way() }
                 crew.work()
                 return nil
             }, Unmanaged.passRetained(self).toOpaque())
@@ -76,12 +76,5 @@ final class ThreadCrew: Sendable {
             }
             if let body { body() } else if ends { return } else { alarm.wait() }
         }
-    }
-
-    /// Of the thread that calls: those that serve clients go first. A get must not wait for the end of a scan's time slice.
-    private static func giveWay() {
-        #if canImport(Glibc)
-            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
-        #endif
     }
 }
