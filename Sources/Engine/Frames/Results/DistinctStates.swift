@@ -34,8 +34,22 @@ struct DistinctSet: Sendable {
         if let theirs = other.registers {
             collapse()
             for index in theirs.indices { registers![index] = max(registers![index], theirs[index]) }
+        } else if registers == nil {
+            combine(values: other.values)
         } else {
-            for index in 0..<other.values.count { other.values[index].withUnsafeBufferPointer { insert($0) } }
+            for index in 0..<other.values.count { other.values.withKey(index) { note($0) } }
+        }
+    }
+
+    /// Hashes are known, and where a dictionary gave both sets their order there is nothing to add.
+    private mutating func combine(values others: ByteKeyTable) {
+        guard !values.hasSameKeys(as: others) else { return }
+        for index in 0..<others.count {
+            _ = values.intern(index, of: others)
+            guard values.count > Self.exactMax else { continue }
+            collapse()
+            for rest in (index + 1)..<others.count { others.withKey(rest) { note($0) } }
+            return
         }
     }
 

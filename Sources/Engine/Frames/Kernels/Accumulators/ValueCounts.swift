@@ -310,12 +310,21 @@ final class ValueCounts: Accumulator {
     private func texts(
         groupCount: Int, shared: DictionaryView?, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void
     ) {
-        forEachValue { group, value, count in
-            switch mode {
-            case .dense(let base, _, _): if let shared { body(group, shared[Int(base) + value], count) }
-            case .hashed:
-                Array(strings[value]).withUnsafeBufferPointer { body(group, $0, count) }
+        switch mode {
+        case .dense(let base, _, _):
+            guard let shared else { return }
+            // The view itself would be counted as used for each value.
+            let (offsets, bytes) = (shared.offsets, shared.bytes)
+            withExtendedLifetime(shared) {
+                forEachValue { group, value, count in
+                    let code = Int(base) &+ value
+                    let start = Int(offsets[code])
+                    let text = UnsafeBufferPointer(start: bytes + start, count: Int(offsets[code &+ 1]) &- start)
+                    body(group, text, count)
+                }
             }
+        case .hashed:
+            forEachValue { group, value, count in strings.withKey(value) { body(group, $0, count) } }
         }
     }
 
