@@ -2,29 +2,41 @@
 
 // Unsafe: points into packed bytes that the view keeps alive; codes come from columns that were encoded with it.
 
-struct DictionaryView: @unchecked Sendable {
-    let count: Int
-    /// `count + 1` positions in `bytes`.
+/// The strings without what keeps them alive: good while their view lives, copied without counting a reference.
+struct DictionaryStrings {
+    /// One position more in `bytes` than there are strings.
     let offsets: UnsafePointer<UInt32>
     let bytes: UnsafePointer<UInt8>
-    /// Codes order as their strings do.
-    let isSorted: Bool
-    /// Codes mean the same in every chunk of the frame.
-    let isShared: Bool
-    private let owner: ColumnBytes
 
     @inline(__always)
     subscript(code: Int) -> UnsafeBufferPointer<UInt8> {
         let start = Int(offsets[code])
         return UnsafeBufferPointer(start: bytes + start, count: Int(offsets[code &+ 1]) &- start)
     }
+}
+
+struct DictionaryView: @unchecked Sendable {
+    let count: Int
+    let strings: DictionaryStrings
+    /// Codes order as their strings do.
+    let isSorted: Bool
+    /// Codes mean the same in every chunk of the frame.
+    let isShared: Bool
+    private let owner: ColumnBytes
+
+    /// Tells one dictionary's strings from another's.
+    var bytes: UnsafePointer<UInt8> { strings.bytes }
+
+    @inline(__always)
+    subscript(code: Int) -> UnsafeBufferPointer<UInt8> { strings[code] }
 
     /// Over `count + 1` 32-bit positions followed by the strings' bytes.
     init(packed: ColumnBytes, at start: Int, count: Int, isSorted: Bool, isShared: Bool) {
         let base = packed.start + start
         self.count = count
-        offsets = UnsafePointer(base.assumingMemoryBound(to: UInt32.self))
-        bytes = UnsafePointer((base + (count + 1) * 4).assumingMemoryBound(to: UInt8.self))
+        strings = DictionaryStrings(
+            offsets: UnsafePointer(base.assumingMemoryBound(to: UInt32.self)),
+            bytes: UnsafePointer((base + (count + 1) * 4).assumingMemoryBound(to: UInt8.self)))
         self.isSorted = isSorted
         self.isShared = isShared
         owner = packed
@@ -42,7 +54,7 @@ struct DictionaryView: @unchecked Sendable {
     }
 
     /// Bytes of positions and strings.
-    var packedBytes: Int { (count + 1) * 4 + Int(offsets[count]) }
+    var packedBytes: Int { (count + 1) * 4 + Int(strings.offsets[count]) }
 
     /// All codes in the order of their strings.
     func sortedCodes() -> [Int] {

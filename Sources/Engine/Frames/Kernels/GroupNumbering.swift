@@ -208,8 +208,7 @@ private struct DigitKey {
     private let count: Int
     private let digitCount: Int
     /// Of strings, whose dictionary the scan's setup keeps.
-    private let offsets: UnsafePointer<UInt32>?
-    private let bytes: UnsafePointer<UInt8>?
+    private let strings: DictionaryStrings?
 
     init(_ domain: KeyDomain, _ dictionary: DictionaryView?) {
         guard let dense = domain.dense, let digitCount = domain.digitCount else {
@@ -219,8 +218,7 @@ private struct DigitKey {
         bucket = domain.bucket
         (base, scale, count) = dense
         self.digitCount = digitCount
-        offsets = dictionary?.offsets
-        bytes = dictionary?.bytes
+        strings = dictionary?.strings
     }
 
     /// Writes the lowest digit's key; returns the other digits.
@@ -232,12 +230,7 @@ private struct DigitKey {
         }
         let number = base &+ scale &* Int64(digit)
         if type == .string {
-            var text = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
-            if let offsets, let bytes {
-                let start = Int(offsets[Int(number)])
-                text = UnsafeBufferPointer(start: bytes + start, count: Int(offsets[Int(number) + 1]) - start)
-            }
-            key.append(string: text)
+            key.append(string: strings?[Int(number)] ?? UnsafeBufferPointer(start: nil, count: 0))
         } else {
             GroupNumbering.append(bucket?.start(of: number) ?? number, type, nil, to: &key)
         }

@@ -34,23 +34,16 @@ struct DistinctSet: Sendable {
         if let theirs = other.registers {
             collapse()
             for index in theirs.indices { registers![index] = max(registers![index], theirs[index]) }
-        } else if registers == nil {
-            combine(values: other.values)
-        } else {
-            for index in 0..<other.values.count { other.values.withKey(index) { note($0) } }
+        } else if !values.hasSameKeys(as: other.values) {  // the same where one dictionary gave both their order
+            for index in 0..<other.values.count { insert(index, of: other.values) }
         }
     }
 
-    /// Hashes are known, and where a dictionary gave both sets their order there is nothing to add.
-    private mutating func combine(values others: ByteKeyTable) {
-        guard !values.hasSameKeys(as: others) else { return }
-        for index in 0..<others.count {
-            _ = values.intern(index, of: others)
-            guard values.count > Self.exactMax else { continue }
-            collapse()
-            for rest in (index + 1)..<others.count { others.withKey(rest) { note($0) } }
-            return
-        }
+    /// A value of another set, whose hash is known.
+    private mutating func insert(_ index: Int, of others: ByteKeyTable) {
+        guard registers == nil else { return others.withKey(index) { note($0) } }
+        _ = values.intern(index, of: others)
+        if values.count > Self.exactMax { collapse() }
     }
 
     private mutating func collapse() {

@@ -313,15 +313,9 @@ final class ValueCounts: Accumulator {
         switch mode {
         case .dense(let base, _, _):
             guard let shared else { return }
-            // The view itself would be counted as used for each value.
-            let (offsets, bytes) = (shared.offsets, shared.bytes)
+            let texts = shared.strings
             withExtendedLifetime(shared) {
-                forEachValue { group, value, count in
-                    let code = Int(base) &+ value
-                    let start = Int(offsets[code])
-                    let text = UnsafeBufferPointer(start: bytes + start, count: Int(offsets[code &+ 1]) &- start)
-                    body(group, text, count)
-                }
+                forEachValue { group, value, count in body(group, texts[Int(base) &+ value], count) }
             }
         case .hashed:
             forEachValue { group, value, count in strings.withKey(value) { body(group, $0, count) } }
