@@ -251,6 +251,18 @@ import Testing
         #expect(!catalog.drop("t"))
     }
 
+    @Test("what a load ends with is a chunk, where it is a sixteenth of one, else the beginning of a tail")
+    func endOfLoad() throws {
+        for (rows, chunks, tail) in [(160, 2, 0), (206, 3, 0), (205, 2, 5), (5, 0, 5), (6, 1, 0)] {
+            let catalog = FrameCatalog(shardCount: 1, resources: FrameResources(chunkRows: 100))
+            let frame = try catalog.create("t", schema: try Self.batch(0).schema)
+            try catalog.beginLoad("l1", into: frame).stage(try Self.batch(rows))
+            #expect(try catalog.commitLoad("l1") == rows)
+            #expect(frame.statistics.chunks == chunks && frame.statistics.tailRows == tail, "\(rows) rows")
+            #expect(try Self.count(frame.parts[0].snapshot()) == .int(Int64(rows)))
+        }
+    }
+
     @Test("a load is invisible until it commits, in whole chunks spread over the shards")
     func staging() throws {
         let catalog = FrameCatalog(shardCount: 3, resources: FrameResources(chunkRows: 100))
@@ -260,7 +272,7 @@ import Testing
         for start in stride(from: 0, to: 950, by: 95) { try load.stage(try Self.batch(95, from: start)) }
         #expect(frame.statistics.rows == 0 && frame.statistics.chunks == 0 && load.stagedRows == 950)
         #expect(try catalog.commitLoad("l1") == 950)
-        #expect(frame.statistics.rows == 950 && frame.statistics.tailRows == 50 && frame.statistics.chunks == 9)
+        #expect(frame.statistics.rows == 950 && frame.statistics.tailRows == 0 && frame.statistics.chunks == 10)
         #expect(frame.parts.map(\.statistics.rows).sorted() == [300, 300, 350])
         #expect(throws: Failure.self) { try catalog.commitLoad("l1") }
         #expect(throws: Failure.self) { try load.stage(try Self.batch(1)) }

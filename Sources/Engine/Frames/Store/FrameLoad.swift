@@ -46,6 +46,8 @@ package final class FrameLoad: Sendable {
             for piece in snapshot.pieces {
                 switch piece {
                 case .chunk(let chunk): chunks.append(chunk)
+                case .tail(let view) where view.rowCount >= frame.resources.chunkRowsMin:
+                    chunks.append(ColumnEncoder.seal(view, memory: frame.resources.memory))
                 case .tail(let view): rest = ColumnBatch(view, schema: frame.schema)
                 }
             }

@@ -137,6 +137,9 @@ package struct FrameResources: Sendable {
     package let partials: PartialCache
     /// Rows at which a tail is sealed; at most 65,536, which kernels rely on. Smaller only in tests.
     package let chunkRows: Int
+    /// Rows at the end of a load that become a chunk of their own: a tail is scanned apart, and takes eight times the memory,
+    /// but many small chunks are slow too.
+    var chunkRowsMin: Int { max(1, chunkRows / 16) }
     /// Strings of a column beyond which new chunks get dictionaries of their own.
     package let sharedStringsMax: Int
     /// Columns that nobody has read for so long are compressed.
