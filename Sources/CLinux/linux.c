@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 int linux_alarm(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
@@ -23,9 +24,16 @@ __thread int32_t linux_thread_number_kept = 0;
 
 __thread int64_t linux_turn_began_kept = 0;
 
-void linux_end_turn(int64_t now) {
+void linux_begin_turn(void) {
+    struct timespec time;
+    if (linux_turn_began_kept == 0) return;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    linux_turn_began_kept = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+void linux_end_turn(void) {
     sched_yield();
-    linux_turn_began_kept = now;
+    linux_begin_turn();
 }
 
 void linux_give_way(void) {

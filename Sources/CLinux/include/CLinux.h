@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -25,14 +26,19 @@ void linux_name_thread(const char *name);
 /// it is given the processor for 0.1 ms at a time.
 void linux_give_way(void);
 
-/// When the thread last let others run, in nanoseconds; 0 for one that does not give way.
+/// When the thread's turn began, in nanoseconds on the monotonic clock: it let others run then, or had slept. 0 for one
+/// that does not give way.
 extern __thread int64_t linux_turn_began_kept;
 static inline int64_t linux_turn_began(void) { return linux_turn_began_kept; }
-void linux_end_turn(int64_t now);
-/// For a thread that gives way, at `now` in nanoseconds: others may run if it had the processor for 0.1 ms. Costs a
-/// comparison, and a system call of about a microsecond where it is time. For other threads nothing happens.
-static inline void linux_let_others_run(int64_t now) {
-    if (linux_turn_began_kept != 0 && now - linux_turn_began_kept > 100000) linux_end_turn(now);
+void linux_begin_turn(void);
+void linux_end_turn(void);
+/// For a thread that gives way, at `now` on the monotonic clock: after 0.1 ms its turn ends, others may run, and the next
+/// one begins. Says whether that was so. Costs a comparison, and a system call of about a microsecond where it is time.
+/// For other threads nothing happens.
+static inline bool linux_let_others_run(int64_t now) {
+    if (linux_turn_began_kept == 0 || now - linux_turn_began_kept <= 100000) return false;
+    linux_end_turn();
+    return true;
 }
 
 extern __thread int32_t linux_thread_number_kept;
