@@ -18,6 +18,15 @@ package struct ByteKeyTable: Sendable {
 
     package var count: Int { hashes.count }
 
+    /// Makes room for so many keys.
+    mutating func reserve(_ count: Int) {
+        offsets.reserveCapacity(count + 1)
+        hashes.reserveCapacity(count)
+        var slotCount = slots.count
+        while slotCount < count * 2 { slotCount *= 2 }
+        if slotCount > slots.count { rehash(slotCount: slotCount) }
+    }
+
     /// Memory held, in bytes, without spare capacity.
     package var memoryBytes: Int { bytes.count + offsets.count * 4 + hashes.count * 4 + slots.count * 4 }
 

@@ -257,6 +257,6 @@ extension ChunkColumn {
     private func dictionary(_ bytes: ColumnBytes) -> DictionaryView? {
         guard layout.type == .string else { return nil }
         guard let count = layout.dictionaryCount else { return shared?.view() }
-        return DictionaryView(packed: bytes, at: layout.dictionaryStart, count: count, isSorted: true, isShared: false)
+        return DictionaryView(packed: bytes, at: layout.dictionaryStart, count: count, isSorted: true)
     }
 }

@@ -21,7 +21,9 @@ struct DictionaryView: @unchecked Sendable {
     /// Codes order as their strings do.
     let isSorted: Bool
     /// Codes mean the same in every chunk of the frame.
-    let isShared: Bool
+    var isShared: Bool { series != nil }
+    /// Of a shared dictionary: where two views have the same, the shorter one's codes mean the same in the longer one.
+    private let series: UInt64?
     private let owner: ColumnBytes
 
     /// Tells one dictionary's strings from another's.
@@ -30,27 +32,33 @@ struct DictionaryView: @unchecked Sendable {
     @inline(__always)
     subscript(code: Int) -> UnsafeBufferPointer<UInt8> { strings[code] }
 
+    /// Codes of one mean the same in the other, if it is long enough to know them.
+    func hasCodes(of other: DictionaryView) -> Bool { series != nil && series == other.series }
+
+    /// Fewer strings are kept as they are rather than as codes, which keep all of the dictionary.
+    var codesMin: Int { count / 64 }
+
     /// Over `count + 1` 32-bit positions followed by the strings' bytes.
-    init(packed: ColumnBytes, at start: Int, count: Int, isSorted: Bool, isShared: Bool) {
+    init(packed: ColumnBytes, at start: Int, count: Int, isSorted: Bool, series: UInt64? = nil) {
         let base = packed.start + start
         self.count = count
         strings = DictionaryStrings(
             offsets: UnsafePointer(base.assumingMemoryBound(to: UInt32.self)),
             bytes: UnsafePointer((base + (count + 1) * 4).assumingMemoryBound(to: UInt8.self)))
         self.isSorted = isSorted
-        self.isShared = isShared
+        self.series = series
         owner = packed
     }
 
-    /// A copy of a table's strings, in its order.
-    init(packing table: ByteKeyTable, isShared: Bool = true) {
+    /// A copy of a table's strings, in its order; see `hasCodes` for `series`.
+    init(packing table: ByteKeyTable, series: UInt64? = nil) {
         let positions = table.offsets.count * 4
         let packed = ColumnBytes(count: positions + table.bytes.count)
         table.offsets.withUnsafeBytes { packed.start.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         table.bytes.withUnsafeBytes {
             if $0.count > 0 { (packed.start + positions).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         }
-        self.init(packed: packed, at: 0, count: table.count, isSorted: false, isShared: isShared)
+        self.init(packed: packed, at: 0, count: table.count, isSorted: false, series: series)
     }
 
     /// Bytes of positions and strings.

@@ -16,7 +16,10 @@ package final class SharedDictionary: Sendable {
         var table = ByteKeyTable()
         var snapshot: DictionaryView?
         var staging: Staging?
+        /// Another one once codes come to mean something else.
+        var series = SharedDictionary.nextSeries.wrappingAdd(1, ordering: .relaxed).oldValue
     }
+    private static let nextSeries = Atomic<UInt64>(1)
 
     /// A load under way, whose strings can be taken back while they are the last ones and nobody else's.
     private struct Staging: Sendable {
@@ -84,6 +87,7 @@ package final class SharedDictionary: Sendable {
             // As many strings may come to be others.
             if let snapshot = state.snapshot { reservation.shrink(by: snapshot.packedBytes) }
             state.snapshot = nil
+            state.series = Self.nextSeries.wrappingAdd(1, ordering: .relaxed).oldValue
         }
     }
 
@@ -91,7 +95,7 @@ package final class SharedDictionary: Sendable {
     func view() -> DictionaryView {
         state.withLock { state in
             if let snapshot = state.snapshot, snapshot.count == state.table.count { return snapshot }
-            let view = DictionaryView(packing: state.table)
+            let view = DictionaryView(packing: state.table, series: state.series)
             reservation.force(view.packedBytes)
             if let old = state.snapshot { reservation.shrink(by: old.packedBytes) }
             state.snapshot = view

@@ -210,7 +210,7 @@ private struct TailColumn: Sendable {
     private mutating func strings() -> DictionaryView {
         if let shared { return shared.view() }
         if let dictionaryView, dictionaryView.count == dictionary.count { return dictionaryView }
-        let view = DictionaryView(packing: dictionary, isShared: false)
+        let view = DictionaryView(packing: dictionary)
         dictionaryView = view
         return view
     }

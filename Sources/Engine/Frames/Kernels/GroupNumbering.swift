@@ -167,74 +167,64 @@ final class GroupNumbering {
         return low < vector.nulls.count && vector.nulls[low] == at
     }
 
-    fileprivate static func append(
+    private static func append(
         _ key: Int64, _ type: ColumnType, _ dictionary: DictionaryView?, to out: inout WireWriter
     ) {
-        switch type {
-        case .string:
-            if let dictionary { out.append(string: dictionary[Int(key)]) } else { out.append(.string([])) }
-        case .double: out.append(.double(Double(totalKey: key)))
-        case .bool: out.append(.bool(key != 0))
-        case .time: out.append(.time(key))
-        case .int: out.append(.int(key))
-        }
+        guard type == .string else { return out.append(key: key, type) }
+        if let dictionary { out.append(string: dictionary[Int(key)]) } else { out.append(.string([])) }
     }
 
-    /// The keys of groups, scalar after scalar.
-    func forEachKey(
-        of groups: [Int], _ dictionaries: [DictionaryView?], _ body: ([UInt8]) throws(Failure) -> Void
-    ) throws(Failure) {
+    /// The keys of groups, which ascend.
+    func keys(of groups: [Int], _ dictionaries: [DictionaryView?]) -> GroupKeys {
         guard strides != nil else {
-            for group in groups { try body(keys[group]) }
-            return
+            var table = GroupKeys()
+            table.reserve(groups.count)
+            for group in groups { keys[group].withUnsafeBufferPointer { _ = table.intern($0) } }
+            return table
         }
-        let writers = zip(domains, dictionaries).map { DigitKey($0, $1) }
-        var key = WireWriter()
+        let columns = zip(domains, dictionaries).map { CodedKeys.Column(type: $0.type, dictionary: $1) }
+        return GroupKeys(CodedKeys(columns, numbers(of: groups)))
+    }
+
+    /// What the digits of groups stand for, see `CodedKeys`.
+    private func numbers(of groups: [Int]) -> [Int64] {
+        let columns = domains.map { DigitKey($0) }
+        var numbers: [Int64] = []
+        numbers.reserveCapacity(groups.count * columns.count)
         for group in groups {
-            key.removeAll()
             var rest = group
-            for writer in writers { rest = writer.append(rest, to: &key) }
-            try body(key.bytes)
+            for column in columns {
+                let digit: Int
+                (rest, digit) = rest.quotientAndRemainder(dividingBy: column.digitCount)
+                numbers.append(column.number(digit))
+            }
         }
+        return numbers
     }
 }
 
-/// Turns digits of one key back to what they stand for. Trivial to copy: thousands of groups count no references.
+/// Turns digits of one key back to what they stand for.
 private struct DigitKey {
-    private let type: ColumnType
+    let digitCount: Int
     private let bucket: TimeBucket?
     private let base: Int64
     private let scale: Int64
     private let count: Int
-    private let digitCount: Int
-    /// Of strings, whose dictionary the scan's setup keeps.
-    private let strings: DictionaryStrings?
 
-    init(_ domain: KeyDomain, _ dictionary: DictionaryView?) {
+    init(_ domain: KeyDomain) {
         guard let dense = domain.dense, let digitCount = domain.digitCount else {
             preconditionFailure("all keys are dense")
         }
-        type = domain.type
-        bucket = domain.bucket
         (base, scale, count) = dense
+        bucket = domain.bucket
         self.digitCount = digitCount
-        strings = dictionary?.strings
     }
 
-    /// Writes the lowest digit's key; returns the other digits.
-    func append(_ digits: Int, to key: inout WireWriter) -> Int {
-        let (rest, digit) = digits.quotientAndRemainder(dividingBy: digitCount)
-        guard digit < count else {
-            key.append(.null)
-            return rest
-        }
+    @inline(__always)
+    func number(_ digit: Int) -> Int64 {
+        guard digit < count else { return CodedKeys.null }
         let number = base &+ scale &* Int64(digit)
-        if type == .string {
-            key.append(string: strings?[Int(number)] ?? UnsafeBufferPointer(start: nil, count: 0))
-        } else {
-            GroupNumbering.append(bucket?.start(of: number) ?? number, type, nil, to: &key)
-        }
-        return rest
+        return bucket?.start(of: number) ?? number
     }
 }
 

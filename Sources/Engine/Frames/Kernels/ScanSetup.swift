@@ -149,7 +149,7 @@ struct ScanSetup: Sendable {
     ) -> (base: Int64, scale: Int64, count: Int)? {
         guard case .stored(let column) = plan.sources[slot], plan.types[slot] != .double else { return nil }
         guard case .keys(let low, let high) = bounds(plan.sources[slot], pieces) else { return (0, 1, 1) }
-        guard UInt64(bitPattern: high &- low) < 1 << 62 else { return nil }
+        guard UInt64(bitPattern: high &- low) < 1 << 62, high < CodedKeys.null else { return nil }
         if let bucket {
             guard pieces.allSatisfy({ $0.hasCodes(column) }) else { return nil }
             let (first, last) = (bucket.index(of: low), bucket.index(of: high))

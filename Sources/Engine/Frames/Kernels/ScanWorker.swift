@@ -69,11 +69,13 @@ final class ScanWorker {
         }
         aggregation.end()
         let living = (0..<groups.count).filter { !groups.hasKeys || aggregation.rows($0) > 0 }
+        let states = aggregation.states(of: living, groupCount: groups.count)
         if groups.hasKeys {
             let dictionaries = setup.domains.map { setup.dictionaries[$0.slot] }
-            try groups.forEachKey(of: living, dictionaries) { (key) throws(Failure) in _ = try partial.group(key) }
+            try partial.take(groups.keys(of: living, dictionaries), states)
+        } else {
+            partial.states = states
         }
-        partial.states = aggregation.states(of: living, groupCount: groups.count)
         return partial
     }
 }

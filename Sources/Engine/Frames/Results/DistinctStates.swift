@@ -14,10 +14,18 @@ struct DistinctSet: Sendable {
     /// The standard error of a count by registers.
     static let relativeError = 1.04 / Double(1 << registerBits).squareRoot()
 
-    private(set) var values = ByteKeyTable()
+    private var values = ByteKeyTable()
+    /// Instead of `values`, while all come from one dictionary.
+    private(set) var codes: CodeSet?
     private(set) var registers: [UInt8]?
 
+    init(_ codes: CodeSet) {
+        self.codes = codes
+        if codes.count > Self.exactMax { collapse() }
+    }
+
     mutating func insert(_ value: UnsafeBufferPointer<UInt8>) {
+        if codes != nil { forgetCodes() }
         if registers != nil {
             note(value)
         } else {
@@ -34,8 +42,21 @@ struct DistinctSet: Sendable {
         if let theirs = other.registers {
             collapse()
             for index in theirs.indices { registers![index] = max(registers![index], theirs[index]) }
-        } else if !values.hasSameKeys(as: other.values) {  // the same where one dictionary gave both their order
+        } else if let theirs = other.codes {
+            combine(theirs)
+        } else if other.values.count > 0, !values.hasSameKeys(as: other.values) {  // the same where one order gave both
+            forgetCodes()
             for index in 0..<other.values.count { insert(index, of: other.values) }
+        }
+    }
+
+    private mutating func combine(_ other: CodeSet) {
+        if registers == nil, codes == nil, values.count == 0 {
+            codes = other
+        } else if codes?.formUnion(other) == true {
+            if other.dictionary.count > Self.exactMax, codes!.count > Self.exactMax { collapse() }
+        } else {
+            other.forEach { insert($0) }
         }
     }
 
@@ -46,10 +67,19 @@ struct DistinctSet: Sendable {
         if values.count > Self.exactMax { collapse() }
     }
 
+    /// Turns codes to the strings they stand for.
+    private mutating func forgetCodes() {
+        guard let codes = codes.take() else { return }
+        values.reserve(codes.count)
+        codes.forEach { _ = values.intern($0) }
+    }
+
     private mutating func collapse() {
         guard registers == nil else { return }
         registers = Array(repeating: 0, count: 1 << Self.registerBits)
-        for index in 0..<values.count { values[index].withUnsafeBufferPointer { note($0) } }
+        codes?.forEach { note($0) }
+        codes = nil
+        for index in 0..<values.count { values.withKey(index) { note($0) } }
         values = ByteKeyTable()
     }
 
@@ -69,9 +99,14 @@ struct DistinctSet: Sendable {
         return hash ^ (hash >> 31)
     }
 
+    private var exactCount: Int { codes?.count ?? values.count }
+
+    /// Without the dictionary of codes.
+    var memoryBytes: Int { values.memoryBytes + (codes?.memoryBytes ?? 0) + (registers?.count ?? 0) }
+
     /// Exact, or an estimate.
     var count: Int64 {
-        guard let registers else { return Int64(values.count) }
+        guard let registers else { return Int64(exactCount) }
         let size = Double(registers.count)
         let sum = registers.reduce(0.0) { $0 + exp2(-Double($1)) }
         let raw = 0.7213 / (1 + 1.079 / size) * size * size / sum
@@ -85,8 +120,9 @@ struct DistinctSet: Sendable {
         if let registers {
             out.append(counted: registers)
         } else {
-            out.append(UInt32(values.count))
-            for index in 0..<values.count { out.append(counted: values[index]) }
+            out.append(UInt32(exactCount))
+            codes?.forEach { out.append(counted: $0) }
+            for index in 0..<values.count { values.withKey(index) { out.append(counted: $0) } }
         }
     }
 
@@ -97,6 +133,7 @@ struct DistinctSet: Sendable {
         case 0:
             let count = try reader.count(bytesEach: 4)
             guard count <= Self.exactMax else { throw WireDamage() }
+            values.reserve(count)
             for index in 0..<count {
                 let value = try reader.counted()
                 let isNew = value.withUnsafeBufferPointer { values.intern($0) } == index
@@ -127,8 +164,10 @@ struct DistinctStates: AggregateStates {
         for (index, group) in groups.enumerated() { sets[group].combine(other.sets[index]) }
     }
 
+    /// A dictionary, if they have any, is mostly the same one.
     var memoryBytes: Int {
-        sets.reduce(0) { $0 + 64 + $1.values.memoryBytes + ($1.registers?.count ?? 0) }
+        let dictionary = sets.lazy.compactMap(\.codes).first?.dictionary.packedBytes ?? 0
+        return sets.reduce(dictionary) { $0 + 64 + $1.memoryBytes }
     }
 
     func finish(_ group: Int) -> Scalar { .int(sets[group].count) }

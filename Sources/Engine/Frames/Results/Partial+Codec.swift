@@ -12,7 +12,7 @@ extension Partial {
         switch shape {
         case .groups:
             out.append(UInt32(groupCount))
-            for group in 0..<groupCount { out.append(counted: keys[group]) }
+            keys.forEach { out.append(counted: $0) }
             for state in states {
                 for group in 0..<groupCount { state.encode(group, to: &out) }
             }
@@ -51,11 +51,12 @@ extension Partial {
     private mutating func decodeGroups(_ reader: inout WireReader, _ columns: [FrameColumn]) throws(Failure) {
         do {
             let count = try reader.count(bytesEach: 4)
+            reserve(min(count, groupsMax))
             for index in 0..<count {
                 let key = try reader.counted()
                 try Self.check(key, columns)
                 // A key that is there already would make two groups one.
-                guard try group(Array(key)) == index else { throw WireDamage() }
+                guard try key.withUnsafeBufferPointer({ try group($0) }) == index else { throw WireDamage() }
             }
             guard groupCount == count else { throw WireDamage() }
             guard case .groups(_, let aggregates) = shape else { throw WireDamage() }
@@ -69,7 +70,7 @@ extension Partial {
 
     private static func check(_ key: ArraySlice<UInt8>, _ columns: [FrameColumn]) throws(WireDamage) {
         var reader = WireReader(key)
-        for column in columns { _ = try reader.scalar(column.type) }
+        for column in columns { try reader.skipScalar(column.type) }
         guard reader.atEnd else { throw WireDamage() }
     }
 

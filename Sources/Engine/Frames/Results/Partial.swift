@@ -1,7 +1,5 @@
 // A mergeable piece of an answer: the groups seen so far with the state of each aggregate, or some rows.
 
-// Unsafe: hands the bytes of one group's key to the key table.
-
 package struct Partial: Sendable {
     package static let groupsMaxDefault = 1_000_000
     static let keyBytesMax = 512 << 20
@@ -9,8 +7,7 @@ package struct Partial: Sendable {
     package let shape: PartialShape
     /// More groups than this are a failure, here and in every merge.
     package let groupsMax: Int
-    /// Group keys, one after the other as `WireWriter` writes scalars.
-    private(set) var keys = ByteKeyTable()
+    private(set) var keys = GroupKeys()
     var states: [any AggregateStates] = []
     package internal(set) var rows: [[Scalar]] = []
 
@@ -21,7 +18,7 @@ package struct Partial: Sendable {
         guard case .groups(let keyColumns, let aggregates) = shape else { return }
         states = aggregates.map { $0.makeStates() }
         if keyColumns.isEmpty {
-            _ = keys.intern([])
+            _ = keys.intern(UnsafeBufferPointer(start: nil, count: 0))
             growStates()
         }
     }
@@ -38,15 +35,24 @@ package struct Partial: Sendable {
     var memoryBytes: Int { keys.memoryBytes + states.reduce(0) { $0 + $1.memoryBytes } }
 
     /// The group with this key, made if there is none. Call `growStates` before its state is used.
-    mutating func group(_ key: [UInt8]) throws(Failure) -> Int {
+    mutating func group(_ key: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int {
         let before = keys.count
-        guard keys.bytes.count + key.count <= Self.keyBytesMax else {
-            throw Self.tooManyKeyBytes
-        }
+        guard keys.keyBytes + key.count <= Self.keyBytesMax else { throw Self.tooManyKeyBytes }
         let group = keys.intern(key)
         guard group == before, keys.count > groupsMax else { return group }
         keys.truncate(to: before)
         throw Self.tooManyGroups(groupsMax)
+    }
+
+    /// Makes room for so many groups.
+    mutating func reserve(_ groupCount: Int) { keys.reserve(groupCount) }
+
+    /// What a scan has found, in place of nothing.
+    mutating func take(_ keys: GroupKeys, _ states: [any AggregateStates]) throws(Failure) {
+        guard keys.count <= groupsMax else { throw Self.tooManyGroups(groupsMax) }
+        guard keys.keyBytes <= Self.keyBytesMax else { throw Self.tooManyKeyBytes }
+        self.keys = keys
+        self.states = states
     }
 
     private static var tooManyKeyBytes: Failure {
@@ -69,29 +75,21 @@ package struct Partial: Sendable {
         }
         if case .rows(_, let limit) = shape { rows.append(contentsOf: other.rows.prefix(max(0, limit - rows.count))) }
         defer { growStates() }  // also when the cap throws half way: the partial stays consistent
-        let groups = try places(of: other.keys)
+        let (places, isWhole) = keys.formUnion(other.keys, countMax: groupsMax, bytesMax: Self.keyBytesMax)
+        guard isWhole else { throw keys.count >= groupsMax ? Self.tooManyGroups(groupsMax) : Self.tooManyKeyBytes }
+        if let mine = places.mine { moveStates(to: mine) }
         growStates()
-        for index in states.indices { states[index].combine(other.states[index], groups: groups) }
+        for index in states.indices { states[index].combine(other.states[index], groups: places.theirs) }
     }
 
-    /// Where the groups of these keys are here, made if there are none.
-    private mutating func places(of others: ByteKeyTable) throws(Failure) -> [Int] {
-        // Shards number the same groups in the same order, mostly.
-        if keys.hasSameKeys(as: others) { return Array(0..<keys.count) }
-        var groups: [Int] = []
-        groups.reserveCapacity(others.count)
-        for index in 0..<others.count {
-            let before = keys.count
-            let found = keys.intern(index, of: others)
-            if found == before {
-                guard keys.count <= groupsMax, keys.bytes.count <= Self.keyBytesMax else {
-                    keys.truncate(to: before)
-                    throw keys.count >= groupsMax ? Self.tooManyGroups(groupsMax) : Self.tooManyKeyBytes
-                }
-            }
-            groups.append(found)
+    private mutating func moveStates(to places: [Int]) {
+        guard case .groups(_, let aggregates) = shape else { return }
+        for (index, aggregate) in aggregates.enumerated() {
+            var moved = aggregate.makeStates()
+            moved.grow(to: keys.count)
+            moved.combine(states[index], groups: places)
+            states[index] = moved
         }
-        return groups
     }
 
     /// The answer: a row for each group, by ascending group keys, nulls last. Throws when a sum does not fit.

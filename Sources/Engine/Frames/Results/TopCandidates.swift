@@ -113,7 +113,7 @@ extension Partial {
             }
             var next = round ?? TopRound()
             for group in 0..<groupCount {
-                try next.add(shape.name, group: Array(keys[group]), state.tables[group], top: state.top)
+                try next.add(shape.name, group: keys.withKey(group) { Array($0) }, state.tables[group], top: state.top)
             }
             round = next
         }
@@ -127,7 +127,7 @@ extension Partial {
         for (index, shape) in aggregates.enumerated() where shape.function == .topkExact {
             guard var state = states[index] as? FrequencyStates else { continue }
             for group in 0..<groupCount {
-                guard let bound = round.bound(shape.name, Array(keys[group])) else { continue }
+                guard let bound = round.bound(shape.name, keys.withKey(group) { Array($0) }) else { continue }
                 guard state.settle(group, otherMax: bound + rowsSince) else { return false }
             }
             states[index] = state

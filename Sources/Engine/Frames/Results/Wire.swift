@@ -23,6 +23,17 @@ struct WireWriter {
         append(counted: text)
     }
 
+    /// As the scalar that a key column's number, of no string, stands for.
+    mutating func append(key: Int64, _ type: ColumnType) {
+        append(type.rawValue)
+        switch type {
+        case .int, .time: append(key)
+        case .double: append(Double(totalKey: key))
+        case .bool: append(UInt8(key != 0 ? 1 : 0))
+        case .string: preconditionFailure("strings are no numbers")
+        }
+    }
+
     mutating func append(_ scalar: Scalar) {
         switch scalar {
         case .null: append(UInt8(0))
@@ -83,6 +94,18 @@ struct WireReader {
         let count = Int(try number(UInt32.self))
         guard count <= remaining / max(bytesEach, 1) else { throw WireDamage() }
         return count
+    }
+
+    /// Checks a scalar of this type, or null, and goes past it.
+    mutating func skipScalar(_ type: ColumnType) throws(WireDamage) {
+        let tag = try number(UInt8.self)
+        if tag == 0 { return }
+        guard tag == type.rawValue else { throw WireDamage() }
+        switch type {
+        case .int, .double, .time: _ = try take(8)
+        case .string: _ = try counted()
+        case .bool: guard try number(UInt8.self) <= 1 else { throw WireDamage() }
+        }
     }
 
     /// A scalar of this type, or null.

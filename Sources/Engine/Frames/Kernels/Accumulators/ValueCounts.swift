@@ -257,12 +257,29 @@ final class ValueCounts: Accumulator {
     func allSets(groupCount: Int, shared: DictionaryView?) -> [DistinctSet] {
         var result = sets
         while result.count < groupCount { result.append(DistinctSet()) }
-        if isText {
+        if case .dense(let base, _, let span) = mode, isText, let shared {
+            for group in 0..<min(groupCount, seen.count / span) {
+                let marks = UnsafeBufferPointer(start: seen.start + group * span, count: span)
+                result[group] = Self.set(marks, base: Int(base), shared)
+            }
+        } else if isText {
             texts(groupCount: groupCount, shared: shared) { group, text, _ in result[group].insert(text) }
         } else {
             forEachKey { group, key, _ in result[group].insert(key) }
         }
         return result
+    }
+
+    private static func set(
+        _ marks: UnsafeBufferPointer<UInt8>, base: Int, _ dictionary: DictionaryView
+    ) -> DistinctSet {
+        let count = marks.reduce(0) { $0 + Int($1) }
+        guard count < dictionary.codesMin else {
+            return DistinctSet(CodeSet(dictionary, base: base, marks: marks))
+        }
+        var set = DistinctSet()
+        for (index, mark) in marks.enumerated() where mark != 0 { set.insert(dictionary[base + index]) }
+        return set
     }
 
     /// Each group's values by frequency; `shared` as in `allSets`.

@@ -1,0 +1,224 @@
+// The keys of a partial's groups: as bytes in a hash table, or, as a scan leaves them, as numbers in order.
+
+/// Keys by group, none twice.
+struct GroupKeys: Sendable {
+    /// Keys as `WireWriter` writes scalars, one after the other. Empty while there are codes.
+    private var table = ByteKeyTable()
+    private var coded: CodedKeys?
+
+    init() {}
+
+    init(_ coded: CodedKeys) {
+        self.coded = coded
+        if !coded.pays { settle() }
+    }
+
+    var count: Int { coded?.count ?? table.count }
+
+    /// What the keys take as bytes.
+    var keyBytes: Int { coded?.keyBytes ?? table.bytes.count }
+
+    /// Memory held, about, in bytes.
+    var memoryBytes: Int { coded?.memoryBytes ?? table.memoryBytes }
+
+    /// Calls `body` with the key of one group. Where keys are codes its bytes are put together first.
+    func withKey<R>(_ group: Int, _ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
+        guard let coded else { return table.withKey(group, body) }
+        var key = WireWriter()
+        coded.append(group, to: &key)
+        return key.bytes.withUnsafeBufferPointer(body)
+    }
+
+    /// Calls `body` with one key after the other.
+    func forEach(_ body: (UnsafeBufferPointer<UInt8>) -> Void) {
+        guard let coded else { return (0..<table.count).forEach { table.withKey($0, body) } }
+        var key = WireWriter()
+        for group in 0..<coded.count {
+            key.removeAll()
+            coded.append(group, to: &key)
+            key.bytes.withUnsafeBufferPointer(body)
+        }
+    }
+
+    /// Makes room for so many keys.
+    mutating func reserve(_ count: Int) {
+        settle()
+        table.reserve(count)
+    }
+
+    /// The group of this key, a new one if there is none.
+    mutating func intern(_ key: UnsafeBufferPointer<UInt8>) -> Int {
+        settle()
+        return table.intern(key)
+    }
+
+    /// Forgets the groups from `count` on.
+    mutating func truncate(to count: Int) {
+        settle()
+        table.truncate(to: count)
+    }
+
+    /// Turns codes to bytes.
+    private mutating func settle() {
+        guard coded != nil else { return }
+        let keys = self
+        coded = nil
+        table.reserve(keys.count)
+        keys.forEach { _ = table.intern($0) }
+    }
+
+    /// Where the keys of both went, by their groups before.
+    struct Places {
+        /// Nil where they stayed.
+        var mine: [Int]?
+        var theirs: [Int]
+    }
+
+    /// Takes in another's keys. When there are more than `countMax`, or of more than `bytesMax` bytes, it stops there; the
+    /// places are right only for those that were taken.
+    mutating func formUnion(_ other: GroupKeys, countMax: Int, bytesMax: Int) -> (places: Places, isWhole: Bool) {
+        if let places = mergeCodes(other, countMax: countMax, bytesMax: bytesMax) { return (places, true) }
+        settle()
+        var theirs = other
+        theirs.settle()
+        // Shards number the same groups in the same order, mostly.
+        if table.hasSameKeys(as: theirs.table) { return (Places(theirs: Array(0..<count)), true) }
+        var places = Places(theirs: [])
+        places.theirs.reserveCapacity(theirs.count)
+        for index in 0..<theirs.count {
+            let before = table.count
+            let found = table.intern(index, of: theirs.table)
+            if found == before, table.count > countMax || table.bytes.count > bytesMax {
+                table.truncate(to: before)
+                return (places, false)
+            }
+            places.theirs.append(found)
+        }
+        return (places, true)
+    }
+
+    /// Nil, and nothing is changed, where that does not go by codes.
+    private mutating func mergeCodes(_ other: GroupKeys, countMax: Int, bytesMax: Int) -> Places? {
+        guard let theirs = other.coded else { return nil }
+        if count == 0 {
+            guard theirs.count <= countMax else { return nil }
+            self = other
+            return Places(theirs: Array(0..<count))
+        }
+        guard let mine = coded, mine.canMerge(theirs), mine.keyBytes + theirs.keyBytes <= bytesMax else { return nil }
+        let (merged, places) = mine.merged(with: theirs)
+        guard merged.count <= countMax else { return nil }
+        coded = merged
+        return places
+    }
+}
+
+/// Keys as numbers, in order: partials that know the same codes are merged by going through both.
+struct CodedKeys: Sendable {
+    struct Column: Sendable {
+        let type: ColumnType
+        /// Of strings: the shared one that numbers are codes of; nil when there are no values.
+        var dictionary: DictionaryView?
+    }
+
+    private var columns: [Column]
+    /// Column after column of one group, then the next group. Codes of strings, else keys. Groups ascend by their last
+    /// column, then the one before it.
+    private var numbers: [Int64]
+    /// What the keys would take as bytes.
+    private(set) var keyBytes: Int
+
+    /// Stands for no value, and comes last.
+    static let null = Int64.max
+
+    /// `numbers` as above.
+    init(_ columns: [Column], _ numbers: [Int64]) {
+        self.columns = columns
+        self.numbers = numbers
+        keyBytes = Self.keyBytes(columns, numbers)
+    }
+
+    var count: Int { numbers.count / columns.count }
+
+    /// They take less memory, with their dictionaries, than the strings would.
+    var pays: Bool { columns.allSatisfy { $0.dictionary.map { count >= $0.codesMin } ?? true } }
+
+    var memoryBytes: Int {
+        columns.reduce(numbers.count * 8) { $0 + ($1.dictionary?.packedBytes ?? 0) }
+    }
+
+    private static func keyBytes(_ columns: [Column], _ numbers: [Int64]) -> Int {
+        var sum = 0
+        for (place, column) in columns.enumerated() {
+            guard column.type == .string, let strings = column.dictionary?.strings else {
+                sum += numbers.count / columns.count * 9
+                continue
+            }
+            for at in stride(from: place, to: numbers.count, by: columns.count) {
+                sum += numbers[at] == null ? 1 : 5 + strings[Int(numbers[at])].count
+            }
+        }
+        return sum
+    }
+
+    /// Writes the key of a group, a scalar for each column.
+    func append(_ group: Int, to key: inout WireWriter) {
+        for (index, column) in columns.enumerated() {
+            let number = numbers[group &* columns.count &+ index]
+            if number == Self.null {
+                key.append(.null)
+            } else if column.type == .string, let dictionary = column.dictionary {
+                key.append(string: dictionary[Int(number)])
+            } else {
+                key.append(key: number, column.type)
+            }
+        }
+    }
+
+    /// Whether numbers mean the same in both.
+    func canMerge(_ other: CodedKeys) -> Bool {
+        columns.elementsEqual(other.columns) { mine, theirs in
+            guard mine.type == theirs.type else { return false }
+            guard let a = mine.dictionary, let b = theirs.dictionary else {
+                return mine.dictionary == nil && theirs.dictionary == nil
+            }
+            return a.hasCodes(of: b)
+        }
+    }
+
+    func merged(with other: CodedKeys) -> (CodedKeys, GroupKeys.Places) {
+        if numbers == other.numbers { return (self, GroupKeys.Places(theirs: Array(0..<count))) }
+        var sum = self
+        for (index, column) in other.columns.enumerated() {
+            if let theirs = column.dictionary, theirs.count > sum.columns[index].dictionary?.count ?? 0 {
+                sum.columns[index].dictionary = theirs
+            }
+        }
+        sum.numbers = []
+        sum.numbers.reserveCapacity(max(numbers.count, other.numbers.count))
+        var (mine, theirs): ([Int], [Int]) = ([], [])
+        mine.reserveCapacity(count)
+        theirs.reserveCapacity(other.count)
+        while mine.count < count || theirs.count < other.count {
+            let order =
+                mine.count == count ? 1 : theirs.count == other.count ? -1 : compare(mine.count, other, theirs.count)
+            let (source, group) = order <= 0 ? (self, mine.count) : (other, theirs.count)
+            let place = sum.count
+            sum.numbers.append(contentsOf: source.numbers[group &* columns.count..<(group &+ 1) &* columns.count])
+            if order <= 0 { mine.append(place) }
+            if order >= 0 { theirs.append(place) }
+        }
+        sum.keyBytes = Self.keyBytes(sum.columns, sum.numbers)
+        return (sum, GroupKeys.Places(mine: sum.count == count ? nil : mine, theirs: theirs))
+    }
+
+    private func compare(_ mine: Int, _ other: CodedKeys, _ theirs: Int) -> Int {
+        for column in columns.indices.reversed() {
+            let (a, b) = (
+                numbers[mine &* columns.count &+ column], other.numbers[theirs &* columns.count &+ column]
+            )
+            if a != b { return a < b ? -1 : 1 }
+        }
+        return 0
+    }
+}
