@@ -251,6 +251,27 @@ import Testing
         #expect(!catalog.drop("t"))
     }
 
+    @Test("rows without a string count for none, in a tail that has none of the first strings of the dictionary")
+    func nullsOfTails() throws {
+        let frame = try FrameCatalog(shardCount: 2).create("t", schema: try FrameSchema(parsing: "city:string"))
+        for (part, cities) in zip(frame.parts, [["a", "b", "c", "d"], ["e", nil, "f", nil, nil, "e"]]) {
+            var batch = ColumnBatch(schema: frame.schema)
+            for _ in 0..<50 {
+                for city in cities { try batch.append(row: [city.map { .text($0) } ?? .null]) }
+            }
+            try part.append(batch)
+        }
+        let plan = Plan(
+            frame: "t",
+            aggregates: [
+                Aggregate("top", .topk, "city", number: 5), Aggregate("d", .distinct, "city"),
+                Aggregate("n", .count, "city"),
+            ])
+        let row = try PlanExecutor.execute(plan, on: frame.parts[1].snapshot()).partial.finish().rows[0]
+        #expect(row[0] == .int(2) && row[1] == .int(150))
+        #expect(row[2].value.answer.text == #"[{"value":"e","count":100},{"value":"f","count":50}]"#)
+    }
+
     @Test("what a load ends with is a chunk, where it is a sixteenth of one, else the beginning of a tail")
     func endOfLoad() throws {
         for (rows, chunks, tail) in [(160, 2, 0), (206, 3, 0), (205, 2, 5), (5, 0, 5), (6, 1, 0)] {

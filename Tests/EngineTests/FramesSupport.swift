@@ -69,12 +69,20 @@ struct RandomTable {
     }
 
     /// The rows spread over parts in runs, appended in batches.
-    func parts(_ count: Int, chunkRows: Int, using random: inout Seeded) throws -> [FramePart] {
+    func parts(_ count: Int, chunkRows: Int, using random: inout Seeded) throws -> [[FramePart]] {
         let resources = FrameResources(
             memory: FrameMemory(compressesBeyondBytes: random.pick([0, 1 << 30])),
             cache: ColumnCache(limitBytes: 20_000), chunkRows: chunkRows,
             sharedStringsMax: random.pick([0, 20, SharedDictionary.countMax]))
-        let parts = (0..<count).map { _ in FramePart(schema: schema, resources: resources) }
+        var nodes: [[FramePart]] = []
+        var left = count
+        while left > 0 {
+            let shards = 1 + random.below(left)
+            let catalog = FrameCatalog(shardCount: shards, resources: resources)
+            nodes.append(try catalog.create("t", schema: schema).parts)
+            left -= shards
+        }
+        let parts = nodes.flatMap(\.self)
         var start = 0
         while start < rows.count {
             let length = min(rows.count - start, 1 + random.below(max(1, rows.count / 3)))
@@ -83,7 +91,7 @@ struct RandomTable {
             try random.pick(parts).append(batch)
             start += length
         }
-        return parts
+        return nodes
     }
 }
 

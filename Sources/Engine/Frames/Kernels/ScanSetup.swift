@@ -148,7 +148,9 @@ struct ScanSetup: Sendable {
         _ slot: Int, bucket: TimeBucket?, _ plan: CompiledPlan, _ pieces: [FramePiece]
     ) -> (base: Int64, scale: Int64, count: Int)? {
         guard case .stored(let column) = plan.sources[slot], plan.types[slot] != .double else { return nil }
-        guard case .keys(let low, let high) = bounds(plan.sources[slot], pieces) else { return (0, 1, 1) }
+        guard case .keys(let least, let high) = bounds(plan.sources[slot], pieces) else { return (0, 1, 1) }
+        // Rows without a string have code 0 in a tail, which is of the domain even where no string has it.
+        let low = plan.types[slot] == .string ? 0 : least
         guard UInt64(bitPattern: high &- low) < 1 << 62, high < CodedKeys.null else { return nil }
         if let bucket {
             guard pieces.allSatisfy({ $0.hasCodes(column) }) else { return nil }
