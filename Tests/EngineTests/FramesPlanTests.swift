@@ -197,6 +197,44 @@ import Testing
         #expect(throws: Failure.self) { try Partial(decoding: whole.encoded(), groupsMax: 99) }
     }
 
+    @Test("partials of one node's shards merge group by group, whichever groups each of them has, up to the limit")
+    func groupsOfShards() throws {
+        let frame = try FrameCatalog(shardCount: 3).create("f", schema: Self.schema)
+        // Every shard has some groups of its own, and some without a key.
+        let most = Int64.max
+        let rows: [[(Int64?, String?)]] = [
+            [(most, "x"), (most - 1, "y"), (nil, "z"), (most, "x")],
+            [(most - 2, "x"), (most - 1, "y"), (most, nil), (nil, nil)],
+            [(most - 1, "a"), (most - 1, "y"), (nil, "z")],
+        ]
+        for (part, rows) in zip(frame.parts, rows) {
+            var batch = ColumnBatch(schema: frame.schema)
+            for (n, city) in rows {
+                try batch.append(row: [n.map { .int($0) } ?? .null, city.map { .text($0) } ?? .null, .null, .null, .null])
+            }
+            try part.append(batch)
+        }
+        let plan = Plan(frame: "f", group: ["n", "city"], aggregates: [Aggregate("c", .count)])
+        let expected: [[Scalar]] = [
+            [.int(most - 2), .text("x"), .int(1)], [.int(most - 1), .text("a"), .int(1)],
+            [.int(most - 1), .text("y"), .int(3)], [.int(most), .text("x"), .int(2)], [.int(most), .null, .int(1)],
+            [.null, .text("z"), .int(2)], [.null, .null, .int(1)],
+        ]
+        let shape = try CompiledPlan(plan, schema: frame.schema).shape
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            var sum = Partial(shape: shape, groupsMax: 7)
+            for index in order {
+                try sum.merge(try PlanExecutor.execute(plan, on: frame.parts[index].snapshot()).partial)
+            }
+            #expect(try sum.finish().rows == expected)
+            var few = Partial(shape: shape, groupsMax: 6)
+            #expect {
+                for part in frame.parts { try few.merge(try PlanExecutor.execute(plan, on: part.snapshot()).partial) }
+            } throws: { ($0 as? Failure)?.reason == .budgetExceeded }
+            #expect(try few.finish().rows.count == 6)
+        }
+    }
+
     @Test("a partial that is cut short, followed by more, or of another question is refused")
     func partialCodec() throws {
         let rows: [[Scalar]] = [
