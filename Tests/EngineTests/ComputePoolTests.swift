@@ -22,7 +22,9 @@ struct ComputePoolTests {
         #expect(theirs == min(19, mine + 10))
     }
 
-    @Test("a thread that gives way lets others run once it had the processor for 0.1 ms, not before; its next turn begins then")
+    @Test(
+        "a thread that gives way lets others run once it had the processor for 0.1 ms, not before; its next turn begins then"
+    )
     func turns() async {
         let ended = await found(givesWay: true) {
             let start = linux_turn_began()

@@ -117,7 +117,8 @@ import Testing
                     continue
                 }
                 let candidates = try TopCandidates(decoding: rest.candidates.encoded())
-                var second = try Self.gather(plan, parts.shuffledInAll(using: &random), ScanControl(candidates: candidates))
+                var second = try Self.gather(
+                    plan, parts.shuffledInAll(using: &random), ScanControl(candidates: candidates))
                 #expect(throws: Failure.self) { try second.finish() }
                 let isSettled = second.settle(rest, rowsSince: 0)
                 #expect(isSettled)

@@ -210,7 +210,9 @@ import Testing
         for (part, rows) in zip(frame.parts, rows) {
             var batch = ColumnBatch(schema: frame.schema)
             for (n, city) in rows {
-                try batch.append(row: [n.map { .int($0) } ?? .null, city.map { .text($0) } ?? .null, .null, .null, .null])
+                try batch.append(row: [
+                    n.map { .int($0) } ?? .null, city.map { .text($0) } ?? .null, .null, .null, .null,
+                ])
             }
             try part.append(batch)
         }

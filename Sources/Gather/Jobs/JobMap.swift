@@ -3,15 +3,23 @@
 import Engine
 import Synchronization
 
-/// What a node has to say, its partial as it came: this node's own was never encoded.
+/// What a node has to say.
 struct NodeAnswer: Sendable {
     var answer: MapAnswer
-    var merged: JobPartial?
-
     /// Nil when no shard of the node holds a part of the frame.
-    func partial() throws(Failure) -> JobPartial? {
-        if let merged { return merged }
-        return answer.partial.isEmpty ? nil : try JobPartial(decoding: answer.partial)
+    var partial: JobPartial?
+
+    /// This node's own, which was never encoded.
+    init(_ answer: MapAnswer, _ partial: JobPartial?) {
+        self.answer = answer
+        self.partial = partial
+    }
+
+    /// As it came from another node.
+    init(decoding answer: MapAnswer) throws(Failure) {
+        partial = answer.partial.isEmpty ? nil : try JobPartial(decoding: answer.partial)
+        self.answer = answer
+        self.answer.partial = []
     }
 }
 
@@ -60,7 +68,7 @@ struct JobMap {
                 milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
                 frames: acknowledgements(of: scanned.frames))
             answer.rowsEver = scanned.rowsEver
-            return NodeAnswer(answer: answer, merged: encodes ? nil : partial)
+            return NodeAnswer(answer, encodes ? nil : partial)
         }
     }
 

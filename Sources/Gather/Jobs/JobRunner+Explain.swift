@@ -34,7 +34,7 @@ extension JobRunner {
         var order: [[UInt8]] = []
         var found: [[UInt8]: [Value]] = [:]
         for answer in answers {
-            guard case .value(.array(let list))? = try answer.partial() else {
+            guard case .value(.array(let list))? = answer.partial else {
                 throw Failure(.scriptVersion, "an explanation in a version that is not understood")
             }
             for entry in list {

@@ -13,7 +13,7 @@ struct ReducedRound: Sendable {
         var partials: [JobPartial] = []
         for answer in answers {
             rowsEver[answer.answer.incarnation] = answer.answer.rowsEver
-            if let partial = try answer.partial() { partials.append(partial) }
+            if let partial = answer.partial { partials.append(partial) }
         }
         guard !partials.isEmpty else {
             throw Failure(.miss, "job \(job) found no data: its map returned nothing on any shard")

@@ -93,13 +93,23 @@ package struct JobRunner: Sendable {
             }
             links.send(.map(map), to: node, deadline: deadline) { reply in
                 switch reply {
-                case .success(.mapped(let answer)): deliver(.success(NodeAnswer(answer: answer)))
+                case .success(.mapped(let answer)): decode(answer, deliver)
                 case .success: deliver(.failure(PeerReply.notUnderstood))
                 case .failure(let failure): deliver(.failure(failure))
                 }
             }
         }
     }
+
+    /// A large partial takes long to decode: that is done on the compute pool, while others are still scanning.
+    private func decode(_ answer: MapAnswer, _ deliver: @escaping ScatterDriver.Deliver<NodeAnswer>) {
+        let work: @Sendable () -> Void = {
+            deliver(Result { () throws(Failure) in try NodeAnswer(decoding: answer) })
+        }
+        if answer.partial.count < Self.largePartialBytes { work() } else { cluster.engine.compute.submit(work) }
+    }
+
+    private static let largePartialBytes = 8 << 10
 
     private func report(_ outcome: Scatter<NodeAnswer>.Outcome, in envelope: inout Envelope) {
         for (node, found) in outcome.answers {

@@ -134,11 +134,12 @@ struct DistinctSet: Sendable {
             let count = try reader.count(bytesEach: 4)
             guard count <= Self.exactMax else { throw WireDamage() }
             values.reserve(count)
-            for index in 0..<count {
-                let value = try reader.counted()
-                let isNew = value.withUnsafeBufferPointer { values.intern($0) } == index
-                guard isNew else { throw WireDamage() }
-            }
+            do {
+                try reader.forEachCounted(count) { value in
+                    let before = values.count
+                    guard values.intern(value) == before else { throw WireDamage() }
+                }
+            } catch { throw WireDamage() }
         case 1:
             let bytes = Array(try reader.counted())
             guard bytes.count == 1 << Self.registerBits, bytes.allSatisfy({ $0 <= 65 }) else { throw WireDamage() }

@@ -1,5 +1,7 @@
 // Little-endian bytes of partials: a writer, and a reader that believes no length before it has checked it.
 
+// Unsafe: hands out byte strings where they lie, after their lengths were checked.
+
 struct WireWriter {
     private(set) var bytes: [UInt8] = []
 
@@ -11,6 +13,11 @@ struct WireWriter {
 
     /// A 32-bit count, then the bytes.
     mutating func append(counted text: some Collection<UInt8>) {
+        append(UInt32(text.count))
+        bytes.append(contentsOf: text)
+    }
+
+    mutating func append(counted text: UnsafeBufferPointer<UInt8>) {
         append(UInt32(text.count))
         bytes.append(contentsOf: text)
     }
@@ -96,16 +103,20 @@ struct WireReader {
         return count
     }
 
-    /// Checks a scalar of this type, or null, and goes past it.
-    mutating func skipScalar(_ type: ColumnType) throws(WireDamage) {
-        let tag = try number(UInt8.self)
-        if tag == 0 { return }
-        guard tag == type.rawValue else { throw WireDamage() }
-        switch type {
-        case .int, .double, .time: _ = try take(8)
-        case .string: _ = try counted()
-        case .bool: guard try number(UInt8.self) <= 1 else { throw WireDamage() }
+    /// Calls `body` with so many byte strings, each as `append(counted:)` wrote it. Throws `WireDamage`, or what `body` throws.
+    mutating func forEachCounted(_ count: Int, _ body: (UnsafeBufferPointer<UInt8>) throws -> Void) throws {
+        var left = remaining
+        try bytes.withUnsafeBufferPointer { bytes in
+            for _ in 0..<count {
+                let rest = UnsafeBufferPointer(rebasing: bytes.suffix(left))
+                guard rest.count >= 4 else { throw WireDamage() }
+                let size = Int(UInt32(littleEndian: UnsafeRawPointer(rest.baseAddress!).loadUnaligned(as: UInt32.self)))
+                guard size <= rest.count - 4 else { throw WireDamage() }
+                try body(UnsafeBufferPointer(start: rest.baseAddress! + 4, count: size))
+                left = rest.count - 4 - size
+            }
         }
+        at = bytes.endIndex - left
     }
 
     /// A scalar of this type, or null.
