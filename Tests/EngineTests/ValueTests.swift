@@ -38,6 +38,8 @@ import Testing
         #expect(Value(messagePack: [0xDB, 0x7F, 0xFF, 0xFF, 0xFF, 1]) == nil)
         #expect(Value(messagePack: Array(repeating: 0x91, count: 100_000)) == nil)
         #expect(Value(messagePack: [0xC1]) == nil)
+        // Keys are scalars: no map, no array.
+        #expect(Value(messagePack: [0x81, 0x80, 0x00]) == nil && Value(messagePack: [0x81, 0x91, 0x01, 0x00]) == nil)
     }
 
     @Test(

@@ -150,9 +150,19 @@ private struct MessagePackReader {
         var pairs: [Value.Pair] = []
         pairs.reserveCapacity(count)
         for _ in 0..<count {
-            guard let key = read(depth: depth + 1), let value = read(depth: depth + 1) else { return nil }
+            guard let key = read(depth: depth + 1), key.isScalar, let value = read(depth: depth + 1) else { return nil }
             pairs.append(Value.Pair(key, value))
         }
         return .map(pairs)
+    }
+}
+
+extension Value {
+    /// What a key may be: as JSON, maps that are keys of maps would double in size with each level.
+    fileprivate var isScalar: Bool {
+        switch self {
+        case .array, .map: false
+        default: true
+        }
     }
 }
