@@ -36,6 +36,8 @@ void linux_end_turn(void) {
     linux_begin_turn();
 }
 
+__thread void *linux_worker_kept = NULL;
+
 void linux_give_way(void) {
     int nice = getpriority(PRIO_PROCESS, 0) + 10;
     // The C library has neither this struct nor the call before its version 2.41.

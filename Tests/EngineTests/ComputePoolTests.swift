@@ -1,8 +1,10 @@
 // Tests of the compute pool: whose threads give way to others, and when.
 
 import CLinux
+import Dispatch
 import Engine
 import Glibc
+import Synchronization
 import Testing
 
 @Suite("Compute pool")
@@ -45,5 +47,48 @@ struct ComputePoolTests {
             linux_let_others_run(1 << 40) ? 1 : linux_turn_began()
         }
         #expect(began == 0)
+    }
+
+    @Test("what a closure leaves for next runs on its thread, after it, in order")
+    func next() async {
+        let pool = ComputePool(width: 2)
+        let seen = Mutex<[UInt]>([])
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            pool.submit {
+                for _ in 0..<3 { pool.submitNext { seen.withLock { $0.append(UInt(pthread_self())) } } }
+                pool.submitNext { continuation.resume() }
+                usleep(10_000)  // time enough for another thread
+                seen.withLock { $0.append(UInt(pthread_self())) }
+            }
+        }
+        let threads = seen.withLock { $0 }
+        #expect(threads.count == 4 && Set(threads).count == 1)
+    }
+
+    @Test("others do it where the closure waits, or its turn ends")
+    func offers() async {
+        let pool = ComputePool(width: 2, givesWay: true)
+        let isDone = Atomic<Int>(0)
+        let others = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+            pool.submit {
+                let mine = pthread_self()
+                let their = Mutex<[pthread_t]>([])
+                let semaphore = DispatchSemaphore(value: 0)
+                pool.submitNext {
+                    their.withLock { $0.append(pthread_self()) }
+                    semaphore.signal()
+                }
+                pool.waiting { semaphore.wait() }
+                pool.submitNext {
+                    their.withLock { $0.append(pthread_self()) }
+                    isDone.store(1, ordering: .releasing)
+                }
+                while isDone.load(ordering: .acquiring) == 0 {
+                    ComputePool.letOthersRun(at: monotonicNanoseconds())
+                }
+                continuation.resume(returning: their.withLock { !$0.contains(mine) && $0.count == 2 })
+            }
+        }
+        #expect(others)
     }
 }

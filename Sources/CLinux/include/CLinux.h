@@ -41,6 +41,11 @@ static inline bool linux_let_others_run(int64_t now) {
     return true;
 }
 
+extern __thread void *linux_worker_kept;
+/// What the thread was given with `linux_set_worker`; null before.
+static inline void *linux_worker(void) { return linux_worker_kept; }
+static inline void linux_set_worker(void *worker) { linux_worker_kept = worker; }
+
 extern __thread int32_t linux_thread_number_kept;
 /// What the thread was given with `linux_set_thread_number`; 0 before.
 static inline int32_t linux_thread_number(void) { return linux_thread_number_kept; }

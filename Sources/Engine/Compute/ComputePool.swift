@@ -36,9 +36,16 @@ package final class ComputePool: TaskExecutor {
         if startsWorker { crew.run { self.drain() } }
     }
 
+    /// As `submit`, for what the calling thread, where it is one of the pool's, does itself once it is done with its closure: to
+    /// wake another one would take longer. Others are asked when its turn ends before (see `letOthersRun`).
+    package func submitNext(_ work: @escaping @Sendable () -> Void) {
+        if let worker = PoolWorker.current, worker.pool === self { worker.next.append(work) } else { submit(work) }
+    }
+
     /// For a closure of the pool that waits for what another one may have to do: while it waits, another thread takes its
     /// place.
     package func waiting<R>(_ wait: () -> R) -> R {
+        PoolWorker.current?.offer()
         let startsWorker = state.withLock { state in
             guard !state.waiting.isEmpty, state.running <= width else {
                 state.running -= 1
@@ -54,25 +61,58 @@ package final class ComputePool: TaskExecutor {
     /// Tasks that prefer the pool run on its threads: what they wait for, done by the pool too, costs no change of threads.
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        submit { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+        submitNext { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 
     /// Closures that wait for a thread.
     package var queued: Int { state.withLock { $0.waiting.count } }
 
     private func drain() {
-        while let work = state.withLock({ state -> (@Sendable () -> Void)? in
+        let worker = PoolWorker(self)
+        linux_begin_turn()
+        worker.makeCurrent()
+        while let work = worker.next.popFirst() ?? takeWaiting() {
+            work()
+            Self.letOthersRun(at: monotonicNanoseconds())
+        }
+        PoolWorker.endCurrent()
+    }
+
+    private func takeWaiting() -> (@Sendable () -> Void)? {
+        state.withLock { state in
             if let next = state.waiting.popFirst() { return next }
             state.running -= 1
             return nil
-        }) {
-            work()
-            Self.letOthersRun(at: monotonicNanoseconds())
         }
     }
 
     /// To be called now and then by what runs for long, at `now` on the monotonic clock: on a thread that gives way, and had
     /// the processor for 0.1 ms, whoever waits for it goes first. A low priority alone does not do that: the system lets a
     /// thread that has just woken up finish its time slice, which ends with the next of its ticks, 4 ms apart.
-    static func letOthersRun(at now: UInt64) { linux_let_others_run(Int64(bitPattern: now)) }
+    package static func letOthersRun(at now: UInt64) {
+        if linux_let_others_run(Int64(bitPattern: now)) { PoolWorker.current?.offer() }
+    }
+}
+
+/// A thread of a pool, while it has something to do.
+private final class PoolWorker {
+    let pool: ComputePool
+    /// What it goes on with, unless others are asked before.
+    var next = Deque<@Sendable () -> Void>()
+
+    init(_ pool: ComputePool) { self.pool = pool }
+
+    /// The calling thread's, if it is one.
+    static var current: PoolWorker? {
+        linux_worker().map { Unmanaged<PoolWorker>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    func makeCurrent() { linux_set_worker(Unmanaged.passUnretained(self).toOpaque()) }
+
+    static func endCurrent() { linux_set_worker(nil) }
+
+    /// Asks other threads to do it.
+    func offer() {
+        while let work = next.popFirst() { pool.submit(work) }
+    }
 }

@@ -161,7 +161,7 @@ extension Result {
 extension ComputePool {
     /// Runs `work` on one of the pool's threads and waits for it without holding a thread.
     func run<R: Sendable>(_ work: @escaping @Sendable () -> R) async -> R {
-        await withCheckedContinuation { continuation in submit { continuation.resume(returning: work()) } }
+        await withCheckedContinuation { continuation in submitNext { continuation.resume(returning: work()) } }
     }
 
     /// As `run`, for work that can fail.
