@@ -1,10 +1,12 @@
 // The keys of a partial's groups: as bytes in a hash table, or, as a scan leaves them, as numbers in order.
 
+// Unsafe: merges numbers within the bounds of both arrays, into one that holds them all.
+
 /// Keys by group, none twice.
 struct GroupKeys: Sendable {
     /// Keys as `WireWriter` writes scalars, one after the other. Empty while there are codes.
     private var table = ByteKeyTable()
-    private var coded: CodedKeys?
+    private(set) var coded: CodedKeys?
 
     init() {}
 
@@ -15,7 +17,7 @@ struct GroupKeys: Sendable {
 
     var count: Int { coded?.count ?? table.count }
 
-    /// What the keys take as bytes.
+    /// What the keys take as bytes; at most, where they are codes.
     var keyBytes: Int { coded?.keyBytes ?? table.bytes.count }
 
     /// Memory held, about, in bytes.
@@ -125,7 +127,7 @@ struct CodedKeys: Sendable {
     /// Column after column of one group, then the next group. Codes of strings, else keys. Groups ascend by their last
     /// column, then the one before it.
     private var numbers: [Int64]
-    /// What the keys would take as bytes.
+    /// What the keys would take as bytes, at most.
     private(set) var keyBytes: Int
 
     /// Stands for no value, and comes last.
@@ -175,6 +177,39 @@ struct CodedKeys: Sendable {
         }
     }
 
+    func scalar(_ group: Int, _ column: Int) -> Scalar {
+        let number = numbers[group &* columns.count &+ column]
+        if number == Self.null { return .null }
+        switch columns[column].type {
+        case .int: return .int(number)
+        case .time: return .time(number)
+        case .double: return .double(Double(totalKey: number))
+        case .bool: return .bool(number != 0)
+        case .string: return .string(columns[column].dictionary.map { Array($0[Int(number)]) } ?? [])
+        }
+    }
+
+    /// As `Partial.keyRank`.
+    func rank(_ group: Int) -> UInt64 {
+        let number = numbers[group &* columns.count]
+        if number == Self.null { return .max }
+        guard columns[0].type == .string else { return UInt64(bitPattern: number) ^ 1 << 63 }
+        return columns[0].dictionary.map { UInt64(rankOf: $0[Int(number)]) } ?? 0
+    }
+
+    /// As `Partial.keyPrecedes`.
+    func precedes(_ a: Int, _ b: Int) -> Bool {
+        for index in columns.indices {
+            let (x, y) = (numbers[a &* columns.count &+ index], numbers[b &* columns.count &+ index])
+            if x == y { continue }
+            guard columns[index].type == .string, x != Self.null, y != Self.null,
+                let strings = columns[index].dictionary?.strings
+            else { return x < y }
+            return strings[Int(x)].lexicographicallyPrecedes(strings[Int(y)])
+        }
+        return false
+    }
+
     /// Whether numbers mean the same in both.
     func canMerge(_ other: CodedKeys) -> Bool {
         columns.elementsEqual(other.columns) { mine, theirs in
@@ -194,30 +229,46 @@ struct CodedKeys: Sendable {
                 sum.columns[index].dictionary = theirs
             }
         }
-        sum.numbers = []
-        sum.numbers.reserveCapacity(max(numbers.count, other.numbers.count))
         var (mine, theirs): ([Int], [Int]) = ([], [])
         mine.reserveCapacity(count)
         theirs.reserveCapacity(other.count)
-        while mine.count < count || theirs.count < other.count {
-            let order =
-                mine.count == count ? 1 : theirs.count == other.count ? -1 : compare(mine.count, other, theirs.count)
-            let (source, group) = order <= 0 ? (self, mine.count) : (other, theirs.count)
-            let place = sum.count
-            sum.numbers.append(contentsOf: source.numbers[group &* columns.count..<(group &+ 1) &* columns.count])
-            if order <= 0 { mine.append(place) }
-            if order >= 0 { theirs.append(place) }
+        let width = columns.count
+        sum.numbers = Array(unsafeUninitializedCapacity: numbers.count + other.numbers.count) { merged, filled in
+            numbers.withUnsafeBufferPointer { a in
+                other.numbers.withUnsafeBufferPointer { b in
+                    var (i, j) = (0, 0)
+                    while i < a.count || j < b.count {
+                        let order = i == a.count ? 1 : j == b.count ? -1 : Self.compare(a, i, b, j, width)
+                        for column in 0..<width {
+                            merged[filled &+ column] = order <= 0 ? a[i &+ column] : b[j &+ column]
+                        }
+                        if order <= 0 {
+                            mine.append(filled / width)
+                            i += width
+                        }
+                        if order >= 0 {
+                            theirs.append(filled / width)
+                            j += width
+                        }
+                        filled += width
+                    }
+                }
+            }
         }
-        sum.keyBytes = Self.keyBytes(sum.columns, sum.numbers)
+        sum.keyBytes += other.keyBytes
         return (sum, GroupKeys.Places(mine: sum.count == count ? nil : mine, theirs: theirs))
     }
 
-    private func compare(_ mine: Int, _ other: CodedKeys, _ theirs: Int) -> Int {
-        for column in columns.indices.reversed() {
-            let (a, b) = (
-                numbers[mine &* columns.count &+ column], other.numbers[theirs &* columns.count &+ column]
-            )
-            if a != b { return a < b ? -1 : 1 }
+    /// By the last column, then the one before it.
+    @inline(__always)
+    private static func compare(
+        _ a: UnsafeBufferPointer<Int64>, _ i: Int, _ b: UnsafeBufferPointer<Int64>, _ j: Int, _ width: Int
+    ) -> Int {
+        var column = width &- 1
+        while column >= 0 {
+            let (x, y) = (a[i &+ column], b[j &+ column])
+            if x != y { return x < y ? -1 : 1 }
+            column &-= 1
         }
         return 0
     }

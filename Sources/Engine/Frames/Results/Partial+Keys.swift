@@ -5,7 +5,8 @@
 extension Partial {
     /// The key of a group, a scalar for each of its columns.
     func scalars(ofKey group: Int, _ columns: [FrameColumn]) -> [Scalar] {
-        keys.withKey(group) { bytes in
+        if let coded = keys.coded { return columns.indices.map { coded.scalar(group, $0) } }
+        return keys.withKey(group) { bytes in
             var cursor = KeyCursor(bytes)
             return columns.map { cursor.next($0.type) }
         }
@@ -13,7 +14,8 @@ extension Partial {
 
     /// By the first column of its key, nulls last: of unequal ranks the lesser one comes first, equal ranks say nothing.
     func keyRank(_ group: Int, _ type: ColumnType) -> UInt64 {
-        keys.withKey(group) { bytes in
+        if let coded = keys.coded { return coded.rank(group) }
+        return keys.withKey(group) { bytes in
             if bytes[0] == 0 { return .max }
             let start = UnsafeRawPointer(bytes.baseAddress! + 1)
             switch type {
@@ -22,17 +24,15 @@ extension Partial {
             case .bool: return UInt64(bytes[1])
             case .string:
                 let count = Int(UInt32(littleEndian: start.loadUnaligned(as: UInt32.self)))
-                if count >= 8 { return (start + 4).loadUnaligned(as: UInt64.self).bigEndian }
-                var rank: UInt64 = 0
-                for index in 0..<8 { rank = rank << 8 | (index < count ? UInt64(bytes[5 + index]) : 0) }
-                return rank
+                return UInt64(rankOf: UnsafeBufferPointer(rebasing: bytes[5..<5 + count]))
             }
         }
     }
 
     /// Ascending by one column after the other, nulls last. A key does not precede itself.
     func keyPrecedes(_ a: Int, _ b: Int, _ columns: [FrameColumn]) -> Bool {
-        keys.withKey(a) { mine in
+        if let coded = keys.coded { return coded.precedes(a, b) }
+        return keys.withKey(a) { mine in
             keys.withKey(b) { theirs in
                 var (x, y) = (KeyCursor(mine), KeyCursor(theirs))
                 for column in columns {
@@ -70,5 +70,17 @@ private struct KeyCursor {
             defer { at += count }
             return .string(Array(UnsafeRawBufferPointer(start: at, count: count)))
         }
+    }
+}
+
+extension UInt64 {
+    /// Of a text: what comes first has the lesser rank, or the same one.
+    init(rankOf text: UnsafeBufferPointer<UInt8>) {
+        if text.count >= 8 {
+            self = UnsafeRawPointer(text.baseAddress!).loadUnaligned(as: UInt64.self).bigEndian
+            return
+        }
+        self = 0
+        for index in 0..<8 { self = self << 8 | (index < text.count ? UInt64(text[index]) : 0) }
     }
 }

@@ -234,18 +234,12 @@ private struct RankedPlace {
         case .int(let value): number = UInt64(bitPattern: Double(value).orderedKey) ^ 1 << 63
         case .double(let value): number = UInt64(bitPattern: value.orderedKey) ^ 1 << 63
         case .time(let value): number = UInt64(bitPattern: value) ^ 1 << 63
-        case .string(let text): number = rank(text)
+        case .string(let text): number = text.withUnsafeBufferPointer { UInt64(rankOf: $0) }
         case .bool(let flag): number = flag ? 1 : 0
         case .null: return .max
         case .structured: return 0
         }
         return ascending ? number : ~number
-    }
-
-    private static func rank(_ text: [UInt8]) -> UInt64 {
-        var rank: UInt64 = 0
-        for index in 0..<8 { rank = rank << 8 | (index < text.count ? UInt64(text[index]) : 0) }
-        return rank
     }
 }
 
