@@ -44,8 +44,11 @@ struct DistinctSet: Sendable {
             for index in theirs.indices { registers![index] = max(registers![index], theirs[index]) }
         } else if let theirs = other.codes {
             combine(theirs)
-        } else if other.values.count > 0, !values.hasSameKeys(as: other.values) {  // the same where one order gave both
-            forgetCodes()
+        } else if let mine = codes {
+            // To look strings up in their table is less than to make one.
+            self = other
+            combine(mine)
+        } else if !values.hasSameKeys(as: other.values) {  // the same where one order gave both
             for index in 0..<other.values.count { insert(index, of: other.values) }
         }
     }
