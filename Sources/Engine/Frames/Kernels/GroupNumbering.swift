@@ -153,7 +153,7 @@ final class GroupNumbering {
             }
             let number = vector.key(at: at)
             let start = domain.bucket.map { $0.start(of: $0.index(of: number)) } ?? number
-            Self.append(start, domain.type, try reader.dictionary(domain.slot), to: &key)
+            key.append(key: start, domain.type, try reader.dictionary(domain.slot))
         }
         keys.append(key.bytes)
     }
@@ -165,13 +165,6 @@ final class GroupNumbering {
             if vector.nulls[middle] < at { low = middle + 1 } else { high = middle }
         }
         return low < vector.nulls.count && vector.nulls[low] == at
-    }
-
-    private static func append(
-        _ key: Int64, _ type: ColumnType, _ dictionary: DictionaryView?, to out: inout WireWriter
-    ) {
-        guard type == .string else { return out.append(key: key, type) }
-        if let dictionary { out.append(string: dictionary[Int(key)]) } else { out.append(.string([])) }
     }
 
     /// The keys of groups, which ascend.

@@ -169,10 +169,8 @@ struct CodedKeys: Sendable {
             let number = numbers[group &* columns.count &+ index]
             if number == Self.null {
                 key.append(.null)
-            } else if column.type == .string, let dictionary = column.dictionary {
-                key.append(string: dictionary[Int(number)])
             } else {
-                key.append(key: number, column.type)
+                key.append(key: number, column.type, column.dictionary)
             }
         }
     }

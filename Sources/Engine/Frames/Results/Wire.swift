@@ -17,11 +17,6 @@ struct WireWriter {
         bytes.append(contentsOf: text)
     }
 
-    mutating func append(counted text: UnsafeBufferPointer<UInt8>) {
-        append(UInt32(text.count))
-        bytes.append(contentsOf: text)
-    }
-
     mutating func append(raw text: some Collection<UInt8>) { bytes.append(contentsOf: text) }
 
     /// As the scalar of these bytes.
@@ -30,14 +25,14 @@ struct WireWriter {
         append(counted: text)
     }
 
-    /// As the scalar that a key column's number, of no string, stands for.
-    mutating func append(key: Int64, _ type: ColumnType) {
-        append(type.rawValue)
+    /// As the scalar that a key column's number stands for: of strings a code of the dictionary.
+    mutating func append(key: Int64, _ type: ColumnType, _ dictionary: DictionaryView?) {
         switch type {
-        case .int, .time: append(key)
-        case .double: append(Double(totalKey: key))
-        case .bool: append(UInt8(key != 0 ? 1 : 0))
-        case .string: preconditionFailure("strings are no numbers")
+        case .string: append(string: dictionary?[Int(key)] ?? UnsafeBufferPointer(start: nil, count: 0))
+        case .double: append(.double(Double(totalKey: key)))
+        case .bool: append(.bool(key != 0))
+        case .time: append(.time(key))
+        case .int: append(.int(key))
         }
     }
 
