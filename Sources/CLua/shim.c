@@ -201,8 +201,7 @@ int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results)
     return leave(control, saved, lua_resume(thread, from, arguments, results));
 }
 
-int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, int environment) {
-    environment = lua_absindex(L, environment);
+int clua_load(lua_State *L, const char *source, size_t bytes, const char *name) {
     if (bytes > SOURCE_BYTES_MAX) {
         lua_pushfstring(L, "%s: a script may have %d bytes", name, SOURCE_BYTES_MAX);
         return LUA_ERRSYNTAX;
@@ -212,12 +211,10 @@ int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, 
     lua_pushfstring(L, "=%s", name);
     int status = leave(control, saved, luaL_loadbufferx(L, source, bytes, lua_tostring(L, -1), "t"));
     lua_remove(L, -2);
-    if (status == LUA_OK) {
-        lua_pushvalue(L, environment);
-        lua_setupvalue(L, -2, 1);
-    }
     return status;
 }
+
+void clua_bind(lua_State *L) { lua_setupvalue(L, -2, 1); }
 
 // MARK: Garbage
 
@@ -300,23 +297,42 @@ void clua_push_callback(lua_State *L, clua_callback callback, void *context) {
     lua_pushcclosure(L, trampoline, 2);
 }
 
+/// What a userdata owns, in a list of all that its state owns.
+struct clua_box {
+    void *object;  ///< NULL once it was let go of
+    clua_box *next;
+    clua_box **link;
+};
+
+static void let_go(clua_control *control, clua_box *box) {
+    if (box->object == NULL) return;
+    void *object = box->object;
+    box->object = NULL;
+    *box->link = box->next;
+    if (box->next != NULL) box->next->link = box->link;
+    control->unfailing += 1;
+    control->releaseObject(object);
+    control->unfailing -= 1;
+}
+
 static int collect_object(lua_State *L) {
-    void **box = lua_touserdata(L, 1);
-    if (box != NULL && *box != NULL) {
-        void *object = *box;
-        *box = NULL;
-        clua_control *control = clua_control_of(L);
-        control->unfailing += 1;
-        control->releaseObject(object);
-        control->unfailing -= 1;
-    }
+    clua_box *box = lua_touserdata(L, 1);
+    if (box != NULL) let_go(clua_control_of(L), box);
     return 0;
+}
+
+void clua_release_objects(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    while (control->boxes != NULL) let_go(control, control->boxes);
 }
 
 void clua_push_object(lua_State *L, void *object, int metatable) {
     metatable = lua_absindex(L, metatable);
-    void **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = object;
+    clua_box *box = lua_newuserdatauv(L, sizeof *box, 0);
+    clua_control *control = clua_control_of(L);
+    *box = (clua_box){object, control->boxes, &control->boxes};
+    if (box->next != NULL) box->next->link = &box->next;
+    control->boxes = box;
     lua_pushvalue(L, metatable);
     lua_setmetatable(L, -2);
 }
@@ -336,5 +352,5 @@ void clua_push_object_metatable(lua_State *L, const char *typeName, int methods)
 
 void *clua_to_object(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TUSERDATA) return NULL;
-    return *(void **)lua_touserdata(L, index);
+    return ((clua_box *)lua_touserdata(L, index))->object;
 }

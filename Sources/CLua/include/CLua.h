@@ -27,6 +27,8 @@ enum {
     CLUA_YIELD_BASE = -2,  ///< CLUA_YIELD_BASE - n: give the n values on top to the host and wait for its answer
 };
 
+typedef struct clua_box clua_box;
+
 /// The accounts of one state, shared by its coroutines. Written by whoever owns the state; `cancelled` by any thread.
 typedef struct clua_control {
     size_t usedBytes;
@@ -51,6 +53,7 @@ typedef struct clua_control {
     uint64_t sliceNanoseconds;     ///< 0: none; else from that first look too
     int64_t collections;           ///< that came to their end since collecting in steps began
     void (*releaseObject)(void *object);
+    clua_box *boxes;               ///< the host objects that userdata own
     lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
 } clua_control;
 
@@ -87,8 +90,10 @@ int clua_call_method(lua_State *thread, const clua_invocation *call, int *result
 enum { CLUA_PREFETCH_MAX = 16 };
 /// Starts to bring in the tables at these references to the registry, and what is in them: for calls that come at once.
 void clua_prefetch(lua_State *L, const int *references, int count);
-/// Compiles text (never bytecode) and pushes the function, its globals bound to the table at `environment`.
-int clua_load(lua_State *L, const char *source, size_t bytes, const char *name, int environment);
+/// Compiles text (never bytecode) and pushes the function; its globals are what `clua_bind` gives it.
+int clua_load(lua_State *L, const char *source, size_t bytes, const char *name);
+/// Pops what the loaded function below is to have as its globals.
+void clua_bind(lua_State *L);
 
 /// Starts math.random's sequence anew.
 void clua_reseed(lua_State *L, int64_t seed);
@@ -110,6 +115,8 @@ void clua_push_callback(lua_State *L, clua_callback callback, void *context);
 void clua_push_object(lua_State *L, void *object, int metatable);
 /// Pushes a new metatable for host objects whose methods are in the table at `methods`.
 void clua_push_object_metatable(lua_State *L, const char *typeName, int methods);
+/// Lets go of all objects that userdata own: of a state in which nothing is live.
+void clua_release_objects(lua_State *L);
 /// The object a userdata owns, or NULL.
 void *clua_to_object(lua_State *L, int index);
 

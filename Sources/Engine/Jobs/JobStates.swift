@@ -1,4 +1,5 @@
-// Lua states for jobs, which are used again: to make one takes 0.1 ms, to clean one a tenth of that.
+// Lua states for jobs, which are used again, and scripts, which stay compiled in them: to make a state takes 0.1 ms, to
+// compile a short script 30 µs, to collect a state's garbage 20 µs.
 
 import Synchronization
 
@@ -9,14 +10,56 @@ final class JobState {
         var unixMilliseconds: Int64 = 0
     }
 
+    /// Scripts that are kept compiled in a state, and the longest of them in bytes.
+    private static let scriptsMax = 16
+    private static let keptBytesMax = 16 << 10
+    /// Garbage that is left lying, in bytes: that of some ten jobs.
+    private static let garbageBytesMax = 64 << 10
+
+    /// A script that was compiled here.
+    private struct Compiled {
+        let name: String
+        let source: [UInt8]
+        let function: LuaReference
+    }
+
     let lua: LuaState
     private let clock = Clock()
+    /// The one that was used last comes last.
+    private var scripts: [Compiled] = []
+    private var cleanBytes = 0
 
     init() {
         lua = LuaState(memoryBytesMax: JobScript.memoryBytesMax)
         AggregateCall.register(in: lua)
         lua.register("now") { [clock] _ in .value(.double(Double(clock.unixMilliseconds) / 1000)) }
         ClusterQuestions.register(in: lua)
+        cleanBytes = lua.memoryBytes
+    }
+
+    /// Runs the top level of a script, which is compiled unless it ran here lately.
+    func run(
+        _ source: [UInt8], name: String, environment: LuaEnvironment, budget: LuaBudget
+    ) throws(Failure) {
+        let script: Compiled
+        if let index = scripts.lastIndex(where: { $0.source == source && $0.name == name }) {
+            script = scripts.remove(at: index)
+        } else {
+            script = Compiled(
+                name: name, source: source, function: try lua.compile(source, name: name, budget: budget))
+            if scripts.count == Self.scriptsMax { scripts.removeFirst() }
+        }
+        if source.count <= Self.keptBytesMax { scripts.append(script) }
+        try lua.run(script.function, environment: environment, budget: budget)
+    }
+
+    /// Lets go of everything that the last job had. Its Lua values become garbage, which is collected once there is much.
+    func clean() {
+        if let last = scripts.last { lua.unbind(last.function) }
+        lua.releaseObjects()
+        guard lua.memoryBytes > cleanBytes + Self.garbageBytesMax else { return }
+        lua.collectGarbage()
+        cleanBytes = lua.memoryBytes
     }
 
     func setNow(unixMilliseconds: Int64) { clock.unixMilliseconds = unixMilliseconds }
@@ -50,7 +93,7 @@ package final class JobStates: Sendable {
     /// To be called once nothing refers to what was in the state. One whose job was stopped is dropped.
     func giveBack(_ state: JobState) {
         guard !state.lua.wasStopped, state.lua.memoryBytes <= Self.cleanBytesMax else { return }
-        state.lua.collectGarbage()
+        state.clean()
         let spare = Spare(state: state)
         spares.withLock { if $0.count < Self.sparesMax { $0.append(spare) } }
     }

@@ -44,6 +44,13 @@ package final class LuaState {
         clua_collect(main)
     }
 
+    /// Lets go of what scripts got from the host, at once and at no cost worth naming: of a state in which no script is live.
+    /// What it leaves is garbage.
+    func releaseObjects() {
+        freeReleased()
+        clua_release_objects(main)
+    }
+
     /// Whether the last call was stopped: cancelled, or beyond its budget.
     var wasStopped: Bool { control.pointee.aborted != CLUA_NOT_ABORTED || clua_is_cancelled(control) }
 
@@ -66,14 +73,35 @@ package final class LuaState {
     package func load(
         source: [UInt8], name: String, environment: LuaEnvironment, budget: LuaBudget = LuaBudget()
     ) throws(Failure) {
+        try run(try compile(source, name: name, budget: budget), environment: environment, budget: budget)
+    }
+
+    /// A script's text as a function, to be `run`. Throws as `load`.
+    func compile(_ source: [UInt8], name: String, budget: LuaBudget) throws(Failure) -> LuaReference {
         begin(budget)
-        environment.reference.push(on: main)
         let status = source.withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { clua_load(main, $0.baseAddress, $0.count, name, -1) }
+            bytes.withMemoryRebound(to: CChar.self) { clua_load(main, $0.baseAddress, $0.count, name) }
         }
-        lua_rotate(main, -2, -1)
+        guard status == LUA_OK else { throw popFailure(main) }
+        return LuaReference(self, popping: main)
+    }
+
+    /// Runs a compiled script, its globals in `environment` until the next run. Throws as `load`.
+    func run(_ compiled: LuaReference, environment: LuaEnvironment, budget: LuaBudget) throws(Failure) {
+        begin(budget)
+        compiled.push(on: main)
+        environment.reference.push(on: main)
+        clua_bind(main)
+        guard clua_pcall(main, 0, 0) == LUA_OK else { throw popFailure(main) }
+    }
+
+    /// Takes the globals away from a compiled script, which then keeps nothing of its last run alive.
+    func unbind(_ compiled: LuaReference) {
+        lua_checkstack(main, 16)
+        compiled.push(on: main)
+        lua_pushnil(main)
+        clua_bind(main)
         clua_pop(main, 1)
-        guard status == LUA_OK, clua_pcall(main, 0, 0) == LUA_OK else { throw popFailure(main) }
     }
 
     /// The function of that name in the environment itself; nil when there is none.
