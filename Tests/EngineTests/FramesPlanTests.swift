@@ -176,6 +176,102 @@ import Testing
         }
     }
 
+    @Test("a chunk is read by a filter of few values exactly when some row of it passes")
+    func presence() throws {
+        var random = Seeded(5)
+        // Each chunk has some of these only.
+        let cities = (0..<30).map { "city \($0)" }
+        var rows: [[Scalar]] = []
+        for _ in 0..<40 {
+            let (some, step) = (
+                cities.shuffled(using: &random).prefix(.random(in: 0...3, using: &random)),
+                Int64.random(in: 1...9, using: &random)
+            )
+            for _ in 0..<50 {
+                let isNull = Int.random(in: 0..<8, using: &random) == 0
+                rows.append([
+                    isNull ? .null : .int(step * .random(in: 0...4, using: &random) - 20),
+                    some.randomElement(using: &random).map { .text($0) } ?? .null,
+                ])
+            }
+        }
+        // Nothing is kept of plans that were asked before.
+        let pieces = try Self.part(rows, chunkRows: 50).snapshot().pieces
+        let snapshot = FrameSnapshot(schema: Self.schema, pieces: pieces, cache: ColumnCache())
+        var pruned = 0
+        for _ in 0..<400 {
+            let number = { Int64.random(in: -22...18, using: &random) }
+            let city = { cities.randomElement(using: &random)! }
+            let (low, high) = (number(), number())
+            let (one, other) = (city(), city())
+            let cases: [(Filter, (Scalar, Scalar) -> Bool)] = [
+                (Filter("n", .equal, .int(low)), { n, _ in n == .int(low) }),
+                (Filter("n", .notEqual, .int(low)), { n, _ in n != .null && n != .int(low) }),
+                (
+                    Filter("n", .between, .int(low), .int(high)),
+                    { n, _ in (low...max(low, high)).contains { n == .int($0) } && low <= high }
+                ),
+                (Filter("n", .isIn, .int(low), .int(high)), { n, _ in n == .int(low) || n == .int(high) }),
+                (Filter("city", .equal, .string(one)), { _, city in city == .text(one) }),
+                (Filter("city", .notEqual, .string(one)), { _, city in city != .null && city != .text(one) }),
+                (
+                    Filter("city", .isIn, .string(one), .string(other)),
+                    { _, city in city == .text(one) || city == .text(other) }
+                ),
+                // More than six of them.
+                (
+                    Filter("city", .like, .string("city 1%")),
+                    { _, city in
+                        guard case .string(let city) = city else { return false }
+                        return city.starts(with: Array("city 1".utf8))
+                    }
+                ),
+            ]
+            let (filter, passes) = cases.randomElement(using: &random)!
+            let plan = Plan(frame: "f", filters: [filter], aggregates: [Aggregate("c", .count)])
+            let (partial, statistics) = try PlanExecutor.execute(plan, on: snapshot)
+            let found = rows.map { passes($0[0], $0[1]) }
+            #expect(try partial.finish().rows == [[.int(Int64(found.count { $0 }))]], "\(filter)")
+            let chunks = (0..<40).count { found[$0 * 50..<$0 * 50 + 50].contains(true) }
+            #expect(statistics.chunksScanned == chunks && statistics.chunksPruned == 40 - chunks, "\(filter)")
+            pruned += statistics.chunksPruned
+        }
+        #expect(pruned > 4000)
+    }
+
+    @Test("which values there are is known of each chunk, and no column is read for it")
+    func distinctWithoutReading() throws {
+        var random = Seeded(6)
+        let rows: [[Scalar]] = (0..<1040).map { row in
+            // Chunks have different numbers, and one has none.
+            let block = Int64(row / 100)
+            let n: Scalar =
+                block == 3 || Bool.random(using: &random)
+                ? .null : .int(block * 7 + .random(in: 0...90, using: &random))
+            return [n, Bool.random(using: &random) ? .null : .text("c\(Int.random(in: 0...200, using: &random))")]
+        }
+        // Columns are compressed, so that the cache sees who reads them.
+        let (memory, cache) = (FrameMemory(compressesBeyondBytes: 0), ColumnCache())
+        let part = FramePart(
+            schema: Self.schema, resources: FrameResources(memory: memory, cache: cache, chunkRows: 100))
+        var batch = ColumnBatch(schema: Self.schema)
+        for row in rows { try batch.append(row: row + Array(repeating: .null, count: 3)) }
+        try part.append(batch)
+        let (snapshot, whole) = (part.snapshot(), Set(rows.map(\.[0])).subtracting([.null]))
+        let cities = Set(rows.map(\.[1])).subtracting([.null])
+        let distinct = Plan(
+            frame: "f", aggregates: [Aggregate("a", .distinct, "n"), Aggregate("b", .distinct, "city")])
+        let (partial, statistics) = try PlanExecutor.execute(distinct, on: snapshot)
+        #expect(try partial.finish().rows == [[.int(Int64(whole.count)), .int(Int64(cities.count))]])
+        #expect(statistics.rowsScanned == 1040 && cache.misses == 0)
+        let filtered = Plan(
+            frame: "f", filters: [Filter("n", .less, .int(60))], aggregates: [Aggregate("c", .distinct, "city")])
+        let some = rows.filter { if case .int(let n) = $0[0] { n < 60 } else { false } }
+        let count = Set(some.map(\.[1])).subtracting([.null]).count
+        #expect(try PlanExecutor.execute(filtered, on: snapshot).partial.finish().rows == [[.int(Int64(count))]])
+        #expect(cache.misses > 0)
+    }
+
     @Test("a scan stops at its deadline, on cancellation, and at too many groups")
     func limits() throws {
         let snapshot = try Self.part((0..<100).map { [.int(Int64($0))] }, chunkRows: 10).snapshot()

@@ -60,11 +60,13 @@ struct ChunkColumn: Sendable {
     let encodedBytes: Int
     let stored: Stored
     let shared: SharedDictionary?
+    let presence: CodePresence?
 
     var storedBytes: Int {
-        switch stored {
-        case .plain(let bytes): bytes.count
-        case .compressed(let bytes): bytes.count
+        let known = presence?.memoryBytes ?? 0
+        return switch stored {
+        case .plain(let bytes): bytes.count + known
+        case .compressed(let bytes): bytes.count + known
         }
     }
 }
@@ -111,6 +113,9 @@ package final class Chunk: Sendable {
     }
 
     package func zone(_ column: Int) -> Zone { columns[column].zone }
+
+    /// Nil where it was not noted, or codes are of a dictionary of the chunk's own, all of which some row has.
+    func presence(_ column: Int) -> CodePresence? { columns[column].presence }
 
     func sharesDictionary(_ column: Int) -> Bool {
         columns[column].layout.type == .string && columns[column].layout.dictionaryCount == nil
@@ -221,7 +226,7 @@ extension ChunkColumn {
         guard compressed.count <= bytes.count * 9 / 10 else { return nil }
         return ChunkColumn(
             layout: layout, zone: zone, encodedBytes: encodedBytes, stored: .compressed(Array(compressed)),
-            shared: shared)
+            shared: shared, presence: presence)
     }
 
     fileprivate func view(_ bytes: ColumnBytes) -> ColumnView {

@@ -117,7 +117,9 @@ enum ColumnEncoder {
                 (bytes.start + layout.dictionaryStart).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
             }
         }
-        return finish(layout, zone, bytes, shared: dictionary == nil ? shared : nil, compresses)
+        guard dictionary == nil else { return finish(layout, zone, bytes, shared: nil, compresses) }
+        let presence = CodePresence(codes, largest: largest, base: base, scale: scale) { view.isValid($0) }
+        return finish(layout, zone, bytes, shared: shared, presence: presence, compresses)
     }
 
     /// The smallest form: one value, long runs, or the fewest bits.
@@ -221,10 +223,12 @@ enum ColumnEncoder {
     }
 
     private static func finish(
-        _ layout: ColumnLayout, _ zone: Zone, _ bytes: ColumnBytes, shared: SharedDictionary?, _ compresses: Bool
+        _ layout: ColumnLayout, _ zone: Zone, _ bytes: ColumnBytes, shared: SharedDictionary?,
+        presence: CodePresence? = nil, _ compresses: Bool
     ) -> ChunkColumn {
         let column = ChunkColumn(
-            layout: layout, zone: zone, encodedBytes: bytes.count, stored: .plain(bytes), shared: shared)
+            layout: layout, zone: zone, encodedBytes: bytes.count, stored: .plain(bytes), shared: shared,
+            presence: presence)
         return compresses ? column.compressed() ?? column : column
     }
 }

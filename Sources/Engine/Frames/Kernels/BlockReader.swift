@@ -123,6 +123,12 @@ final class BlockReader {
         return piece.zone(column)
     }
 
+    /// Codes that rows of a slot have in this piece, where that is known.
+    func presence(_ slot: Int) -> CodePresence? {
+        guard case .stored(let column) = sources[slot], let piece else { return nil }
+        return piece.presence(column)
+    }
+
     func isDouble(_ slot: Int) -> Bool { types[slot] == .double }
 
     /// Of a column of strings, whose keys are codes of it: this piece's.

@@ -77,6 +77,7 @@ struct ScanSetup: Sendable {
         if case .never = condition.predicate { return false }
         guard case .stored(let column) = plan.sources[condition.slot] else { return nil }
         let zone = piece.zone(column)
+        let presence = piece.presence(column)
         var predicate = condition.predicate
         if case .text = predicate {
             if case .none = zone.bounds { return false }
@@ -85,15 +86,23 @@ struct ScanSetup: Sendable {
             case .codes(let codes)?: predicate = codes
             case .verdicts(let verdicts)?:
                 guard case .keys(let low, let high) = zone.bounds, high < verdicts.count else { return nil }
-                let range = verdicts[Int(low)...Int(high)]
-                if !range.contains(1) { return false }
-                return zone.nullCount == 0 && !range.contains(0) ? true : nil
+                var (passes, fails) = (false, zone.nullCount > 0)
+                func look(at code: Int) { if verdicts[code] == 0 { fails = true } else { passes = true } }
+                if let presence {
+                    presence.forEachCode { look(at: Int(presence.base) + $0) }
+                } else {
+                    (Int(low)...Int(high)).forEach(look)
+                }
+                return passes ? (fails ? nil : true) : false
             case .few(let codes)?: predicate = .members(codes)
             case nil: return nil
             }
         }
         if !predicate.mayHold(in: zone, rowCount: piece.rowCount) { return false }
-        return predicate.alwaysHolds(in: zone) ? true : nil
+        if predicate.alwaysHolds(in: zone) { return true }
+        guard let presence else { return nil }
+        if !presence.mayHold(predicate) { return false }
+        return zone.nullCount == 0 && presence.alwaysHolds(predicate) ? true : nil
     }
 
     private static func shared(_ predicate: Predicate, _ dictionary: DictionaryView?) -> BlockFilter.SharedText? {

@@ -39,14 +39,18 @@ package indirect enum Expression: Sendable, Hashable {
 }
 
 private struct ExpressionParser {
-    private let text: String
-    private let scalars: [Unicode.Scalar]
-    private var at = 0
+    private let scalars: String.UnicodeScalarView
+    private var at: String.Index
 
     init(_ text: String) {
-        self.text = text
-        scalars = Array(text.unicodeScalars)
+        scalars = text.unicodeScalars
+        at = scalars.startIndex
     }
+
+    /// Nil at the end.
+    private var next: Unicode.Scalar? { at < scalars.endIndex ? scalars[at] : nil }
+
+    private mutating func advance() { at = scalars.index(after: at) }
 
     mutating func sum(depth: Int) throws(Failure) -> Expression {
         guard depth < Expression.depthMax else { throw problem("it nests too deeply") }
@@ -64,14 +68,13 @@ private struct ExpressionParser {
     private mutating func factor(depth: Int) throws(Failure) -> Expression {
         guard depth < Expression.depthMax else { throw problem("it nests too deeply") }
         skipSpace()
-        guard at < scalars.count else { throw problem("it ends where a number or a column is expected") }
-        let scalar = scalars[at]
+        guard let scalar = next else { throw problem("it ends where a number or a column is expected") }
         if scalar == "-" {
-            at += 1
+            advance()
             return .negated(try factor(depth: depth + 1))
         }
         if scalar == "(" {
-            at += 1
+            advance()
             let inner = try sum(depth: depth + 1)
             try expect(")")
             return inner
@@ -80,12 +83,12 @@ private struct ExpressionParser {
         guard scalar.isPartOfName else { throw problem("'\(scalar)' is not expected") }
         let name = word()
         skipSpace()
-        guard at < scalars.count, scalars[at] == "(" else { return .column(name) }
+        guard next == "(" else { return .column(name) }
         guard let function = Expression.Function(rawValue: name) else {
             let known = Expression.Function.allCases.map(\.rawValue).joined(separator: ", ")
             throw problem("there is no function '\(name)'; there are \(known)")
         }
-        at += 1
+        advance()
         let inner = try sum(depth: depth + 1)
         try expect(")")
         return .call(function, inner)
@@ -93,50 +96,49 @@ private struct ExpressionParser {
 
     private mutating func number() throws(Failure) -> Expression {
         let start = at
-        while at < scalars.count {
-            let isExponentSign = scalars[at].isOne(of: "+", "-") && at > start && scalars[at - 1].isOne(of: "e", "E")
-            guard scalars[at].isDigit || scalars[at].isOne(of: ".", "e", "E") || isExponentSign else { break }
-            at += 1
+        var isExponent = false
+        while let scalar = next,
+            scalar.isDigit || scalar == "." || "eE".unicodeScalars.contains(scalar)
+                || isExponent && "+-".unicodeScalars.contains(scalar)
+        {
+            isExponent = scalar == "e" || scalar == "E"
+            advance()
         }
-        let digits = string(from: start)
+        let digits = String(scalars[start..<at])
         guard let number = Double(digits), number.isFinite else { throw problem("'\(digits)' is no number") }
         return .number(number)
     }
 
     private mutating func word() -> String {
         let start = at
-        while at < scalars.count, scalars[at].isPartOfName { at += 1 }
-        return string(from: start)
-    }
-
-    private func string(from start: Int) -> String {
-        var string = String.UnicodeScalarView()
-        string.append(contentsOf: scalars[start..<at])
-        return String(string)
+        while let scalar = next, scalar.isPartOfName { advance() }
+        return String(scalars[start..<at])
     }
 
     private mutating func take(_ operators: Unicode.Scalar...) -> Expression.Operation? {
         skipSpace()
-        guard at < scalars.count, operators.contains(scalars[at]) else { return nil }
-        at += 1
-        return Expression.Operation(rawValue: scalars[at - 1])
+        guard let scalar = next, operators.contains(scalar) else { return nil }
+        advance()
+        return Expression.Operation(rawValue: scalar)
     }
 
     private mutating func expect(_ scalar: Unicode.Scalar) throws(Failure) {
         skipSpace()
-        guard at < scalars.count, scalars[at] == scalar else { throw problem("'\(scalar)' is missing") }
-        at += 1
+        guard next == scalar else { throw problem("'\(scalar)' is missing") }
+        advance()
     }
 
     mutating func expectEnd() throws(Failure) {
         skipSpace()
-        guard at == scalars.count else { throw problem("'\(scalars[at])' is not expected") }
+        if let next { throw problem("'\(next)' is not expected") }
     }
 
-    private mutating func skipSpace() { while at < scalars.count, scalars[at].isSpace { at += 1 } }
+    private mutating func skipSpace() { while let next, next.isSpace { advance() } }
 
     private func problem(_ what: String) -> Failure {
-        Failure(.scriptError, "with: '\(text.prefix(100))' is not understood: \(what), at character \(at + 1)")
+        let position = scalars.distance(from: scalars.startIndex, to: at) + 1
+        return Failure(
+            .scriptError, "with: '\(String(scalars.prefix(100)))' is not understood: \(what), at character \(position)")
     }
 }
 
@@ -151,6 +153,4 @@ extension Unicode.Scalar {
         if isASCII { return isDigit || ("a"..."z").contains(self) || ("A"..."Z").contains(self) || self == "_" }
         return properties.isAlphabetic || properties.isGraphemeExtend || properties.numericType != nil
     }
-
-    fileprivate func isOne(of scalars: Unicode.Scalar...) -> Bool { scalars.contains(self) }
 }

@@ -21,6 +21,11 @@ package enum FramePiece: Sendable {
         }
     }
 
+    /// Codes that some row has, where that is known.
+    func presence(_ column: Int) -> CodePresence? {
+        if case .chunk(let chunk) = self { chunk.presence(column) } else { nil }
+    }
+
     /// Unique within the process, for ever, and so are the rows under it.
     var id: UInt64 {
         switch self {

@@ -29,6 +29,8 @@ final class ValueCounts: Accumulator {
     private let seen = GroupArray<UInt8>(identity: 0)
     private let lanes = GroupArray<UInt32>(identity: 0)
     private var rowsInLanes = 0
+    /// Of pieces that were taken in whole: a bit for each digit.
+    private var wholeSeen: [UInt64] = []
     private var values = NumberTable()
     private var pairs = NumberTable()
     private var strings = ByteKeyTable()
@@ -65,6 +67,19 @@ final class ValueCounts: Accumulator {
     }
 
     func beginPiece() { remap = nil }
+
+    /// Different values are those that the piece is known to have.
+    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+        guard !counts, case .dense(let base, let scale, let span) = mode, let presence = reader.presence(slot) else {
+            return false
+        }
+        let offset = Int((presence.base &- base) / scale)
+        let step = Int(presence.scale / scale)
+        guard step == 1 || presence.codeCount == 1 else { return false }
+        if wholeSeen.isEmpty { wholeSeen = Array(repeating: 0, count: span / 64 + 1) }
+        presence.set(in: &wholeSeen, at: offset)
+        return true
+    }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
         let vector = try reader.vector(slot)
@@ -146,7 +161,12 @@ final class ValueCounts: Accumulator {
     }
 
     func end() {
-        guard case .dense(_, _, let span) = mode, lanes.count > 0 else { return }
+        guard case .dense(_, _, let span) = mode else { return }
+        if !wholeSeen.isEmpty {
+            seen.grow(to: span)
+            for digit in 0..<span where wholeSeen[digit >> 6] >> UInt64(digit & 63) & 1 != 0 { seen.start[digit] = 1 }
+        }
+        guard lanes.count > 0 else { return }
         counters.grow(to: span)
         for index in 0..<lanes.count {
             counters.start[index % span] &+= lanes.start[index]  // wrapping: only the sum of lanes is a count
