@@ -78,7 +78,7 @@ package struct FrequencyTable: Sendable {
         out.append(hiddenMax)
         out.append(UInt32(counts.count))
         for index in counts.indices {
-            out.append(counted: values[index])
+            values.withKey(index) { out.append(counted: $0) }
             out.append(counts[index])
         }
     }

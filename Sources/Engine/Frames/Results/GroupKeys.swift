@@ -28,7 +28,7 @@ struct GroupKeys: Sendable {
         guard let coded else { return table.withKey(group, body) }
         var key = WireWriter()
         coded.append(group, to: &key)
-        return key.bytes.withUnsafeBufferPointer(body)
+        return key.withBytes(body)
     }
 
     /// Calls `body` with one key after the other.
@@ -38,7 +38,7 @@ struct GroupKeys: Sendable {
         for group in 0..<coded.count {
             key.removeAll()
             coded.append(group, to: &key)
-            key.bytes.withUnsafeBufferPointer(body)
+            key.withBytes(body)
         }
     }
 

@@ -29,9 +29,9 @@ package struct TopCandidates: Sendable {
         var out = WireWriter()
         out.append(UInt32(values.count))
         for (name, table) in values.sorted(by: { $0.key < $1.key }) {
-            out.append(counted: name.utf8)
+            out.append(counted: Array(name.utf8))
             out.append(UInt32(table.count))
-            for index in 0..<table.count { out.append(counted: table[index]) }
+            for index in 0..<table.count { table.withKey(index) { out.append(counted: $0) } }
         }
         return out.bytes
     }

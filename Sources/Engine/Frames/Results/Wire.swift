@@ -3,21 +3,47 @@
 // Unsafe: hands out byte strings where they lie, after their lengths were checked.
 
 struct WireWriter {
-    private(set) var bytes: [UInt8] = []
+    /// Longer than what was written: to append a few bytes to an array, as often as keys and states do, takes five times as long
+    /// as to write them where there is room.
+    private var room: [UInt8] = []
+    private var count = 0
 
-    mutating func append(_ number: some FixedWidthInteger) {
-        withUnsafeBytes(of: number.littleEndian) { bytes.append(contentsOf: $0) }
+    /// What was written. Costs a copy.
+    var bytes: [UInt8] { Array(room[..<count]) }
+
+    func withBytes<R>(_ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
+        room.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0[..<count])) }
+    }
+
+    /// Has `body` write so many bytes.
+    @inline(__always)
+    private mutating func write(_ size: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+        if count &+ size > room.count { grow(size) }
+        room.withUnsafeMutableBytes { body($0.baseAddress! + count) }
+        count &+= size
+    }
+
+    @inline(never)
+    private mutating func grow(_ size: Int) {
+        let larger = max(room.count * 2, count + size, 64)
+        room.append(contentsOf: repeatElement(0, count: larger - room.count))
+    }
+
+    mutating func append<N: FixedWidthInteger & BitwiseCopyable>(_ number: N) {
+        write(MemoryLayout<N>.size) { $0.storeBytes(of: number.littleEndian, as: N.self) }
     }
 
     mutating func append(_ number: Double) { append(number.bitPattern) }
 
     /// A 32-bit count, then the bytes.
-    mutating func append(counted text: some Collection<UInt8>) {
-        append(UInt32(text.count))
-        bytes.append(contentsOf: text)
+    mutating func append(counted text: UnsafeBufferPointer<UInt8>) {
+        write(4 + text.count) { start in
+            start.storeBytes(of: UInt32(text.count).littleEndian, as: UInt32.self)
+            if let source = text.baseAddress { (start + 4).copyMemory(from: source, byteCount: text.count) }
+        }
     }
 
-    mutating func append(raw text: some Collection<UInt8>) { bytes.append(contentsOf: text) }
+    mutating func append(counted text: [UInt8]) { text.withUnsafeBufferPointer { append(counted: $0) } }
 
     /// As the scalar of these bytes.
     mutating func append(string text: UnsafeBufferPointer<UInt8>) {
@@ -58,7 +84,7 @@ struct WireWriter {
         }
     }
 
-    mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+    mutating func removeAll() { count = 0 }
 }
 
 /// What was read is damaged or cut short. Becomes a `Failure` where the partial is decoded.
@@ -100,16 +126,17 @@ struct WireReader {
 
     /// Calls `body` with so many byte strings, each as `append(counted:)` wrote it. Throws `WireDamage`, or what `body` throws.
     mutating func forEachCounted(_ count: Int, _ body: (UnsafeBufferPointer<UInt8>) throws -> Void) throws {
-        var left = remaining
-        try bytes.withUnsafeBufferPointer { bytes in
+        let left = try bytes.withUnsafeBytes { bytes in
+            var rest = UnsafeRawBufferPointer(rebasing: bytes.suffix(remaining))
             for _ in 0..<count {
-                let rest = UnsafeBufferPointer(rebasing: bytes.suffix(left))
                 guard rest.count >= 4 else { throw WireDamage() }
-                let size = Int(UInt32(littleEndian: UnsafeRawPointer(rest.baseAddress!).loadUnaligned(as: UInt32.self)))
-                guard size <= rest.count - 4 else { throw WireDamage() }
-                try body(UnsafeBufferPointer(start: rest.baseAddress! + 4, count: size))
-                left = rest.count - 4 - size
+                let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
+                guard size <= rest.count &- 4, let start = rest.baseAddress else { throw WireDamage() }
+                try body(
+                    UnsafeBufferPointer(start: (start + 4).assumingMemoryBound(to: UInt8.self), count: size))
+                rest = UnsafeRawBufferPointer(start: start + 4 + size, count: rest.count &- 4 &- size)
             }
+            return rest.count
         }
         at = bytes.endIndex - left
     }
