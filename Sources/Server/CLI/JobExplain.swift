@@ -38,7 +38,7 @@ struct JobExplain: AsyncParsableCommand {
             let (chunks, pruned, cached) = (count(plan, "chunks"), count(plan, "pruned"), count(plan, "cached"))
             lines.append(
                 "  \(Counted.noun(count(plan, "rows"), "row")) in \(Counted.noun(chunks, "chunk")) of "
-                    + "\(Counted.noun(count(plan, "shards"), "shard")): \(pruned) ruled out by bounds, "
+                    + "\(Counted.noun(count(plan, "shards"), "shard")): \(pruned) ruled out by their values, "
                     + "\(cached) known from earlier runs, \(max(0, chunks - max(pruned, cached))) to read")
             for (field, title) in [("groups", "groups"), ("kernels", "kernel"), ("reads", "reads")] {
                 guard case .array(let list)? = plan[field] else { continue }
