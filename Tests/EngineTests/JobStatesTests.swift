@@ -55,6 +55,54 @@ import Testing
         #expect(isUsedAgain && states.count == 1)
     }
 
+    @Test(
+        "a script that is still compiled begins anew, its globals, locals and tables too",
+        arguments: [
+            "n = (n or 0) + 1 function map() return n end", "local n = 0 function map() n = n + 1 return n end",
+            "local t = {} function map() t[#t + 1] = true return #t end",
+            "function map() map, n = nil, (n or 0) + 1 return n end",
+            "local function up() n = (n or 0) + 1 return n end function map() return up() end",
+        ])
+    func sameScript(source: String) throws {
+        let states = JobStates()
+        for _ in 0..<4 {
+            #expect(try Self.map(source, states) == .int(1))
+            #expect(states.count == 1)
+        }
+        // Also after more scripts than are kept.
+        for other in 0..<40 {
+            #expect(try Self.map("function map() return \(other) end", states) == .int(Int64(other)))
+        }
+        #expect(try Self.map(source, states) == .int(1))
+        #expect(states.count == 1)
+    }
+
+    @Test("the same text under another name fails by that name")
+    func names() throws {
+        let states = JobStates()
+        let source = Array("function map() return nil + 1 end".utf8)
+        let engine = Engine(EngineConfiguration(shards: 1, memoryBytes: 8 << 20))
+        for name in ["one", "two", "one"] {
+            let script = try JobScript(
+                source, name: name, now: 0, deadline: .after(milliseconds: 20_000), states: states)
+            #expect {
+                try script.map(
+                    over: engine.shards[0], frames: engine.frames, parameters: .map([]), coverage: ScanCoverage())
+            } throws: { ($0 as? Failure)?.message.hasPrefix("\(name):1: ") == true }
+        }
+        #expect(states.count == 1)
+    }
+
+    @Test("garbage of many jobs is collected before a state has grown too large to be kept")
+    func garbage() throws {
+        let states = JobStates()
+        let source = "function map() local t = {} for i = 1, 2000 do t[i] = {} end return #t end"
+        for _ in 0..<50 {
+            #expect(try Self.map(source, states) == .int(2000))
+            #expect(states.count == 1)
+        }
+    }
+
     @Test("random numbers of a seed end with the job that gave it")
     func random() throws {
         let states = JobStates()
