@@ -10,8 +10,8 @@ package struct JobDefinition: Sendable {
     package var hasReduce: Bool
 }
 
-/// One Lua state with one job in it, made for each map and for each coordinator: some 10 µs with a state in which the script
-/// ran before, 0.2 ms without. It may go from thread to thread and is used by one at a time.
+/// One Lua state with one job in it, made for each map and for each coordinator: some 10 µs with a state in which the
+/// script ran before, 0.2 ms without. It may go from thread to thread and is used by one at a time.
 package final class JobScript: @unchecked Sendable {
     /// What a job's script may use: the deadline is the job's own.
     package static let instructionsMax = 2_000_000_000

@@ -47,13 +47,13 @@ final class JobState {
         } else {
             script = Compiled(
                 name: name, source: source, function: try lua.compile(source, name: name, budget: budget))
-            if scripts.count == Self.scriptsMax { scripts.removeFirst() }
         }
         if source.count <= Self.keptBytesMax { scripts.append(script) }
+        if scripts.count > Self.scriptsMax { scripts.removeFirst() }
         try lua.run(script.function, environment: environment, budget: budget)
     }
 
-    /// Lets go of everything that the last job had. Its Lua values become garbage, which is collected once there is much.
+    /// Lets go of everything that the last job had. Its Lua values become garbage, collected once there is much.
     func clean() {
         if let last = scripts.last { lua.unbind(last.function) }
         lua.releaseObjects()

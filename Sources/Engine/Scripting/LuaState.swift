@@ -44,8 +44,8 @@ package final class LuaState {
         clua_collect(main)
     }
 
-    /// Lets go of what scripts got from the host, at once and at no cost worth naming: of a state in which no script is live.
-    /// What it leaves is garbage.
+    /// Lets go of what scripts got from the host, at once and at no cost worth naming: of a state in which no script is
+    /// live. What it leaves is garbage.
     func releaseObjects() {
         freeReleased()
         clua_release_objects(main)

@@ -1,4 +1,4 @@
-// Which codes the rows of a chunk's column have, where there are few: what zones leave open between the least and the largest.
+// Which codes the rows of a chunk's column have, where there are few: what zones leave open between least and largest.
 
 /// A bit for each code; exact. Rows without a value have none.
 struct CodePresence: Sendable {
@@ -11,8 +11,8 @@ struct CodePresence: Sendable {
     let codeCount: Int
     private let words: [UInt64]
 
-    /// `isValid` says whether a row has a value, and is asked of rows with code 0 only: nulls have that one. Nil where there are
-    /// too many codes to note.
+    /// `isValid` says whether a row has a value, and is asked of rows with code 0 only: nulls have that one. Nil where
+    /// there are too many codes to note.
     init?(_ codes: [UInt32], largest: UInt32, base: Int64, scale: Int64, isValid: (Int) -> Bool) {
         guard largest < Self.codesMax else { return nil }
         codeCount = Int(largest) + 1

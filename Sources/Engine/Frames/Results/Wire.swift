@@ -3,8 +3,8 @@
 // Unsafe: hands out byte strings where they lie, after their lengths were checked.
 
 struct WireWriter {
-    /// Longer than what was written: to append a few bytes to an array, as often as keys and states do, takes five times as long
-    /// as to write them where there is room.
+    /// Longer than what was written: to append a few bytes to an array, as often as keys and states do, takes five times
+    /// as long as to write them where there is room.
     private var room: [UInt8] = []
     private var count = 0
 
