@@ -9,7 +9,7 @@ struct CodePresence: Sendable {
     let base: Int64
     let scale: Int64
     let codeCount: Int
-    private let words: [UInt64]
+    let bits: CodeBits
 
     /// `isValid` says whether a row has a value, and is asked of rows with code 0 only: nulls have that one. Nil where
     /// there are too many codes to note.
@@ -21,20 +21,16 @@ struct CodePresence: Sendable {
         var marks = [UInt8](repeating: 0, count: codeCount)
         marks.withUnsafeMutableBufferPointer { marks in for code in codes { marks[Int(code)] = 1 } }
         if marks[0] != 0, !codes.indices.contains(where: { codes[$0] == 0 && isValid($0) }) { marks[0] = 0 }
-        var words = [UInt64](repeating: 0, count: (codeCount + 63) / 64)
-        for (code, mark) in marks.enumerated() { words[code >> 6] |= UInt64(mark) << UInt64(code & 63) }
-        self.words = words
+        bits = marks.withUnsafeBufferPointer { CodeBits(marks: $0) }
     }
 
-    var memoryBytes: Int { words.count * 8 }
-
-    private func has(_ code: Int) -> Bool { words[code >> 6] >> UInt64(code & 63) & 1 != 0 }
+    var memoryBytes: Int { bits.memoryBytes }
 
     /// Whether some row has this key.
     func hasKey(_ key: Int64) -> Bool {
         guard key >= base else { return false }
         let (code, rest) = UInt64(bitPattern: key &- base).quotientAndRemainder(dividingBy: UInt64(scale))
-        return rest == 0 && code < UInt64(codeCount) && has(Int(code))
+        return rest == 0 && code < UInt64(codeCount) && bits.has(Int(code))
     }
 
     /// Whether some row has a key in the range.
@@ -44,10 +40,10 @@ struct CodePresence: Sendable {
         let first = low <= base ? 0 : (UInt64(bitPattern: low &- base) - 1) / step + 1
         let last = min(UInt64(bitPattern: high &- base) / step, UInt64(codeCount - 1))
         guard first <= last else { return false }
-        return (Int(first)...Int(last)).contains(where: has)
+        return (Int(first)...Int(last)).contains(where: bits.has)
     }
 
-    /// Whether a row with a value may pass, or `false` when none does.
+    /// False when no row with a value passes.
     func mayHold(_ predicate: Predicate) -> Bool {
         switch predicate {
         case .interval(let low, let high): hasKey(from: low, to: high)
@@ -63,28 +59,8 @@ struct CodePresence: Sendable {
         switch predicate {
         case .interval(let low, let high): !mayHold(.outside(low, high))
         case .outside(let low, let high): !mayHold(.interval(low, high))
-        case .members(let keys): keys.count { hasKey($0) } == words.reduce(0) { $0 + $1.nonzeroBitCount }
+        case .members(let keys): keys.count { hasKey($0) } == bits.count
         default: false
-        }
-    }
-
-    /// Calls `body` with the codes that some row has, ascending.
-    func forEachCode(_ body: (Int) -> Void) {
-        for (index, word) in words.enumerated() {
-            var rest = word
-            while rest != 0 {
-                body(index &<< 6 &+ rest.trailingZeroBitCount)
-                rest &= rest &- 1
-            }
-        }
-    }
-
-    /// Sets the bits of the codes that some row has, code 0 at `offset`. `bits` has room for them.
-    func set(in bits: inout [UInt64], at offset: Int) {
-        let (first, shift) = (offset >> 6, UInt64(offset & 63))
-        for (index, word) in words.enumerated() where word != 0 {
-            bits[first + index] |= word << shift
-            if shift > 0, word >> (64 - shift) != 0 { bits[first + index + 1] |= word >> (64 - shift) }
         }
     }
 }

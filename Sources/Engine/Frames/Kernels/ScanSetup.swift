@@ -89,7 +89,7 @@ struct ScanSetup: Sendable {
                 var (passes, fails) = (false, zone.nullCount > 0)
                 func look(at code: Int) { if verdicts[code] == 0 { fails = true } else { passes = true } }
                 if let presence {
-                    presence.forEachCode { look(at: Int(presence.base) + $0) }
+                    presence.bits.forEach { look(at: Int(presence.base) + $0) }
                 } else {
                     (Int(low)...Int(high)).forEach(look)
                 }

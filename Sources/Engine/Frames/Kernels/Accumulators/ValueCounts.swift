@@ -29,8 +29,8 @@ final class ValueCounts: Accumulator {
     private let seen = GroupArray<UInt8>(identity: 0)
     private let lanes = GroupArray<UInt32>(identity: 0)
     private var rowsInLanes = 0
-    /// Of pieces that were taken in whole: a bit for each digit.
-    private var wholeSeen: [UInt64] = []
+    /// Digits of pieces that were taken in whole.
+    private var wholeSeen = CodeBits()
     private var values = NumberTable()
     private var pairs = NumberTable()
     private var strings = ByteKeyTable()
@@ -70,14 +70,13 @@ final class ValueCounts: Accumulator {
 
     /// Different values are those that the piece is known to have.
     func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
-        guard !counts, case .dense(let base, let scale, let span) = mode, let presence = reader.presence(slot) else {
+        guard !counts, case .dense(let base, let scale, _) = mode, let presence = reader.presence(slot) else {
             return false
         }
         let offset = Int((presence.base &- base) / scale)
         let step = Int(presence.scale / scale)
         guard step == 1 || presence.codeCount == 1 else { return false }
-        if wholeSeen.isEmpty { wholeSeen = Array(repeating: 0, count: span / 64 + 1) }
-        presence.set(in: &wholeSeen, at: offset)
+        wholeSeen.formUnion(presence.bits, at: offset)
         return true
     }
 
@@ -164,7 +163,10 @@ final class ValueCounts: Accumulator {
         guard case .dense(_, _, let span) = mode else { return }
         if !wholeSeen.isEmpty {
             seen.grow(to: span)
-            for digit in 0..<span where wholeSeen[digit >> 6] >> UInt64(digit & 63) & 1 != 0 { seen.start[digit] = 1 }
+            wholeSeen.forEach { digit in
+                precondition(digit < span, "zones bound the domain")
+                seen.start[digit] = 1
+            }
         }
         guard lanes.count > 0 else { return }
         counters.grow(to: span)
