@@ -2,8 +2,9 @@
 # Everything is built in release, so that the demo and the tests share what is compiled.
 
 SWIFT_BUILD = swift build --configuration release
+SWIFT_SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help demo test bench bench-analytics fuzz tsan format clean
+.PHONY: help demo test bench bench-analytics fuzz tsan format lint clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -49,13 +50,18 @@ fuzz: ## Fuzz session, store, readers, decoders and plans, FUZZ_SECONDS=60 in al
 			< /dev/null || exit 1; \
 	done
 
-tsan: ## Hammer a node that was built with the thread sanitizer
+TSAN_SECONDS ?= 20
+
+tsan: ## Hammer a node that was built with the thread sanitizer, TSAN_SECONDS=20
 	@scripts/install-dependencies
 	swift build --configuration debug --sanitize=thread --product cacheismo --scratch-path .build-tsan
-	python3 Tests/Clients/hammer.py .build-tsan/debug/cacheismo
+	python3 Tests/Clients/hammer.py .build-tsan/debug/cacheismo $(TSAN_SECONDS)
 
 format: ## Lay out the Swift sources as the house style says
-	swift format format --in-place --parallel --recursive Sources Tests Package.swift
+	swift format format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+lint: ## Fail where they are not laid out so
+	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
 
 clean: ## Remove what was built and the test clients
 	rm -rf .build .build-clients .build-peers .build-tsan

@@ -277,7 +277,8 @@ import Testing
     }
 
     private static func same(_ a: Scalar, _ b: Scalar) -> Bool {
-        if case .structured(let x) = a, case .structured(let y) = b { return "\(x)" == "\(y)" }  // NaN is no equal of itself
+        // As text, because NaN is no equal of itself.
+        if case .structured(let x) = a, case .structured(let y) = b { return "\(x)" == "\(y)" }
         guard case .double(let x) = a, case .double(let y) = b else { return a == b }
         if x.isNaN || y.isNaN { return x.isNaN && y.isNaN }
         return x == y || abs(x - y) <= 1e-9 * max(abs(x), abs(y), 1)

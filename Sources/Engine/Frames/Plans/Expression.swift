@@ -4,7 +4,11 @@
 /// are int, double or bool; the result is a double, null where a column is null or a division is by zero.
 package indirect enum Expression: Sendable, Hashable {
     package enum Operation: Unicode.Scalar, Sendable {
-        case add = "+", subtract = "-", multiply = "*", divide = "/", remainder = "%"
+        case add = "+"
+        case subtract = "-"
+        case multiply = "*"
+        case divide = "/"
+        case remainder = "%"
     }
     package enum Function: String, Sendable, CaseIterable { case abs, floor, ceil, round, sqrt }
 

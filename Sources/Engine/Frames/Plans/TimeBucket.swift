@@ -35,7 +35,8 @@ package enum TimeBucket: Sendable, Hashable {
     package func start(of index: Int64) -> Int64 {
         switch self {
         case .width(let width, let origin):
-            Int64(clamping: Int128(index) * Int128(width) + Int128(origin))  // the first bucket may begin below all keys
+            // The first bucket may begin below all keys.
+            Int64(clamping: Int128(index) * Int128(width) + Int128(origin))
         case .month: Timestamp.start(ofMonth: index)
         }
     }
