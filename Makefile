@@ -4,7 +4,7 @@
 SWIFT_BUILD = swift build --configuration release
 SWIFT_SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help demo test bench bench-analytics fuzz tsan format lint clean
+.PHONY: help demo test bench bench-cluster bench-analytics fuzz tsan format lint clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -23,6 +23,11 @@ bench: ## Measure beside memcached and redis, where they are installed
 	@scripts/install-dependencies
 	$(SWIFT_BUILD) --product cacheismo
 	@exec .build/release/cacheismo bench
+
+bench-cluster: ## Measure three nodes asked through one, beside one node and twemproxy, where it is installed
+	@scripts/install-dependencies
+	$(SWIFT_BUILD) --product cacheismo
+	@exec .build/release/cacheismo bench --cluster
 
 bench-analytics: ## Measure queries beside DuckDB and ClickHouse (from PyPI, into .build-peers)
 	@scripts/install-dependencies

@@ -17,8 +17,11 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Only workloads whose name contains this.")
     var only: String?
 
-    @Option(help: "Servers, separated by commas.")
-    var servers = "cacheismo,memcached,redis"
+    @Option(help: "Servers, separated by commas: cacheismo, memcached, redis, cluster (three nodes), twemproxy.")
+    var servers: String?
+
+    @Flag(help: "Three nodes asked through one of them, beside one node and twemproxy before three memcached.")
+    var cluster = false
 
     @Option(help: "Memory of each server, in megabytes.")
     var memory = 1024
@@ -26,7 +29,7 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Serving threads of cacheismo and memcached.")
     var threads = 1
 
-    @Option(help: "The first of three ports.")
+    @Option(help: "The first port; each server takes up to five from there on.")
     var port = 31311
 
     @Option(help: "A workload of your own instead: get, set, a share of sets (0.1), or a multiget of N keys (m100).")
@@ -56,7 +59,8 @@ struct Bench: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var workloads = BenchSuite.workloads
+        var workloads = cluster ? BenchSuite.clusterWorkloads : BenchSuite.workloads
+        let servers = servers ?? (cluster ? "cluster,cacheismo,twemproxy" : "cacheismo,memcached,redis")
         if let operation { workloads = [try ownWorkload(operation)] }
         if let only { workloads = workloads.filter { $0.name.contains(only) } }
         guard !workloads.isEmpty else { throw Failure(.miss, "no workload's name contains '\(only ?? "")'") }
@@ -64,7 +68,7 @@ struct Bench: AsyncParsableCommand {
         var kinds: [BenchServer.Kind] = []
         for name in servers.split(separator: ",") {
             guard let kind = BenchServer.Kind(rawValue: String(name)) else {
-                throw Failure(.miss, "there is no server '\(name)': cacheismo, memcached, redis")
+                throw Failure(.miss, "there is no server '\(name)': \(Self.kindNames)")
             }
             kinds.append(kind)
         }
@@ -72,6 +76,8 @@ struct Bench: AsyncParsableCommand {
             workloads: workloads, kinds: kinds, rounds: rounds, memory: memory, threads: threads, firstPort: port
         ).run()
     }
+
+    private static var kindNames: String { BenchServer.Kind.allCases.map(\.rawValue).joined(separator: ", ") }
 
     private func ownWorkload(_ text: String) throws(Failure) -> BenchWorkload {
         let operation: BenchWorkload.Operation

@@ -1,4 +1,4 @@
-// One measurement: connects, fills the server, runs the workload, and takes the server's CPU time before and after.
+// One measurement: connects, fills the server, runs the workload, and takes the CPU time of the server's processes before and after.
 
 import Dispatch
 import Engine
@@ -26,7 +26,8 @@ struct BenchRun: Sendable {
     let workload: BenchWorkload
     let wire: BenchWorkload.Wire
     let address: ServerAddress
-    let pid: pid_t
+    /// Whose processor time is counted, together.
+    let pids: [pid_t]
     var scriptHash = ""
 
     /// Takes a thread for as long as it lasts.
@@ -39,10 +40,10 @@ struct BenchRun: Sendable {
     private func measureHere() throws(Failure) -> BenchResult {
         let load = try BenchLoad(self)
         try load.setUp()
-        let before = Self.cpuSeconds(of: pid)
+        let before = pids.reduce(0) { $0 + Self.cpuSeconds(of: $1) }
         let started = monotonicNanoseconds()
         try load.measure(until: started + UInt64(workload.seconds * 1e9))
-        let after = Self.cpuSeconds(of: pid)
+        let after = pids.reduce(0) { $0 + Self.cpuSeconds(of: $1) }
         let seconds = Double(monotonicNanoseconds() - started) / 1e9
         return try load.result(seconds: seconds, serverSeconds: after - before)
     }

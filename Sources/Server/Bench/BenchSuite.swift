@@ -10,6 +10,9 @@ struct BenchSuite {
     let threads: Int
     let firstPort: Int
 
+    /// The one that is compared with the others: three nodes where there are three, else one.
+    private var subject: BenchServer.Kind? { [.cluster, .cacheismo].first { kinds.contains($0) } }
+
     static let workloads: [BenchWorkload] =
         [
             BenchWorkload(name: "get, depth 1, 50 connections", operation: .get),
@@ -21,6 +24,17 @@ struct BenchSuite {
             BenchWorkload(name: "90 % get, Zipf 0.99, depth 1", operation: .mixed(setShare: 0.1), zipf: 0.99),
             BenchWorkload(name: "get at half load, 50 connections", operation: .get, isHalfLoad: true),
         ] + methods
+
+    /// Any key asked of one node of three, which forwards two thirds of them.
+    static let clusterWorkloads: [BenchWorkload] =
+        workloads.filter { workload in
+            switch workload.operation {
+            case .get: workload.valueBytes == 100 && !workload.isHalfLoad
+            case .set, .multiget: true
+            case .mixed: false
+            case .method: workload.name.hasPrefix("map:get")
+            }
+        }
 
     /// Methods of objects beside the same as scripts of redis, called by EVALSHA.
     private static let methods: [BenchWorkload] = [
@@ -43,7 +57,9 @@ struct BenchSuite {
     }
 
     func run() async throws {
-        print("server CPU an operation in µs, medians of \(rounds) rounds; ratio: cacheismo to the other")
+        print(
+            "server CPU an operation in µs, of all its processes, medians of \(rounds) rounds; ratio: "
+                + "\(subject?.rawValue ?? "ours") to the other")
         var rows: [Value] = []
         for workload in workloads {
             let row = try await measure(workload)
@@ -56,10 +72,10 @@ struct BenchSuite {
 
     private func measure(_ workload: BenchWorkload) async throws -> Value {
         var servers: [BenchServer] = []
-        defer { for server in servers { server.process.stop() } }
-        for (index, kind) in kinds.enumerated() where kind != .memcached || !workload.isMethod {
+        defer { for server in servers { server.stop() } }
+        for (index, kind) in kinds.enumerated() where kind.hasMethods || !workload.isMethod {
             if let server = try await BenchServer.start(
-                kind, port: firstPort + index, memoryMegabytes: memory, threads: threads)
+                kind, port: firstPort + index * BenchServer.portsMax, memoryMegabytes: memory, threads: threads)
             {
                 servers.append(server)
             }
@@ -76,7 +92,7 @@ struct BenchSuite {
 
     private func measure(_ workload: BenchWorkload, on server: BenchServer) async throws -> BenchResult {
         var run = BenchRun(
-            workload: workload, wire: server.wire, address: server.address, pid: server.process.identifier)
+            workload: workload, wire: server.wire, address: server.address, pids: server.processes.map(\.identifier))
         if case .method(_, _, let script) = workload.operation, server.kind == .redis {
             run.scriptHash = try await server.loadScript(script)
         }
@@ -106,7 +122,7 @@ struct BenchSuite {
                 Value.Pair(
                     .string("\(server.kind.rawValue) p99"), .int(Int64(Self.median(rounds.map { Double($0.p99) })))))
         }
-        if let own = servers.firstIndex(where: { $0.kind == .cacheismo }) {
+        if let own = servers.firstIndex(where: { $0.kind == subject }) {
             for (index, server) in servers.enumerated() where index != own {
                 add("to \(server.kind.rawValue)", costs[own] / costs[index])
                 if workload.isHalfLoad {

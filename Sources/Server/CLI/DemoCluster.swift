@@ -21,7 +21,7 @@ struct DemoCluster: Sendable {
             print("Port \(firstPort) or one of the two after it is busy; taking \(first) to \(first + nodes - 1).")
         }
         let addresses = (0..<nodes).map { ServerAddress(host: "127.0.0.1", port: first + $0) }
-        let peers = addresses.enumerated().map { "n\($0.offset + 1)=\($0.element)" }.joined(separator: ",")
+        let peers = peers(at: addresses)
         var processes: [ChildProcess] = []
         for (index, address) in addresses.enumerated() {
             do {
@@ -42,6 +42,11 @@ struct DemoCluster: Sendable {
         }
         print("Three nodes are up: \(peers)")
         return cluster
+    }
+
+    /// The text of `--peers` for nodes n1, n2 and so on.
+    static func peers(at addresses: [ServerAddress]) -> String {
+        addresses.enumerated().map { "n\($0.offset + 1)=\($0.element)" }.joined(separator: ",")
     }
 
     func stop() {
