@@ -65,7 +65,14 @@ package final class Cluster: Sendable {
         shardsByNode.withLock { $0[name] } ?? engine.shards.count
     }
 
-    package func note(shards: Int, ofNode name: String) { shardsByNode.withLock { $0[name] = shards } }
+    /// A number that no node has is one that was garbled on its way, and no reason to count by it.
+    package func note(shards: Int, ofNode name: String) {
+        guard (1...Self.shardsMax).contains(shards) else { return }
+        shardsByNode.withLock { $0[name] = shards }
+    }
+
+    private static let shardsMax = 1 << 16
+
 }
 
 // MARK: - The registry
@@ -142,7 +149,7 @@ extension Cluster {
     }
 
     private func mergeSynchronization(_ answer: Value, from node: Int) {
-        if case .int(let shards)? = answer["shards"] { note(shards: Int(shards), ofNode: topology.nodes[node].name) }
+        if case .int(let shards)? = answer["shards"] { note(shards: Int(clamping: shards), ofNode: topology.nodes[node].name) }
         guard let other = answer["registry"].flatMap(Registry.init(value:)) else { return }
         changeRegistry { $0.merge(other) }
     }

@@ -49,6 +49,25 @@ import Testing
         Engine(EngineConfiguration(shards: 1, computeThreads: 1, memoryBytes: 64 << 20))
     }
 
+    @Test(
+        "a cursor that no slice gave is an error or the end",
+        arguments: [
+            ("keys('', math.maxinteger)", "0"), ("keys('', math.maxinteger - 1)", "0"), ("keys('', 2^53)", "error"),
+            ("keys('', 1 << 40)", "0"), ("keys('', -1)", "error"), ("keys('', math.mininteger)", "error"),
+            ("keys('', 0/0)", "error"), ("keys('', 'x')", "error"), ("objects('counter', math.maxinteger)", "error"),
+            ("objects('counter', 1)", "error"), ("objects('counter', math.mininteger)", "error"),
+        ])
+    func foreignCursors(call: String, outcome: String) async throws {
+        let engine = Self.engine()
+        Self.set(engine, "user:1")
+        let source = "function map(shard) local list, cursor = shard:\(call) return #list .. tostring(cursor) end"
+        do {
+            #expect(try await Self.map(engine, source) == .string("\(outcome)nil"))
+        } catch {
+            #expect(outcome == "error" && (error as? Failure)?.reason == .scriptError, "\(error)")
+        }
+    }
+
     @Test("a walk over keys meets every key with the prefix once, while others are stored and dropped")
     func keys() async throws {
         let engine = Self.engine()

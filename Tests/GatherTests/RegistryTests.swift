@@ -27,6 +27,33 @@ import Testing
         #expect(Registry(value: left.value) == left)
     }
 
+    @Test(
+        "counts that another node made up are clamped, and their sums too",
+        arguments: [Int64.max, .max - 1, .min, -1, 1 << 62])
+    func absurdCounts(count: Int64) throws {
+        let rows = (1...3).map { node in
+            Value.array([.string("n\(node)"), .int(Int64(node)), .int(count), .int(count / 2)])
+        }
+        let value = Value.object(["frame": .string("f"), "id": .int(1), "rows": .array(rows)])
+        let acknowledged = try #require(FrameAcknowledgements(value: value))
+        #expect(acknowledged.expectedRows >= 0)
+        #expect(acknowledged.lostRows(node: "n1", incarnation: 9) >= 0)
+        var registry = Registry()
+        #expect(registry.acknowledgements(with: [acknowledged, acknowledged]).count == 1)
+    }
+
+    @Test("a job defined, or a frame retained, at the end of time is changed without a trap")
+    func endOfTime() {
+        var registry = Registry()
+        registry.defineJob("j", source: [1], now: .max)
+        registry.defineJob("j", source: [2], now: 5)
+        #expect(registry.jobSource("j") == [2])
+        registry.createFrame("f", id: 1, schema: .null, now: 1)
+        registry.retain("f", seconds: 1, column: "at", now: .max)
+        registry.retain("f", seconds: 2, column: "at", now: 5)
+        #expect(registry.frames["f"]?.retention?.seconds == 2)
+    }
+
     static let schema = Value.array([])
 
     private func registry(_ changes: (inout Registry) -> Void) -> Registry {

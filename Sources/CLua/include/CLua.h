@@ -123,6 +123,9 @@ void *clua_to_object(lua_State *L, int index);
 /// Pushes a deep copy of the plain data at `index`, with the same metatable at the top. Protected: returns a status,
 /// and on failure pushes the message. Costs about 50 ns an entry.
 int clua_copy(lua_State *L, int index);
+/// What the table at `index` takes with all that it holds, roughly, in bytes; entries beyond so many are left out. Raises
+/// nothing and allocates nothing.
+size_t clua_table_bytes(lua_State *L, int index, int64_t entriesMax);
 /// Before each call that uses views: those of the call before are used again.
 void clua_views_begin(clua_control *control);
 /// Between calls: views show nothing any more, and so keep alive nothing that has gone.

@@ -14,9 +14,10 @@ package struct Deadline: Sendable, Hashable, Comparable {
 
     package init(uptimeNanoseconds: UInt64) { self.uptimeNanoseconds = uptimeNanoseconds }
 
-    /// The deadline `milliseconds` from now.
+    /// The deadline `milliseconds` from now; `never` where that is further away than the clock reaches.
     package static func after(milliseconds: Int) -> Deadline {
-        Deadline(uptimeNanoseconds: monotonicNanoseconds() &+ UInt64(max(0, milliseconds)) &* 1_000_000)
+        let (span, isTooLong) = UInt64(max(0, milliseconds)).multipliedReportingOverflow(by: 1_000_000)
+        return isTooLong ? .never : Deadline(uptimeNanoseconds: monotonicNanoseconds().clampedAdding(span))
     }
 
     package static let never = Deadline(uptimeNanoseconds: .max)

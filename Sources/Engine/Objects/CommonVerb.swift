@@ -47,7 +47,7 @@ extension ObjectMachine {
             if seconds < 0 {
                 remove(at: at)
             } else {
-                let instant = UInt32(clamping: Int64(nowSeconds).addingReportingOverflow(seconds).partialValue)
+                let instant = UInt32(clamping: Int64(nowSeconds).clampedAdding(seconds))
                 live[at].expiry = seconds == 0 ? 0 : min(instant, .max - 1)
             }
             return .string("SUCCESS")

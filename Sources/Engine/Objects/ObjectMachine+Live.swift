@@ -49,6 +49,7 @@ extension ObjectMachine {
                 type: number, name: name, hash: keyHash(name), reference: reference, expiry: expiry,
                 lastUse: useCount, isPinned: isPinned)
         }
+        if isPinned { notePinned(reference) }
     }
 
     func replace(_ key: ObjectKey, with reference: Int32, expiry: UInt32, isPinned: Bool) {
@@ -72,10 +73,7 @@ extension ObjectMachine {
     func takeOut(at position: Int) {
         if running == nil { clua_views_release(state.main) }
         luaL_unref(state.main, LuaState.registry, live[position].reference)
-        if live[position].isPinned, room.isFullOfPinned {
-            room.pinnedHasGone = true
-            room.dueBytes = 0
-        }
+        if live[position].isPinned { pinned.remove(live[position].reference) }
         live.remove(at: position)
     }
 
@@ -85,6 +83,7 @@ extension ObjectMachine {
         for index in indexes.values { index.index.removeAll() }
         indexBytes = 0
         room = ObjectRoom(dueBytes: configuration.liveBytesMax)
+        pinned = PinnedObjects()
         state.collectGarbage()
         clua_collect_young(state.main)
     }

@@ -24,10 +24,6 @@ struct ObjectRoom {
     var shelfHand = 0
     /// Slots that were looked at since the last object that could go.
     var slotsInVain = 0
-    /// Not even without any but pinned objects was there room for more.
-    var isFullOfPinned = false
-    /// A pinned object has gone since.
-    var pinnedHasGone = false
 
     mutating func noteGone(bytes: Int) { goneSince += bytes }
     var goneBytes: Int { goneBefore + goneSince }
@@ -52,15 +48,6 @@ extension ObjectMachine {
         state.memoryBytes > room.dueBytes || statistics.calls & (Self.callsPerLook - 1) == 0
     }
 
-    /// A new pinned object takes memory that nothing gives back.
-    func checkRoomForPinned(_ type: String) throws(Failure) {
-        guard room.isFullOfPinned else { return }
-        throw Failure(
-            .budgetExceeded,
-            "objects that are never evicted fill their \(configuration.pinnedBytesMax >> 20) MiB of the shard: "
-                + "drop some (\(type):drop:NAME), or start with a larger -m")
-    }
-
     /// One step: some objects go, a part of the garbage is collected. Some 10 µs, 50 with
     /// a part of a collection. False when what has to
     /// be done next takes longer: it is then for a thread of the pool, on which this always returns true.
@@ -77,18 +64,16 @@ extension ObjectMachine {
         if !room.isStepping { beginSteps() }
         let goal = share / 8 * 7
         let isDone = shelveSome(untilBelow: goal, onPool: onPool)
-        let awaitsPinned = room.isFullOfPinned && room.pinnedHasGone
-        if awaitsPinned || state.memoryBytes > room.collectionDueBytes {
+        let isMeasured = measureSomePinned(onPool: onPool)
+        if state.memoryBytes > room.collectionDueBytes {
             clua_collect_step(state.main)
             room.collectionDueBytes = state.memoryBytes + Self.growthPerStep
         }
         if state.collections != room.collections { endCollection() }
         // As long as there is too much, every call does its part.
         let isBehind = state.memoryBytes - room.goneBytes > goal && room.slotsInVain < live.capacity
-        room.dueBytes =
-            isBehind || (room.isFullOfPinned && room.pinnedHasGone)
-            ? 0 : max(share, room.patienceBytes, state.memoryBytes + Self.growthPerStep)
-        return isDone
+        room.dueBytes = isBehind ? 0 : max(share, room.patienceBytes, state.memoryBytes + Self.growthPerStep)
+        return isDone && isMeasured
     }
 
     private func beginSteps() {
@@ -103,9 +88,7 @@ extension ObjectMachine {
         let wasInVain = room.slotsInVain >= live.capacity
         (room.goneBefore, room.goneSince) = (room.goneSince, 0)
         room.slotsInVain = 0
-        room.pinnedHasGone = false
         let left = state.memoryBytes - room.goneBytes
-        room.isFullOfPinned = left > configuration.pinnedBytesMax / 8 * 7
         room.patienceBytes = 0
         guard wasInVain, left > configuration.liveBytesMax else { return }
         // What cannot go must not be looked at again after every call; perhaps it can later.

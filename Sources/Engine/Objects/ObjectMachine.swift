@@ -67,6 +67,7 @@ final class ObjectMachine {
     /// What the method under way said with `expire`: an instant, 0 for never; nil when it said nothing.
     @exclusivity(unchecked) var expiryAsked: UInt32?
     @exclusivity(unchecked) var room: ObjectRoom
+    @exclusivity(unchecked) var pinned = PinnedObjects()
     /// By `type.method`, and by the number of the type.
     @exclusivity(unchecked) var indexes: [String: TypeIndex] = [:]
     @exclusivity(unchecked) var indexesOfType: [UInt32: [TypeIndex]] = [:]

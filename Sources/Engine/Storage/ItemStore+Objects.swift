@@ -64,9 +64,9 @@ extension ItemStore {
                     guard !item.isExpired(at: now), item.key.starts(with: prefix) else { return }
                     items.append(ItemSummary(key: Array(item.key), bytes: item.strideBytes, expiry: item.expiry))
                 }
-                return number + 1 == log.index.tableCount
+                number += 1
+                return number == log.index.tableCount
             }
-            number += 1
             if isOver { return (items, nil) }
             if items.count >= count { return (items, number) }
         }

@@ -48,7 +48,7 @@ extension JobRunner {
 
     private static func sum(_ entries: [Value]) -> Value {
         func count(_ field: String) -> Value {
-            .int(entries.reduce(0) { if case .int(let count)? = $1[field] { $0 + count } else { $0 } })
+            .int(entries.reduce(0) { if case .int(let count)? = $1[field] { $0.clampedAdding(count) } else { $0 } })
         }
         func united(_ field: String) -> Value {
             var seen: [String] = []

@@ -25,7 +25,8 @@ struct ReducedRound: Sendable {
     func rows(since earlier: ReducedRound) -> Int64? {
         guard rowsEver.keys == earlier.rowsEver.keys else { return nil }
         return rowsEver.reduce(0) { sum, node in
-            sum + Int64(node.value.upperBound - (earlier.rowsEver[node.key]?.lowerBound ?? 0))
+            // Counts of rows, none of them below zero.
+            sum.clampedAdding(Int64(node.value.upperBound - (earlier.rowsEver[node.key]?.lowerBound ?? 0)))
         }
     }
 }

@@ -118,10 +118,10 @@ package struct JobRunner: Sendable {
             cluster.note(shards: answer.shards, ofNode: name)
             envelope.nodes.append(
                 Envelope.NodeReport(node: name, shards: answer.shards, milliseconds: answer.milliseconds))
-            envelope.rowsScanned += answer.rowsScanned
-            envelope.chunksScanned += answer.chunksScanned
-            envelope.chunksPruned += answer.chunksPruned
-            envelope.chunksCached += answer.chunksCached
+            envelope.rowsScanned = envelope.rowsScanned.clampedAdding(answer.rowsScanned)
+            envelope.chunksScanned = envelope.chunksScanned.clampedAdding(answer.chunksScanned)
+            envelope.chunksPruned = envelope.chunksPruned.clampedAdding(answer.chunksPruned)
+            envelope.chunksCached = envelope.chunksCached.clampedAdding(answer.chunksCached)
         }
         for (node, failure) in outcome.failures {
             let name = cluster.topology.nodes[node].name
@@ -145,7 +145,7 @@ package struct JobRunner: Sendable {
         let known = cluster.changeRegistry { registry in
             registry.acknowledgements(with: outcome.answers.flatMap(\.answer.answer.frames))
         }
-        envelope.rowsExpected = known.reduce(0) { $0 + $1.expectedRows }
+        envelope.rowsExpected = known.reduce(0) { $0.clampedAdding($1.expectedRows) }
         var losses: [Loss] = []
         for (node, answer) in outcome.answers {
             let name = cluster.topology.nodes[node].name

@@ -99,7 +99,7 @@ private final class ForeignGetHandler: ChannelInboundHandler {
         case "VALUE":
             guard words.count >= 4, let count = Int(words[3]), count >= 0 else { break }
             let start = view.index(after: end)
-            guard view.endIndex - start >= count + 7 else { return nil }
+            guard view.endIndex - start - 7 >= count else { return nil }
             return .success(.bytes(Array(view[start..<(start + count)])))
         default:
             let reason = words.dropFirst().first.flatMap { Reason(rawValue: String($0)) } ?? .scriptError

@@ -24,13 +24,13 @@ package struct FrameAcknowledgements: Sendable, Equatable {
     package var expectedRows: Int { Self.total(rows) - Self.total(retired) }
 
     private static func total(_ counts: [String: [UInt64: Int]]) -> Int {
-        counts.values.reduce(0) { $0 + $1.values.reduce(0, +) }
+        counts.values.reduce(0) { $1.values.reduce($0) { $0.clampedAdding($1) } }
     }
 
     /// The rows that a node had and that this run of it does not.
     package func lostRows(node: String, incarnation: UInt64) -> Int {
         let others = (rows[node] ?? [:]).filter { $0.key != incarnation }
-        return others.reduce(0) { $0 + $1.value - (retired[node]?[$1.key] ?? 0) }
+        return others.reduce(0) { $0.clampedAdding($1.value - (retired[node]?[$1.key] ?? 0)) }
     }
 
     /// Counts only grow while a frame lives, so the larger one is the newer one.
@@ -65,7 +65,8 @@ package struct FrameAcknowledgements: Sendable, Equatable {
                 case .int(let incarnation) = parts[1], case .int(let count) = parts[2],
                 case .int(let gone) = parts[3]
             else { return nil }
-            rows[node, default: [:]][UInt64(bitPattern: incarnation)] = Int(count)
+            // Both are counts of rows, whatever another node has made of them: their difference can't overflow.
+            rows[node, default: [:]][UInt64(bitPattern: incarnation)] = max(0, Int(count))
             if gone > 0 { retired[node, default: [:]][UInt64(bitPattern: incarnation)] = Int(gone) }
         }
     }
@@ -151,11 +152,11 @@ package struct Registry: Sendable, Equatable {
     /// A frame that does not exist keeps nothing.
     package mutating func retain(_ name: String, seconds: Int64, column: String, now: Int64) {
         let last = frames[name]?.retention?.setAt ?? 0
-        frames[name]?.retention = FrameRetention(seconds: seconds, column: column, setAt: max(now, last + 1))
+        frames[name]?.retention = FrameRetention(seconds: seconds, column: column, setAt: max(now, last.clampedAdding(1)))
     }
 
     package mutating func defineJob(_ name: String, source: [UInt8], now: Int64) {
-        jobs[name] = JobEntry(definedAt: max(now, (jobs[name]?.definedAt ?? 0) + 1), source: source)
+        jobs[name] = JobEntry(definedAt: max(now, (jobs[name]?.definedAt ?? 0).clampedAdding(1)), source: source)
     }
 
     /// False when there is none.

@@ -191,7 +191,7 @@ package struct FrameService: VirtualService {
             .int(
                 answers.reduce(0) { sum, answer in
                     guard case .int(let count)? = answer.answer[field] else { return sum }
-                    return sum + count
+                    return sum.clampedAdding(count)
                 })
         }
         return .object([

@@ -133,7 +133,7 @@ package struct IndexService: VirtualService {
 
     private static func part(_ value: Value) -> IndexAnswer? {
         guard case .int(let count)? = value["count"], case .array(let list)? = value["objects"] else { return nil }
-        var answer = IndexAnswer(count: Int(count))
+        var answer = IndexAnswer(count: max(0, Int(clamping: count)))
         for entry in list {
             guard case .bytes(let object)? = entry["object"] else { return nil }
             switch entry["value"] {

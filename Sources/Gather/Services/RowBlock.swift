@@ -6,9 +6,12 @@ struct RowBlock {
     private(set) var batch: ColumnBatch
     private(set) var report = RowReport()
 
+    /// Lines are counted on from what the sender says, which no block brings to the end of the range.
+    private static let lineMax: UInt64 = 1 << 48
+
     init(parsing request: StageRequest, schema: FrameSchema) throws(Failure) {
         batch = ColumnBatch(schema: schema)
-        let block = TextBlock(bytes: request.bytes, firstLine: Int(clamping: request.firstLine))
+        let block = TextBlock(bytes: request.bytes, firstLine: Int(min(request.firstLine, Self.lineMax)))
         let policy: RowErrorPolicy = request.skipsBadRows ? .skip : .stop
         switch request.format {
         case .csv:

@@ -105,6 +105,53 @@ import Testing
         #expect(await host.answer("quota:new:again:5:day") == "CREATED")
     }
 
+    @Test("maps that fill the memory, and their garbage once they are dropped, keep no pinned object from being made")
+    func pinnedBesideMaps() async throws {
+        let host = try makeHost {
+            $0.liveBytesMax = 1 << 20
+            $0.pinnedBytesMax = 2 << 20
+            $0.shelfBytesMax = 64 << 10
+        }
+        let filler = String(repeating: "v", count: 10_000)
+        for index in 0..<12 {
+            #expect(await host.answer("map:new:m\(index)") == "CREATED")
+            for field in 0..<50 { _ = await host.answer("map:put:m\(index):f\(field)", data: "\(field)\(filler)") }
+        }
+        #expect(host.statistics.memoryBytes > 5 << 20)
+        #expect(await host.answer("quota:new:q1:5:day") == "CREATED")
+        for index in 0..<12 { #expect(await host.answer("map:drop:m\(index)") == "SUCCESS") }
+        #expect(await host.answer("quota:new:q2:5:day") == "CREATED")
+        #expect(await host.answer("lock:new:l") == "CREATED")
+    }
+
+    @Test("a pinned object that its methods let grow counts as what it has become")
+    func pinnedThatGrows() async throws {
+        let types = [
+            script(
+                """
+                local Pile = object "pile"
+                Pile.pinned()
+                function Pile.new() return { items = {} } end
+                function Pile:put(text, times)
+                  for i = 1, tonumber(times) do self.items[#self.items + 1] = text .. i end
+                  return #self.items
+                end
+                """)
+        ]
+        let host = try makeHost(types) {
+            $0.liveBytesMax = 1 << 20
+            $0.pinnedBytesMax = 4 << 20
+        }
+        #expect(await host.answer("pile:new:p") == "CREATED")
+        for _ in 0..<80 { _ = await host.answer("pile:put:p:\(String(repeating: "x", count: 100)):500") }
+        for _ in 0..<2_000 { _ = await host.answer("pile:put:p:x:0") }
+        let refusal = await host.failure("pile:new:other")
+        #expect(refusal?.reason == .budgetExceeded)
+        #expect(refusal?.message.contains("of the shard: drop some (pile:drop:NAME)") == true)
+        #expect(await host.answer("pile:drop:p") == "SUCCESS")
+        #expect(await host.answer("pile:new:other") == "CREATED")
+    }
+
     @Test("what live objects take is lent by the store of the items")
     func lends() async throws {
         let engine = Engine(EngineConfiguration(shards: 1, memoryBytes: 64 << 20))

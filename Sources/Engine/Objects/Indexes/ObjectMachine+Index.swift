@@ -52,7 +52,7 @@ package struct IndexAnswer: Sendable, Equatable {
 
     /// What two shards answer together, of which no object is on both.
     package mutating func merge(_ other: IndexAnswer, for question: IndexQuestion) {
-        count += other.count
+        count = count.clampedAdding(other.count)
         entries += other.entries
         entries.sort { one, next in
             one.value != next.value ? one.value > next.value : one.object.lexicographicallyPrecedes(next.object)
