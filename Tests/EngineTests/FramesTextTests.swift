@@ -79,14 +79,18 @@ import Testing
         "a CSV row that does not fit is reported with its line, column and text",
         arguments: [
             ("a,b\n1,x\n\"q\n\",y\n", 3, "column 'a': 'q\n' is not an int"),
-            ("a,b\n1,x\n9223372036854775808,y\n", 3, "column 'a': '9223372036854775808' is not an int"),
-            ("a,b\n1\n", 2, "1 fields where the header has 2"),
+            (
+                "a,b\n1,x\n9223372036854775808,y\n", 3,
+                "column 'a': '9223372036854775808' is not an int (it has more than 64 bits)"
+            ),
+            ("a,b\n1\n", 2, "1 field where the header has 2"),
             ("a,b\n\n\n1,2,3\n", 4, "more than the header's 2 fields"),
             ("a,b\n1,\"x\"y\n", 2, "column 'b': the quoted field 'x' does not end with its closing quote"),
             ("a,b\n1,\"x", 2, "column 'b': the quoted field 'x' does not end with its closing quote"),
         ])
     func misfit(csv: String, line: Int, message: String) {
-        #expect(throws: RowError(line: line, message)) { try Self.batch("a:int,b:string", csv: csv) }
+        let error = #expect(throws: RowError.self) { try Self.batch("a:int,b:string", csv: csv) }
+        #expect(error?.description == "line \(line): \(message)")
     }
 
     @Test("skip leaves out the rows that do not fit, counts them and goes on")
@@ -162,12 +166,12 @@ import Testing
         }
     }
 
-    @Test("NDJSON rows: fields in any order, missing ones null, escapes, whole numbers in other clothes")
+    @Test("NDJSON rows: fields in any order, missing ones null, escapes, numbers in text columns as written")
     func ndjson() throws {
         let text = #"""
             {"a": 1, "b": "x\n\"\u00e9\ud83d\udeeb\/", "c": 1.5, "d": true, "e": "2013-01-01T05:00:00Z"}
 
-             {"d":false,"c":2,"a":1e3}
+             {"d":false,"c":2,"a":1000,"b":1e3}
             {}
             {"a":null,"b":"Zürich"}
             """#
@@ -175,7 +179,7 @@ import Testing
         #expect(
             try Self.rows(batch) == [
                 [.int(1), .text("x\n\"é🛫/"), .double(1.5), .bool(true), .time(1_357_016_400_000_000)],
-                [.int(1000), .null, .double(2), .bool(false), .null], [.null, .null, .null, .null, .null],
+                [.int(1000), .text("1e3"), .double(2), .bool(false), .null], [.null, .null, .null, .null, .null],
                 [.null, .text("Zürich"), .null, .null, .null],
             ])
     }
@@ -184,7 +188,8 @@ import Testing
         "an NDJSON row that does not fit says why",
         arguments: [
             (#"{"x":1}"#, "there is no column 'x'; there are a, b"), (#"{"a":"1"}"#, "column 'a': '1' is not an int"),
-            (#"{"a":1.5}"#, "column 'a': '1.5' is not an int"), (#"{"b":1}"#, "column 'b': '1' is not a string"),
+            (#"{"a":1.5}"#, "column 'a': '1.5' is not an int (an int has no point and no exponent)"),
+            (#"{"a":-0}"#, "column 'a': '-0' is not an int (it would lose its minus)"),
             (#"{"a":{"n":1}}"#, "a nested value; a column holds numbers, strings, true, false or null"),
             (#"{"a":[1]}"#, "a nested value; a column holds numbers, strings, true, false or null"),
             (#"{"a":1,"a":2}"#, "column 'a' appears twice"), (#"{"a":1"#, "broken JSON: the row ends too early"),
@@ -197,7 +202,8 @@ import Testing
         ])
     func ndjsonMisfit(row: String, message: String) throws {
         let text = "{\"a\":1}\n\(row)\n{\"a\":2}\n"
-        #expect(throws: RowError(line: 2, message)) { try Self.batch("a:int,b:string", ndjson: text) }
+        let error = #expect(throws: RowError.self) { try Self.batch("a:int,b:string", ndjson: text) }
+        #expect(error?.description == "line 2: \(message)")
         let (batch, report) = try Self.batch("a:int,b:string", ndjson: text, onError: .skip)
         #expect(try Self.rows(batch) == [[.int(1), .null], [.int(2), .null]])
         #expect(report.skippedRows == 1 && report.messages[0].line == 2)
@@ -209,7 +215,7 @@ import Testing
             "1,1,true,2013-01-01,x,,1,2013\nNA,2.5,FALSE,2013-01-01 05:00,1,NA,9223372036854775808,x\n-3,,,,,,,\n"
         let header = ["i", "d", "b", "t", "s", "n", "big", "mixed"]
         let schema = try SchemaInference.csv(header: header, block: TextBlock(bytes: Array(text.utf8), firstLine: 2))
-        #expect(schema.description == "i:int,d:double,b:bool,t:time,s:string,n:string,big:double,mixed:string")
+        #expect(schema.description == "i:int,d:double,b:bool,t:time,s:string,n:string,big:string,mixed:string")
         let rows = #"{"a":1,"b":"2013-01-01","c":true,"d":null}"# + "\n" + #"{"a":1.5,"b":"x","e":3,"c":null}"#
         let other = try SchemaInference.ndjson(block: TextBlock(bytes: Array(rows.utf8), firstLine: 1))
         #expect(other.description == "a:double,b:string,c:bool,d:string,e:int")
@@ -233,6 +239,7 @@ import Testing
         arguments: [
             ("1970-01-01", 0, "1970-01-01T00:00:00Z"), ("2013-01-01", 1_356_998_400_000_000, "2013-01-01T00:00:00Z"),
             ("2013-01-01 05:00:00", 1_357_016_400_000_000, "2013-01-01T05:00:00Z"),
+            ("2013-01-01T05:00:00.2500000000Z", 1_357_016_400_250_000, "2013-01-01T05:00:00.250000Z"),
             ("2013-01-01T05:00:00.25Z", 1_357_016_400_250_000, "2013-01-01T05:00:00.250000Z"),
             ("2013-01-01T05:00+02:00", 1_357_009_200_000_000, "2013-01-01T03:00:00Z"),
             ("2013-01-01T05:00:00-0530", 1_357_036_200_000_000, "2013-01-01T10:30:00Z"),
@@ -251,7 +258,9 @@ import Testing
         for bad in [
             "", "2013", "2013-13-01", "2013-02-29", "1900-02-29", "2013-01-01T", "2013-01-01T24:00",
             "2013-01-01T05:00:00+",
-            "2013-01-01x", "2013-01-01T05:00:00.Z", "13-01-01", "2013-1-1", "2013-01-00",
+            "2013-01-01x", "2013-01-01T05:00:00.Z", "13-01-01", "2013-1-1", "2013-01-00", "2013-02-30", "10000-01-01",
+            "2016-12-31T23:59:60Z", "2013-01-01T05:00:00.1234567Z", "2013-01-01T05:00:00.0000001Z",
+            "0000-01-01T00:00+00:01", "9999-12-31T23:59:59-00:01", "+002013-01-01", "-0001-01-01",
         ] {
             #expect(Timestamp.parse(bad) == nil, "\(bad)")
         }
@@ -267,8 +276,9 @@ import Testing
     @Test("doubles read correctly rounded, and only in decimal notation")
     func doubles() throws {
         let texts = [
-            "0.1", "1e22", "-2.5e-3", "123456789012345678", "9007199254740993", ".5", "5.", "1e400", "-inf", "NaN",
-            "4.9e-324",
+            "0.1", "1e22", "-2.5e-3", "9007199254740992", "-9007199254740992", "0.12345678901234567", ".5", "5.", "-.5",
+            "1e+5", "1E05", "21.50", "-0.0", "0", "7", "0e0", "1.0000000000000000000000",
+            "-inf", "NaN", "4.9e-324", "1.7976931348623157e308", "12345678901234567e-5",
         ]
         let (batch, _) = try Self.batch("d:double", csv: "d\n" + texts.joined(separator: "\n"))
         for (text, row) in zip(texts, try Self.rows(batch)) {
@@ -278,9 +288,105 @@ import Testing
             }
             #expect(number.bitPattern == Double(text)?.bitPattern, "\(text)")
         }
-        for bad in ["0x10", "1.2.3", "e5", "-", "1_000", "1e", "--1", "infinit"] {
+        for bad in [
+            "0x10", "1.2.3", "e5", "-", "1_000", "1e", "--1", "infinit", "+1.5", "01.5", "00", "-0", "-01", "1e400",
+            "-1e400",
+            "1e-400", "9007199254740993", "-9007199254740993", "123456789012345678", "0.123456789012345678",
+            "123456789012345.678", "12345678901234567890", "1e+", "1e5.0", "1e5e5", ".", "-.", ".e5", "5 e3",
+            "1e4000000",
+        ] {
             #expect(throws: RowError.self) { try Self.batch("d:double", csv: "d\n\(bad)\n") }
         }
+    }
+
+    @Test(
+        "text that a number can't give back is no int",
+        arguments: [
+            "01007", "007", "00", "-0", "+4912", "+0", "-01", "9223372036854775808", "-9223372036854775809",
+            "12345678901234567890", "1.0", "1e3", "1_000", "1,000", "0x10", "--1", "-", "1-", "١",
+        ])
+    func noInteger(text: String) throws {
+        for quoted in ["\(text)", "\"\(text)\""] where !(text.contains(",") && quoted == text) {
+            let error = #expect(throws: RowError.self) { try Self.batch("a:int", csv: "a\n1\n\(quoted)\n") }
+            #expect(error?.line == 3 && error?.message.contains("'\(text)'") == true, "\(text)")
+            let schema = try SchemaInference.csv(
+                header: ["a"], block: TextBlock(bytes: Array("1\n\(quoted)\n".utf8), firstLine: 2))
+            #expect(schema.columns[0].type != .int, "\(text)")
+        }
+    }
+
+    @Test(
+        "every int prints as it was written",
+        arguments: ["0", "7", "-7", "9223372036854775807", "-9223372036854775808"])
+    func integers(text: String) throws {
+        #expect(try Self.rows(Self.batch("a:int", csv: "a\n\(text)\n").0) == [[.int(Int64(text)!)]])
+        #expect(try Self.rows(Self.batch("a:int", ndjson: "{\"a\":\(text)}").0) == [[.int(Int64(text)!)]])
+    }
+
+    @Test(
+        "columns are inferred so that nothing is lost, in CSV and in NDJSON",
+        arguments: [
+            (["12345678901234567890", "12345678901234567891"], "string"), (["1", "9223372036854775807"], "int"),
+            (["1", "1.5"], "double"), (["9007199254740992", "1.5"], "double"), (["9007199254740993", "1.5"], "string"),
+            (["1.5", "9007199254740993"], "string"), (["1", "-0"], "string"), (["1e400", "1"], "string"),
+            (["1e-400"], "string"), (["0.1234567890123456789"], "string"), (["0.12345678901234567"], "double"),
+            (["21.50", "1e5", "1E+5"], "double"),
+        ])
+    func inferenceLosesNothing(texts: [String], type: String) throws {
+        let csv = try SchemaInference.csv(
+            header: ["a"], block: TextBlock(bytes: Array(texts.joined(separator: "\n").utf8), firstLine: 2))
+        let rows = texts.map { "{\"a\":\($0)}" }.joined(separator: "\n")
+        let ndjson = try SchemaInference.ndjson(block: TextBlock(bytes: Array(rows.utf8), firstLine: 1))
+        #expect(csv.description == "a:\(type)" && ndjson == csv)
+        if type == "string" {
+            let written = texts.map { [Scalar.text($0)] }
+            #expect(try Self.rows(Self.batch("a:string", ndjson: rows).0) == written)
+        }
+    }
+
+    @Test(
+        "text that is no number in CSV stays text",
+        arguments: ["01007", "+4912", "+1.5", ".", "inf", "NaN", "1e", "00.5"])
+    func textOfDigits(text: String) throws {
+        let block = TextBlock(bytes: Array("\(text)\n1\n".utf8), firstLine: 2)
+        #expect(try SchemaInference.csv(header: ["a"], block: block).description == "a:string")
+    }
+
+    @Test("a schema never rejects the rows that it was inferred from")
+    func inferredSchemasFit() throws {
+        var random = Seeded(11)
+        let values = [
+            "1", "-0", "1.5", "1e400", "12345678901234567890", "9007199254740993", "true", "false", "null", "\"x\"",
+            "\"2013-01-01\"", "\"2013-01-01T00:00:00.1234567Z\"", "\"2016-12-31T23:59:60Z\"", "\"1\"", "1E-400", "0",
+        ]
+        let fields =
+            values.filter { $0 != "null" }.map { $0.replacing("\"", with: "") } + [
+                "", "NA", "+1", "01", "TRUE", "tRUE", "nan",
+            ]
+        for round in 0..<500 {
+            let pool = (0..<3).map { _ in random.pick(values) }
+            let rows = (0..<4).map { _ in "{\"a\":\(random.pick(pool)),\"b\":\(random.pick(pool))}" }.joined(
+                separator: "\n")
+            let schema = try SchemaInference.ndjson(block: TextBlock(bytes: Array(rows.utf8), firstLine: 1))
+            let (batch, _) = try Self.batch(schema.description, ndjson: rows)
+            #expect(batch.rowCount == 4, "round \(round)")
+            let few = (0..<3).map { _ in random.pick(fields) }
+            let text = (0..<4).map { _ in "\(random.pick(few)),\(random.pick(few))" }.joined(separator: "\n")
+            let other = try SchemaInference.csv(
+                header: ["a", "b"], block: TextBlock(bytes: Array(text.utf8), firstLine: 2))
+            #expect(try Self.batch(other.description, csv: "a,b\n" + text).0.rowCount == 4, "round \(round)")
+        }
+    }
+
+    @Test("a row that does not fit says which type would take it")
+    func remedy() {
+        func remedy(_ type: String, _ text: String) -> FrameColumn? {
+            (#expect(throws: RowError.self) { try Self.batch("a:\(type)", csv: "a\n\(text)\n") })?.remedy
+        }
+        #expect(remedy("int", "1.5") == FrameColumn("a", .double))
+        #expect(remedy("int", "01") == FrameColumn("a", .string))
+        #expect(remedy("double", "12345678901234567890") == FrameColumn("a", .string))
+        #expect(remedy("time", "2013-01-01T00:00:00.1234567") == FrameColumn("a", .string))
     }
 }
 

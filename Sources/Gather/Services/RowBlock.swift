@@ -19,15 +19,21 @@ struct RowBlock {
             do throws(RowError) {
                 try reader.parse(block, onError: policy, into: &batch, report: &report)
             } catch {
-                throw error.failure
+                throw Self.failure(error, request)
             }
         case .ndjson:
             let reader = NDJSONReader(schema: schema)
             do throws(RowError) {
                 try reader.parse(block, onError: policy, into: &batch, report: &report)
             } catch {
-                throw error.failure
+                throw Self.failure(error, request)
             }
         }
+    }
+
+    /// Who loads a file can say what a column is; who appends rows to a frame can't any more.
+    private static func failure(_ error: RowError, _ request: StageRequest) -> Failure {
+        guard request.load != 0, let column = error.remedy else { return error.failure }
+        return Failure(.wrongType, "\(error); --schema '\(column.name):\(column.type.name)' would take it")
     }
 }

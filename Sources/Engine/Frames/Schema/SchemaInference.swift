@@ -5,19 +5,50 @@
 package struct SchemaInference: Sendable {
     package static let rowsMax = 10_000
 
-    private struct Candidates: Sendable {
-        var fitsInt = true
-        var fitsDouble = true
-        var fitsBool = true
-        var fitsTime = true
-        var sawValue = false
+    /// The types that every value seen so far fits, and would be given back by.
+    struct Candidates: Sendable {
+        private var fitsInt = true
+        private var fitsDouble = true
+        private var fitsBool = true
+        private var fitsTime = true
+        private var sawValue = false
+
+        init() {}
+
+        /// Of one value of this type.
+        init(only type: ColumnType) {
+            sawValue = true
+            (fitsInt, fitsDouble) = (false, false)
+            (fitsBool, fitsTime) = (type == .bool, type == .time)
+        }
+
+        /// Of one number.
+        init(number: UnsafeBufferPointer<UInt8>) {
+            sawValue = true
+            (fitsBool, fitsTime) = (false, false)
+            narrowNumber(number)
+        }
 
         mutating func narrow(_ field: UnsafeBufferPointer<UInt8>) {
             sawValue = true
-            if fitsInt { fitsInt = FieldParsing.integer(field) != nil }
-            if fitsDouble { fitsDouble = FieldParsing.double(field) != nil }
+            narrowNumber(field)
             if fitsBool { fitsBool = FieldParsing.bool(field) != nil }
             if fitsTime { fitsTime = Timestamp.parse(field) != nil }
+        }
+
+        /// A whole number beyond 2^53 is an int and no double: among doubles it makes the column text. What is not finite
+        /// makes it text too, unless double was declared.
+        private mutating func narrowNumber(_ field: UnsafeBufferPointer<UInt8>) {
+            if fitsInt { fitsInt = FieldParsing.integer(field) != nil }
+            if fitsDouble { fitsDouble = FieldParsing.double(field)?.isFinite == true }
+        }
+
+        mutating func formIntersection(_ other: Candidates) {
+            sawValue = sawValue || other.sawValue
+            fitsInt = fitsInt && other.fitsInt
+            fitsDouble = fitsDouble && other.fitsDouble
+            fitsBool = fitsBool && other.fitsBool
+            fitsTime = fitsTime && other.fitsTime
         }
 
         var type: ColumnType {

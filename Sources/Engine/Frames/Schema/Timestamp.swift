@@ -3,7 +3,8 @@
 /// Conversions between ISO 8601 text and microseconds since 1970 UTC (proleptic Gregorian, years 0000 to 9999 in text).
 package enum Timestamp {
     /// Reads `2013-01-01`, `2013-01-01 05:00`, `2013-01-01T05:00:00.25Z`, `…+02:00`. Without an offset it is UTC.
-    /// Nil for anything else; a fraction beyond microseconds is cut. Cost: one pass.
+    /// Nil for anything else, and for what microseconds of the years 0000 to 9999 can't give back: a fraction with more than
+    /// six digits (zeros aside), a leap second. What is kept is the instant, not the offset. Cost: one pass.
     package static func parse(_ text: UnsafeBufferPointer<UInt8>) -> Int64? {
         var cursor = TimeCursor(text)
         guard let year = cursor.digits(4), cursor.take("-"), let month = cursor.digits(2), cursor.take("-"),
@@ -14,7 +15,8 @@ package enum Timestamp {
         guard cursor.take("T") || cursor.take("t") || cursor.take(" "), let time = cursor.timeOfDay(),
             let offset = cursor.offset(), cursor.atEnd
         else { return nil }
-        return midnight + time - offset
+        let instant = midnight + time - offset
+        return printable.contains(instant) ? instant : nil  // an offset may lead out of the years
     }
 
     package static func parse(_ text: String) -> Int64? {
@@ -60,6 +62,9 @@ package enum Timestamp {
     }
 
     static let microsecondsPerDay: Int64 = 86_400_000_000
+
+    /// The years 0000 to 9999.
+    private static let printable: ClosedRange<Int64> = -62_167_219_200_000_000...253_402_300_799_999_999
 
     /// Days from 1970-01-01, counting years from March so that the leap day is a year's last
     /// (H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -129,18 +134,19 @@ private struct TimeCursor {
         return number
     }
 
-    /// `05:00`, `05:00:00`, `05:00:00.123456789`, in microseconds. Second 60 (a leap second) counts as the next minute.
+    /// `05:00`, `05:00:00`, `05:00:00.123456000`, in microseconds.
     mutating func timeOfDay() -> Int64? {
         guard let hour = digits(2), take(":"), let minute = digits(2), hour < 24, minute < 60 else { return nil }
         var microseconds = (hour * 3600 + minute * 60) * 1_000_000
         guard take(":") else { return microseconds }
-        guard let second = digits(2), second <= 60 else { return nil }
+        guard let second = digits(2), second < 60 else { return nil }
         microseconds += second * 1_000_000
         guard take(".") || take(",") else { return microseconds }
         guard let first = digits(1) else { return nil }
         microseconds += first * 100_000
         var scale: Int64 = 10_000
         while let digit = digits(1) {
+            guard scale > 0 || digit == 0 else { return nil }
             microseconds += digit * scale
             scale /= 10
         }

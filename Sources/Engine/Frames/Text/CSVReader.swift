@@ -74,16 +74,18 @@ package struct CSVReader: Sendable {
     }
 
     /// Nil when the row fits, else what is wrong with it.
-    private func parseRow(_ cursor: inout CSVCursor, into batch: inout ColumnBatch) -> String? {
+    private func parseRow(_ cursor: inout CSVCursor, into batch: inout ColumnBatch) -> RowProblem? {
         var index = 0
         while true {
             let end = cursor.nextField()
-            guard index < columnOfField.count else { return "more than the header's \(columnOfField.count) fields" }
+            guard index < columnOfField.count else {
+                return RowProblem("more than the header's \(Self.fields(columnOfField.count))")
+            }
             let column = columnOfField[index]
             guard end != .broken else {
                 let name = schema.columns[column].name
                 let text = FieldParsing.shown(cursor.field)
-                return "column '\(name)': the quoted field \(text) does not end with its closing quote"
+                return RowProblem("column '\(name)': the quoted field \(text) does not end with its closing quote")
             }
             guard append(cursor.field, isQuoted: cursor.isQuoted, to: &batch.columns[column]) else {
                 return misfit(cursor.field, column)
@@ -91,7 +93,9 @@ package struct CSVReader: Sendable {
             index &+= 1
             if end == .row { break }
         }
-        guard index == columnOfField.count else { return "\(index) fields where the header has \(columnOfField.count)" }
+        guard index == columnOfField.count else {
+            return RowProblem("\(Self.fields(index)) where the header has \(columnOfField.count)")
+        }
         for column in missingColumns { batch.columns[column].appendNull() }
         return nil
     }
@@ -125,9 +129,12 @@ package struct CSVReader: Sendable {
         return true
     }
 
-    private func misfit(_ field: CSVCursor.Field, _ index: Int) -> String {
-        let column = schema.columns[index]
-        let article = column.type == .int ? "an" : "a"
-        return "column '\(column.name)': \(FieldParsing.shown(field)) is not \(article) \(column.type.name)"
+    private static func fields(_ count: Int) -> String { count == 1 ? "1 field" : "\(count) fields" }
+
+    private func misfit(_ field: CSVCursor.Field, _ index: Int) -> RowProblem {
+        let text = FieldParsing.trimmed(field)
+        var candidates = SchemaInference.Candidates()
+        candidates.narrow(text)
+        return FieldMisfit.problem(FieldParsing.shown(field), text, schema.columns[index], candidates)
     }
 }

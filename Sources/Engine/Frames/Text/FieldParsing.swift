@@ -5,13 +5,14 @@
 package enum FieldParsing {
     typealias Field = UnsafeBufferPointer<UInt8>
 
-    /// Decimal digits with an optional sign; nil for anything else, and beyond 64 bits.
+    /// A whole number as one would write it: no plus, no leading zero, no `-0`, 64 bits. Nil for anything else, so that what
+    /// is read as a number prints as it was written.
     @inline(__always)
     static func integer(_ field: Field) -> Int64? {
-        var at = 0
         let isNegative = field.count > 0 && field[0] == UInt8(ascii: "-")
-        if field.count > 0, isNegative || field[0] == UInt8(ascii: "+") { at = 1 }
+        var at = isNegative ? 1 : 0
         guard at < field.count else { return nil }
+        if field[at] == UInt8(ascii: "0") { return field.count == 1 ? 0 : nil }
         guard field.count &- at <= 18 else { return longInteger(field, from: at, isNegative: isNegative) }
         var number: Int64 = 0  // 18 digits fit
         while at < field.count {
@@ -37,11 +38,13 @@ package enum FieldParsing {
         return number == .min ? nil : -number
     }
 
-    /// Decimal notation with optional fraction and exponent, or nan, inf, infinity. Correctly rounded.
+    /// Decimal notation that a double gives back: a fraction or an exponent, no plus, no leading zero, at most 17 significant
+    /// digits, neither beyond a double's range nor below it; whole numbers up to 2^53; or nan, inf, infinity. Correctly
+    /// rounded. Nil for anything else.
     static func double(_ field: Field) -> Double? {
-        var at = 0
         let isNegative = field.count > 0 && field[0] == UInt8(ascii: "-")
-        if field.count > 0, isNegative || field[0] == UInt8(ascii: "+") { at = 1 }
+        var at = isNegative ? 1 : 0
+        if field.count &- at > 1, field[at] == UInt8(ascii: "0"), field[at &+ 1] &- 48 < 10 { return nil }
         var digits = 0
         var mantissa: UInt64 = 0
         var fractionDigits = 0
@@ -62,6 +65,7 @@ package enum FieldParsing {
         guard digits > 0 else { return nil }
         // Both are exact doubles, so that one division rounds once: Clinger's fast path.
         guard digits <= 15, fractionDigits <= 15 else { return slowDouble(field) }
+        guard sawPoint || mantissa > 0 || !isNegative else { return nil }  // -0 is no whole number
         let number = Double(mantissa) / powersOfTen[fractionDigits]
         return isNegative ? -number : number
     }
@@ -72,13 +76,30 @@ package enum FieldParsing {
 
     @inline(never)
     private static func slowDouble(_ field: Field) -> Double? {
-        let text = String(decoding: field, as: UTF8.self).lowercased()
-        let unsigned = text.first == "-" || text.first == "+" ? text.dropFirst() : text[...]
-        if ["nan", "inf", "infinity"].contains(unsigned) { return Double(text) }
-        guard let first = unsigned.first, first == "." || first.isASCIIDigit,
-            unsigned.utf8.allSatisfy({ "0123456789.e+-".utf8.contains($0) })
+        guard let shape = DecimalShape(field) else { return notFinite(field) }
+        guard shape.isFractional else { return integer(field).flatMap(exactDouble) }
+        guard shape.significantDigits <= DecimalShape.significantDigitsMax,
+            let number = Double(String(decoding: field, as: UTF8.self)), number.isFinite,
+            number != 0 || shape.significantDigits == 0
         else { return nil }
-        return Double(unsigned).map { text.first == "-" ? -$0 : $0 }
+        return number
+    }
+
+    private static func notFinite(_ field: Field) -> Double? {
+        guard field.count <= 9 else { return nil }
+        switch String(decoding: field, as: UTF8.self).lowercased() {
+        case "nan": return .nan
+        case "inf", "infinity": return .infinity
+        case "-inf", "-infinity": return -.infinity
+        default: return nil
+        }
+    }
+
+    /// Whole numbers up to which each has a double of its own.
+    static let exactIntegerMax: Int64 = 1 << 53
+
+    static func exactDouble(_ number: Int64) -> Double? {
+        number.magnitude <= exactIntegerMax.magnitude ? Double(number) : nil
     }
 
     /// true or false in lower, upper or title case.
@@ -124,6 +145,41 @@ package enum FieldParsing {
     }
 }
 
-extension Character {
-    fileprivate var isASCIIDigit: Bool { ("0"..."9").contains(self) }
+/// What a decimal number looks like, whatever its value: `-12.50e+3`.
+struct DecimalShape {
+    static let significantDigitsMax = 17
+
+    /// It has a point or an exponent.
+    private(set) var isFractional = false
+    /// Digits from the first one that is not zero to the last one that is not.
+    private(set) var significantDigits = 0
+
+    /// Nil when it is no decimal number, which has no plus and no leading zero.
+    init?(_ field: UnsafeBufferPointer<UInt8>) {
+        var at = field.first == UInt8(ascii: "-") ? 1 : 0
+        let start = at
+        var (digits, zeros) = (0, 0)
+        while at < field.count {
+            let byte = field[at]
+            if byte == UInt8(ascii: ".") {
+                guard !isFractional else { return nil }
+                isFractional = true
+            } else {
+                guard byte &- 48 < 10 else { break }
+                digits += 1
+                zeros = byte == 48 ? zeros + 1 : 0
+                if byte != 48 || significantDigits > 0 { significantDigits += 1 }
+            }
+            at += 1
+        }
+        significantDigits = max(0, significantDigits - zeros)
+        let hasLeadingZero = at - start > 1 && field[start] == 48 && field[start + 1] &- 48 < 10
+        guard digits > 0, !hasLeadingZero else { return nil }
+        guard at < field.count else { return }
+        guard field[at] | 0x20 == UInt8(ascii: "e") else { return nil }
+        isFractional = true
+        at += 1
+        if at < field.count, field[at] == UInt8(ascii: "+") || field[at] == UInt8(ascii: "-") { at += 1 }
+        guard at < field.count, field[at...].allSatisfy({ $0 &- 48 < 10 }) else { return nil }
+    }
 }

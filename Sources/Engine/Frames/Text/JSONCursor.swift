@@ -2,11 +2,6 @@
 
 // Unsafe: reads one line, within its bounds; a key or a string is valid until the next one is read.
 
-struct JSONProblem: Error {
-    let message: String
-    init(_ message: String) { self.message = message }
-}
-
 struct JSONCursor: ~Copyable {
     typealias Text = UnsafeBufferPointer<UInt8>
 
@@ -30,16 +25,16 @@ struct JSONCursor: ~Copyable {
 
     deinit { scratch.deallocate() }
 
-    mutating func beginObject() throws(JSONProblem) {
+    mutating func beginObject() throws(RowProblem) {
         skipSpace()
-        guard take("{") else { throw JSONProblem("a row is a JSON object, {\"column\": value, …}") }
+        guard take("{") else { throw RowProblem("a row is a JSON object, {\"column\": value, …}") }
     }
 
     /// The next field's name, the cursor being at its value then; nil at the closing brace.
-    mutating func nextKey() throws(JSONProblem) -> Text? {
+    mutating func nextKey() throws(RowProblem) -> Text? {
         skipSpace()
         if take("}") {
-            guard !endedWithComma else { throw JSONProblem("a comma before the row's closing brace") }
+            guard !endedWithComma else { throw RowProblem("a comma before the row's closing brace") }
             return nil
         }
         guard isFirst || endedWithComma else { throw unexpected() }
@@ -77,7 +72,7 @@ struct JSONCursor: ~Copyable {
     }
 
     @inline(__always)
-    mutating func value() throws(JSONProblem) -> Token {
+    mutating func value() throws(RowProblem) -> Token {
         skipSpace()
         let token = try scalar()
         skipSpace()
@@ -87,19 +82,19 @@ struct JSONCursor: ~Copyable {
     }
 
     /// Nothing but space may follow the object.
-    mutating func end() throws(JSONProblem) {
+    mutating func end() throws(RowProblem) {
         skipSpace()
-        guard at == bytes.count else { throw JSONProblem("something follows the row's closing brace") }
+        guard at == bytes.count else { throw RowProblem("something follows the row's closing brace") }
     }
 
     @inline(__always)
-    private mutating func scalar() throws(JSONProblem) -> Token {
+    private mutating func scalar() throws(RowProblem) -> Token {
         guard at < bytes.count else { throw unexpected() }
         switch bytes[at] {
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try number())
         case UInt8(ascii: "{"), UInt8(ascii: "["):
-            throw JSONProblem("a nested value; a column holds numbers, strings, true, false or null")
+            throw RowProblem("a nested value; a column holds numbers, strings, true, false or null")
         default:
             if take("null") { return .null }
             if take("true") { return .bool(true) }
@@ -109,7 +104,7 @@ struct JSONCursor: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func number() throws(JSONProblem) -> Text {
+    private mutating func number() throws(RowProblem) -> Text {
         let start = at
         // Mostly digits and nothing else.
         if bytes[at] == UInt8(ascii: "-") { at &+= 1 }
@@ -125,7 +120,7 @@ struct JSONCursor: ~Copyable {
     }
 
     @inline(never)
-    private mutating func anyNumber() throws(JSONProblem) -> Text {
+    private mutating func anyNumber() throws(RowProblem) -> Text {
         let start = at
         _ = take("-")
         let hasLeadingZero = at < bytes.count && bytes[at] == UInt8(ascii: "0")
@@ -136,7 +131,7 @@ struct JSONCursor: ~Copyable {
             if !take("+") { _ = take("-") }
             isWellFormed = digits() > 0 && isWellFormed
         }
-        guard isWellFormed else { throw JSONProblem("'\(shown(from: start))' is no JSON number") }
+        guard isWellFormed else { throw RowProblem("'\(shown(from: start))' is no JSON number") }
         return Text(rebasing: bytes[start..<at])
     }
 
@@ -147,7 +142,7 @@ struct JSONCursor: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func string() throws(JSONProblem) -> Text {
+    private mutating func string() throws(RowProblem) -> Text {
         at &+= 1
         let start = at
         while at < bytes.count, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\"), bytes[at] >= 0x20 {
@@ -161,7 +156,7 @@ struct JSONCursor: ~Copyable {
     }
 
     @inline(never)
-    private mutating func escapedString(from start: Int) throws(JSONProblem) -> Text {
+    private mutating func escapedString(from start: Int) throws(RowProblem) -> Text {
         if scratch.isEmpty { scratch = .allocate(capacity: bytes.count) }
         scratchCount = 0
         for byte in bytes[start..<at] { append(byte) }
@@ -171,11 +166,11 @@ struct JSONCursor: ~Copyable {
             switch byte {
             case UInt8(ascii: "\""): return Text(rebasing: scratch[..<scratchCount])
             case UInt8(ascii: "\\"): try escape()
-            case 0..<0x20: throw JSONProblem("a control character within a string")
+            case 0..<0x20: throw RowProblem("a control character within a string")
             default: append(byte)
             }
         }
-        throw JSONProblem("a string without its closing quote")
+        throw RowProblem("a string without its closing quote")
     }
 
     private mutating func append(_ byte: UInt8) {
@@ -183,7 +178,7 @@ struct JSONCursor: ~Copyable {
         scratchCount += 1
     }
 
-    private mutating func escape() throws(JSONProblem) {
+    private mutating func escape() throws(RowProblem) {
         guard at < bytes.count else { throw unexpected() }
         let byte = bytes[at]
         at += 1
@@ -195,23 +190,23 @@ struct JSONCursor: ~Copyable {
         case UInt8(ascii: "f"): append(0x0C)
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): append(byte)
         case UInt8(ascii: "u"): for byte in String(Character(try unicodeEscape())).utf8 { append(byte) }
-        default: throw JSONProblem("an unknown escape within a string")
+        default: throw RowProblem("an unknown escape within a string")
         }
     }
 
     /// After `\u`: four hex digits, or two such escapes that are a surrogate pair. A lone surrogate is an error.
-    private mutating func unicodeEscape() throws(JSONProblem) -> Unicode.Scalar {
+    private mutating func unicodeEscape() throws(RowProblem) -> Unicode.Scalar {
         let high = try hexDigits()
         if let scalar = Unicode.Scalar(high) { return scalar }
-        guard high < 0xDC00, take("\\u") else { throw JSONProblem("half a surrogate pair within a string") }
+        guard high < 0xDC00, take("\\u") else { throw RowProblem("half a surrogate pair within a string") }
         let low = try hexDigits()
         guard (0xDC00...0xDFFF).contains(low),
             let scalar = Unicode.Scalar(0x10000 + (high - 0xD800) << 10 + (low - 0xDC00))
-        else { throw JSONProblem("half a surrogate pair within a string") }
+        else { throw RowProblem("half a surrogate pair within a string") }
         return scalar
     }
 
-    private mutating func hexDigits() throws(JSONProblem) -> UInt32 {
+    private mutating func hexDigits() throws(RowProblem) -> UInt32 {
         guard bytes.count - at >= 4 else { throw unexpected() }
         var number: UInt32 = 0
         for byte in bytes[at..<at + 4] {
@@ -238,9 +233,9 @@ struct JSONCursor: ~Copyable {
         String(decoding: bytes[start..<min(bytes.count, start + 40)], as: UTF8.self)
     }
 
-    private func unexpected() -> JSONProblem {
+    private func unexpected() -> RowProblem {
         at < bytes.count
-            ? JSONProblem("broken JSON at byte \(at + 1): '\(shown(from: at))'")
-            : JSONProblem("broken JSON: the row ends too early")
+            ? RowProblem("broken JSON at byte \(at + 1): '\(shown(from: at))'")
+            : RowProblem("broken JSON: the row ends too early")
     }
 }

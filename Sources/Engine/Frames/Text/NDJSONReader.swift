@@ -46,12 +46,12 @@ package struct NDJSONReader: Sendable {
                     line += 1
                 }
                 if isBlank { continue }
-                do throws(JSONProblem) {
+                do throws(RowProblem) {
                     try parseRow(UnsafeBufferPointer(rebasing: bytes[start..<end]), into: &batch)
                     batch.endRow()
                 } catch {
                     batch.discardUnfinishedRow()
-                    let error = RowError(line: line, error.message)
+                    let error = RowError(line: line, error)
                     if case .stop = policy { return error }
                     report.skip(error)
                 }
@@ -62,13 +62,13 @@ package struct NDJSONReader: Sendable {
         if let failure { throw failure }
     }
 
-    private func parseRow(_ line: UnsafeBufferPointer<UInt8>, into batch: inout ColumnBatch) throws(JSONProblem) {
+    private func parseRow(_ line: UnsafeBufferPointer<UInt8>, into batch: inout ColumnBatch) throws(RowProblem) {
         var cursor = JSONCursor(line)
         var expected = 0
         try cursor.beginObject()
         while let index = try nextColumn(&cursor, expected) {
             guard batch.columns[index].count == batch.rowCount else {
-                throw JSONProblem("column '\(schema.columns[index].name)' appears twice")
+                throw RowProblem("column '\(schema.columns[index].name)' appears twice")
             }
             try append(try cursor.value(), index, to: &batch.columns[index])
             expected = index + 1
@@ -81,7 +81,7 @@ package struct NDJSONReader: Sendable {
 
     /// Rows mostly name their fields in the order of the columns: the next one is tried first. Nil at the row's end.
     @inline(__always)
-    private func nextColumn(_ cursor: inout JSONCursor, _ expected: Int) throws(JSONProblem) -> Int? {
+    private func nextColumn(_ cursor: inout JSONCursor, _ expected: Int) throws(RowProblem) -> Int? {
         if expected < plainRanges.count, !plainRanges[expected].isEmpty {
             let isNext = plainNames.withUnsafeBufferPointer { names in
                 cursor.takeKey(JSONCursor.Text(rebasing: names[plainRanges[expected]]))
@@ -92,32 +92,28 @@ package struct NDJSONReader: Sendable {
         return try column(key)
     }
 
-    private func column(_ key: JSONCursor.Text) throws(JSONProblem) -> Int {
+    private func column(_ key: JSONCursor.Text) throws(RowProblem) -> Int {
         guard let index = names.firstIndex(where: { $0.elementsEqual(key) }) else {
             let name = String(decoding: key.prefix(80), as: UTF8.self)
-            throw JSONProblem("there is no column '\(name)'; there are \(schema.listing)")
+            throw RowProblem("there is no column '\(name)'; there are \(schema.listing)")
         }
         return index
     }
 
     private func append(
         _ token: JSONCursor.Token, _ index: Int, to column: inout BatchColumn
-    ) throws(JSONProblem) {
+    ) throws(RowProblem) {
         switch (column.type, token) {
         case (_, .null): column.appendNull()
         case (.bool, .bool(let flag)): column.append(integer: flag ? 1 : 0)
-        case (.string, .string(let text)): column.append(string: text)
+        case (.string, .string(let text)), (.string, .number(let text)): column.append(string: text)
+        case (.string, .bool(let flag)): Self.append(flag ? "true" : "false", to: &column)
         case (.double, .number(let text)):
             guard let number = FieldParsing.double(text) else { throw misfit(token, index) }
             column.append(double: number)
         case (.int, .number(let text)):
-            if let number = FieldParsing.integer(text) {
-                column.append(integer: number)
-            } else if let number = FieldParsing.double(text).flatMap({ Int64(exactly: $0) }) {
-                column.append(integer: number)  // 1e3 and 5.0 are integers too
-            } else {
-                throw misfit(token, index)
-            }
+            guard let number = FieldParsing.integer(text) else { throw misfit(token, index) }
+            column.append(integer: number)
         case (.time, .string(let text)):
             guard let time = Timestamp.parse(text) else { throw misfit(token, index) }
             column.append(integer: time)
@@ -125,10 +121,17 @@ package struct NDJSONReader: Sendable {
         }
     }
 
-    private func misfit(_ token: JSONCursor.Token, _ index: Int) -> JSONProblem {
+    private static func append(_ word: StaticString, to column: inout BatchColumn) {
+        column.append(string: JSONCursor.Text(start: word.utf8Start, count: word.utf8CodeUnitCount))
+    }
+
+    private func misfit(_ token: JSONCursor.Token, _ index: Int) -> RowProblem {
         let column = schema.columns[index]
-        let article = column.type == .int ? "an" : "a"
-        return JSONProblem("column '\(column.name)': \(token.shown) is not \(article) \(column.type.name)")
+        return switch (token, column.type) {
+        case (.number(let text), .int), (.number(let text), .double), (.string(let text), .time):
+            FieldMisfit.problem(token.shown, text, column, token.candidates)
+        default: FieldMisfit.problem(token.shown, nil, column, token.candidates)
+        }
     }
 }
 
@@ -137,50 +140,40 @@ extension SchemaInference {
     /// where every string is one. Rows that are no flat objects say nothing: they are reported when they are parsed.
     package static func ndjson(block: TextBlock, rowsMax: Int = rowsMax) throws(Failure) -> FrameSchema {
         var order: [String] = []
-        var types: [String: ColumnType?] = [:]
+        var columns: [String: Candidates] = [:]
         for line in block.bytes.split(separator: UInt8(ascii: "\n")).prefix(rowsMax) {
             guard let row = Array(line).withUnsafeBufferPointer({ fields(of: $0) }) else { continue }
-            for (name, type) in row {
-                if types[name] == nil {
-                    order.append(name)
-                    types[name] = .some(nil)
-                }
-                types[name] = .some(combine(types[name] ?? nil, type))
+            for (name, candidates) in row {
+                if columns[name] == nil { order.append(name) }
+                columns[name, default: Candidates()].formIntersection(candidates)
             }
         }
         guard !order.isEmpty else { throw Failure(.wrongType, "no row of NDJSON to infer column types from") }
-        return try FrameSchema(columns: order.map { FrameColumn($0, (types[$0] ?? nil) ?? .string) })
+        return try FrameSchema(columns: order.map { FrameColumn($0, columns[$0]!.type) })
     }
 
-    private static func fields(of line: UnsafeBufferPointer<UInt8>) -> [(String, ColumnType?)]? {
-        do throws(JSONProblem) {
+    private static func fields(of line: UnsafeBufferPointer<UInt8>) -> [(String, Candidates)]? {
+        do throws(RowProblem) {
             var cursor = JSONCursor(line)
-            var fields: [(String, ColumnType?)] = []
+            var fields: [(String, Candidates)] = []
             try cursor.beginObject()
             while let key = try cursor.nextKey() {
-                fields.append((String(decoding: key, as: UTF8.self), try cursor.value().type))
+                fields.append((String(decoding: key, as: UTF8.self), try cursor.value().candidates))
             }
             try cursor.end()
             return fields
         } catch { return nil }
     }
-
-    private static func combine(_ a: ColumnType?, _ b: ColumnType?) -> ColumnType? {
-        switch (a, b) {
-        case (nil, let only), (let only, nil): only
-        case (.int, .double), (.double, .int): .double
-        default: a == b ? a : .string
-        }
-    }
 }
 
 extension JSONCursor.Token {
-    fileprivate var type: ColumnType? {
+    /// The types that this value fits.
+    fileprivate var candidates: SchemaInference.Candidates {
         switch self {
-        case .null: nil
-        case .bool: .bool
-        case .number(let text): FieldParsing.integer(text) != nil ? .int : .double
-        case .string(let text): Timestamp.parse(text) != nil ? .time : .string
+        case .null: SchemaInference.Candidates()
+        case .bool: SchemaInference.Candidates(only: .bool)
+        case .number(let text): SchemaInference.Candidates(number: text)
+        case .string(let text): SchemaInference.Candidates(only: Timestamp.parse(text) != nil ? .time : .string)
         }
     }
 

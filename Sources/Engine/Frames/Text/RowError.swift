@@ -4,15 +4,31 @@
 package struct RowError: Error, Sendable, Hashable, CustomStringConvertible {
     package let line: Int
     package let message: String
+    /// The column with a type that would take the text, where its type is what is wrong.
+    package let remedy: FrameColumn?
 
-    package init(line: Int, _ message: String) {
+    package init(line: Int, _ message: String, remedy: FrameColumn? = nil) {
         self.line = line
         self.message = message
+        self.remedy = remedy
     }
+
+    init(line: Int, _ problem: RowProblem) { self.init(line: line, problem.message, remedy: problem.remedy) }
 
     package var description: String { "line \(line): \(message)" }
 
     package var failure: Failure { Failure(.wrongType, description) }
+}
+
+/// What is wrong with a row, before its line is known.
+struct RowProblem: Error {
+    let message: String
+    var remedy: FrameColumn?
+
+    init(_ message: String, remedy: FrameColumn? = nil) {
+        self.message = message
+        self.remedy = remedy
+    }
 }
 
 package enum RowErrorPolicy: Sendable {
