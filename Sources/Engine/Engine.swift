@@ -68,6 +68,7 @@ package final class Engine: Sendable {
     /// The shards' objects, for calls that are answered at once.
     package let objects: ObjectHosts
     package let lowLevel: LowLevelHost
+    package let flush: NodeFlush
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
         self.configuration = configuration
@@ -85,6 +86,7 @@ package final class Engine: Sendable {
                 compute: scripts)
         }
         stores = ItemStores(shards.map(\.items))
+        flush = NodeFlush(shards: shards)
         objects = ObjectHosts(shards.map(\.objects))
         self.compute = compute
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)

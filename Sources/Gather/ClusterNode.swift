@@ -69,6 +69,10 @@ package final class ClusterNode: PeerService {
             }
         case .stage(let block):
             cluster.engine.compute.submit { reply(PeerReply(self.loads.stage(block, from: connection))) }
+        case .control(.flush, let argument):
+            // At once, not in a task: what the connection asks behind it must not come before it.
+            guard case .int(let delay)? = argument["delay"] else { return reply(.failure(Self.malformed)) }
+            router.flushLocally(delaySeconds: UInt32(clamping: delay), now: unixSeconds()) { reply(.value(.null)) }
         case .control(let verb, let argument):
             Task { reply(PeerReply(await control(verb, argument, connection))) }
         }
@@ -87,10 +91,7 @@ package final class ClusterNode: PeerService {
             case .frameStatistics: return .success(try FrameService.statistics(argument, cluster))
             case .commitLoad: return .success(try await loads.commit(argument))
             case .abortLoad: return .success(try loads.abort(argument))
-            case .flush:
-                guard case .int(let delay)? = argument["delay"] else { throw Self.malformed }
-                router.flushLocally(delaySeconds: UInt32(clamping: delay), now: unixSeconds())
-                return .success(.null)
+            case .flush: throw Self.malformed
             case .store: return await store(argument)
             case .dropFrame: return .success(try await FrameService.drop(argument, cluster))
             case .runJob:

@@ -1,6 +1,5 @@
 // Where a key is answered: here, on another node, or by a method; and the way there.
 
-import Dispatch
 package import Engine
 import Synchronization
 
@@ -149,30 +148,24 @@ package final class Router: Sendable {
     // MARK: Flush
 
     /// Everything stored up to `delaySeconds` from now is gone, on all nodes; objects too. Completes when every node has
-    /// answered, with the failure of one that did not.
-    package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
-        flushLocally(delaySeconds: delaySeconds, now: now)
-        let nodes = cluster.otherNodes
-        guard !nodes.isEmpty, let links = cluster.anyLinks else { return completion(.success(.null)) }
+    /// carried it out, or noted it for later, with the failure of one that did not. `links`: those that the requests before it
+    /// and behind it take, so that nodes get them in that order.
+    package func flushAll(
+        delaySeconds: UInt32, now: UInt32, links: PeerLinks?, completion: @escaping CallCompletion
+    ) {
+        let links = links ?? cluster.anyLinks
+        let nodes = links == nil ? [] : cluster.otherNodes
+        let waiting = FlushAnswers(count: nodes.count + 1, completion)
         let request = PeerRequest.control(verb: .flush, argument: .object(["delay": .int(Int64(delaySeconds))]))
-        let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds)
-        let waiting = FlushAnswers(count: nodes.count)
-        for node in nodes {
-            links.send(request, to: node, deadline: deadline) { reply in
-                if let outcome = waiting.take(reply) { completion(outcome) }
-            }
-        }
+        // A node waits for a method that is at work, and for those that wait for it already.
+        let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds + 2 * callTimeoutMilliseconds)
+        for node in nodes { links?.send(request, to: node, deadline: deadline) { waiting.take($0) } }
+        flushLocally(delaySeconds: delaySeconds, now: now) { waiting.take(.success(.value(.null))) }
     }
 
-    package func flushLocally(delaySeconds: UInt32, now: UInt32) {
-        for shard in engine.shards {
-            shard.items.flushAll(at: now &+ delaySeconds, now: now)
-            guard delaySeconds > 0 else {
-                shard.objects.removeAll()
-                continue
-            }
-            DispatchQueue.global().asyncAfter(deadline: .now() + Double(delaySeconds)) { shard.objects.removeAll() }
-        }
+    package func flushLocally(delaySeconds: UInt32, now: UInt32, completion: @escaping @Sendable () -> Void) {
+        let (second, isLate) = now.addingReportingOverflow(delaySeconds)
+        engine.flush.flush(at: isLate ? .max : second, now: now, completion: completion)
     }
 
     // MARK: Methods and services
@@ -305,15 +298,22 @@ package final class Router: Sendable {
 /// Counts the nodes' answers to a flush; the last one decides.
 private final class FlushAnswers: Sendable {
     private let state: Mutex<(count: Int, failure: Failure?)>
+    private let completion: CallCompletion
 
-    init(count: Int) { state = Mutex((count, nil)) }
+    init(count: Int, _ completion: @escaping CallCompletion) {
+        state = Mutex((count, nil))
+        self.completion = completion
+    }
 
-    func take(_ reply: Result<PeerReply, Failure>) -> Result<Value, Failure>? {
-        state.withLock { state in
+    func take(_ reply: Result<PeerReply, Failure>) {
+        let (isLast, failure) = state.withLock { state in
             state.count -= 1
-            if case .failure(let failure) = reply { state.failure = failure }
-            guard state.count == 0 else { return nil }
-            return state.failure.map { .failure($0) } ?? .success(.null)
+            switch reply {
+            case .success(.failure(let failure)), .failure(let failure): state.failure = failure
+            case .success: break
+            }
+            return (state.count == 0, state.failure)
         }
+        if isLast { completion(failure.map { .failure($0) } ?? .success(.null)) }
     }
 }

@@ -39,8 +39,11 @@ package final class ObjectHost: @unchecked Sendable {
         enter(.call(ObjectCall(key: key, data: data, deadline: deadline, completion: completion)))
     }
 
-    /// Forgets all live objects (shelved ones are the item store's). Later calls find none.
-    package func removeAll(completion: @escaping @Sendable () -> Void = {}) { enter(.removeAll(completion)) }
+    /// Forgets all live objects (shelved ones are the item store's). Later calls find none. Never refused; the completion is
+    /// called under the gate.
+    package func removeAll(completion: @escaping @Sendable () -> Void = {}) {
+        enter(.removeAll(completion), mayExceed: true)
+    }
 
     /// Has these types from now on, after the calls that came before. The completion gets what could not be loaded.
     package func install(_ types: ObjectTypes, completion: @escaping @Sendable ([Failure]) -> Void = { _ in }) {
@@ -65,8 +68,8 @@ package final class ObjectHost: @unchecked Sendable {
 
     // MARK: Turns
 
-    private func enter(_ turn: ObjectTurn, onPool: Bool = false) {
-        switch gate.enter(turn) {
+    private func enter(_ turn: ObjectTurn, onPool: Bool = false, mayExceed: Bool = false) {
+        switch gate.enter(turn, mayExceed: mayExceed) {
         case .entered: perform(turn, onPool: onPool)
         case .queued: break
         case .full:

@@ -53,7 +53,8 @@ final class ScriptGate<Turn: Sendable>: Sendable {
         return false
     }
 
-    func enter(_ turn: Turn) -> Entry {
+    /// `mayExceed`: the turn gets its place however many wait.
+    func enter(_ turn: Turn, mayExceed: Bool = false) -> Entry {
         if tryEnter() || enterSoon() { return .entered }
         return waiting.withLock { waiting in
             while true {
@@ -61,7 +62,7 @@ final class ScriptGate<Turn: Sendable>: Sendable {
                     isSlow.store(false, ordering: .relaxed)
                     return .entered
                 }
-                guard waiting.count < waitingMax else { return .full }
+                guard mayExceed || waiting.count < waitingMax else { return .full }
                 let outcome = state.compareExchange(
                     expected: Self.taken, desired: Self.takenWithQueue, ordering: .acquiringAndReleasing)
                 guard outcome.exchanged || outcome.original == Self.takenWithQueue else { continue }

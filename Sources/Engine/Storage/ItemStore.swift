@@ -289,6 +289,12 @@ package final class ItemStore: @unchecked Sendable {
         }
     }
 
+    /// A flush to come at this second, in place of any other; `UInt32.max`: none.
+    func orderFlush(at second: UInt32) { lock.withLock { flushSecond = second } }
+
+    /// Carries a flush out whose second has come, before anybody has looked.
+    func flushIfOrdered(now: UInt32) { lock.withLock { flushIfDue(now) } }
+
     /// Drops all items at once and gives their memory back. The counters go on.
     package func removeAll() { lock.withLock { log.removeAll() } }
 

@@ -20,7 +20,9 @@ package protocol CommandRouter: Sendable {
     /// Whether what comes after this key on a connection must wait for its answer: it may ask for what this one does.
     func holdsBack(_ key: VirtualKey) -> Bool
     /// All that was stored up to `delaySeconds` from `now` is gone, wherever it is; completes like `call`.
-    func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion)
+    func flushAll(delaySeconds: UInt32, now: UInt32, links: PeerLinks?, completion: @escaping CallCompletion)
+    /// To be called before a batch of requests: carries out a flush whose second has come.
+    func carryOutFlush(now: UInt32)
     /// What else there is to tell in `stats cacheismo`, by name.
     var ownStatistics: [(name: String, value: Int)] { get }
     /// The files that the object types came of, for `stats scripts`.
@@ -34,6 +36,7 @@ extension CommandRouter {
         if case .local = route(key, virtual: virtual) { .ownItem } else { .other }
     }
 
+    package func carryOutFlush(now: UInt32) {}
     package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? { nil }
     package var objects: ObjectHosts? { nil }
 
@@ -41,13 +44,18 @@ extension CommandRouter {
     package var scripts: [ScriptStatus] { [] }
 
     /// For a router that knows nothing but its stores.
-    package func flushAll(delaySeconds: UInt32, now: UInt32, completion: @escaping CallCompletion) {
+    package func flushAll(
+        delaySeconds: UInt32, now: UInt32, links: PeerLinks?, completion: @escaping CallCompletion
+    ) {
         for store in stores.all { store.flushAll(at: now &+ delaySeconds, now: now) }
         completion(.success(.null))
     }
 }
 
 extension Router: CommandRouter {
+    @inline(__always)
+    package func carryOutFlush(now: UInt32) { engine.flush.carryOutDue(now: now) }
+
     /// Methods of objects run in the order of their calls anyway; services work in the background.
     package func holdsBack(_ key: VirtualKey) -> Bool { isService(key) }
 

@@ -29,6 +29,9 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// Answers of a client that takes a long list as fast as it is made, before the others get their turn.
     private static var resumesPerTurn: Int { 8 }
 
+    /// How long a client that got its last answer may take to close its side, before it is closed all the same.
+    private static var drainMilliseconds: Int { 2_000 }
+
     private let loop: ServingLoop
     private let session: MemcachedSession<Routing>
     private let surroundings: Surroundings
@@ -46,6 +49,9 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     private var inputEnds = false
     private var inputHasEnded = false
     private var hasEnded = false
+    private var hasAskedForShutdown = false
+    /// All is answered and sent; the client's end is awaited until then. Milliseconds, see `ServingLoop`.
+    private var drainsUntil: Int?
     private var isTicking = false
     private var lastSecond: UInt32
     /// The client takes no more bytes for now, and took the last one then: milliseconds, see `ServingLoop`.
@@ -93,6 +99,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     // MARK: Events
 
     override func becameReady(_ readiness: Readiness) {
+        if drainsUntil != nil { return drain() }
         if readiness.contains(.readable) { inputWaits = true }
         if !readiness.isDisjoint(with: [.inputEnded, .hungUp, .failed]) {
             (inputWaits, inputEnds) = (true, true)
@@ -119,13 +126,17 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     override func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) { session.stores.prefetch(hashes) }
 
     private func answersHaveCome() {
-        guard !hasEnded else { return }
+        guard !hasEnded, drainsUntil == nil else { return }
         session.collect(now: loop.now)
         goOn()
     }
 
     override func tick(nowMilliseconds: Int) {
         guard !hasEnded else { return }
+        if let drainsUntil {
+            if nowMilliseconds >= drainsUntil { end() }
+            return
+        }
         if let blockedSince, readerTimeoutMilliseconds > 0, nowMilliseconds - blockedSince >= readerTimeoutMilliseconds
         {
             counters.add(.slowReaderKicks)
@@ -145,6 +156,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     /// Answers and reads in turns, for as long as there is something to read and the client takes the answers.
     override func goOn() {
+        guard drainsUntil == nil else {
+            if !hasEnded { drain() }
+            return
+        }
         for _ in 0..<Self.readsPerTurn {
             guard pump(), inputWaits else { return }
             guard readInput() else { return }
@@ -205,13 +220,13 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
                 session.resume(now: loop.now)
                 // Still stalled without anything to send: it waits for answers, and will be woken.
                 if session.verdict == .stalled, session.outputBytes == 0 { return false }
-            case .closing: closeWhenSettled()
-            case .shutdown:
-                surroundings.shutdown?()
+            case .closing, .shutdown:
                 closeWhenSettled()
-            case .upgradeToPeer(let line): handOver(line)
+                return false
+            case .upgradeToPeer(let line):
+                handOver(line)
+                return false
             }
-            if session.verdict != .open, session.verdict != .stalled { return false }
         }
         return false
     }
@@ -263,10 +278,33 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// Closes once every answer was given and sent. A client that asked for much and then quit still gets it all.
     private func closeWhenSettled() {
         guard session.isSettled else { return }
-        // Closing with input unread would reset the connection, and the last answers might be lost on their way.
-        shutdown(descriptor, Int32(SHUT_WR))
-        while !inputHasEnded, linux_receive(descriptor, loop.input.baseAddress, loop.input.count) == loop.input.count {}
-        end()
+        askForShutdown()
+        guard !inputHasEnded else { return end() }
+        // Closing with input unread, or on its way, would reset the connection, and the last answers might be lost with it:
+        // the client is told that no more will come, and its end is awaited.
+        Glibc.shutdown(descriptor, Int32(SHUT_WR))
+        drainsUntil = loop.nowMilliseconds + Self.drainMilliseconds
+        setTicking(true)
+        drain()
+    }
+
+    /// Throws away what comes behind the last request.
+    private func drain() {
+        for _ in 0..<Self.readsPerTurn {
+            let count = linux_receive(descriptor, loop.input.baseAddress, loop.input.count)
+            guard count > 0 else {
+                if count < 0, errno == EAGAIN || errno == EINTR { return }
+                return end()
+            }
+        }
+        loop.deferTurn(of: self)
+    }
+
+    /// Once, also for a client that did not stay to see it.
+    private func askForShutdown() {
+        guard session.verdict == .shutdown, !hasAskedForShutdown else { return }
+        hasAskedForShutdown = true
+        surroundings.shutdown?()
     }
 
     private func end() {
@@ -274,6 +312,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
         leave()
         close(descriptor)
         surroundings.closed()
+        askForShutdown()
     }
 
     private func leave() {

@@ -184,7 +184,7 @@ extension MemcachedSession {
             return
         }
         let instant = delaySeconds <= 0 ? now : expiryInstant(delaySeconds, now: now)
-        flushAll(delaySeconds: instant &- now, isSilent ? .silent(.flush) : .acknowledgement)
+        flushAll(delaySeconds: instant > now ? instant - now : 0, isSilent ? .silent(.flush) : .acknowledgement)
     }
 
     /// As memcached answers; what has to go for a lower limit goes in the background.

@@ -16,8 +16,8 @@ extension MemcachedSession {
             return .done(bytes: lineBytes, swallow: blockBytes.map { $0 + 2 } ?? 0)
         case .request(let request):
             guard verb == .set else {
-                counters.add(.cmdMeta)
                 withKey(request, line) { performMeta(verb, request, line, key: $0, value: .init(start: nil, count: 0)) }
+                if !isPostponed { counters.add(.cmdMeta) }
                 return .done(bytes: lineBytes, swallow: 0)
             }
             return metaSet(request, line, bytes, lineBytes)
@@ -35,7 +35,7 @@ extension MemcachedSession {
         }
         let blockEnd = lineBytes + request.valueBytes
         guard bytes.count >= blockEnd + 2 else { return .needs(bytes: blockEnd + 2) }
-        counters.add(.cmdMeta)
+        defer { if !isPostponed { counters.add(.cmdMeta) } }
         if bytes[blockEnd] != 0x0D || bytes[blockEnd + 1] != 0x0A {
             out.writeLine("CLIENT_ERROR bad data chunk\r\n")
         } else {

@@ -15,9 +15,15 @@ extension MemcachedSession {
     }
 
     func call(_ key: VirtualKey, data: [UInt8]?, _ reply: PendingReply) {
+        let isService = router.holdsBack(key)
+        if isService, !slots.isEmpty {
+            // What it works on may be what the requests before it change.
+            isPostponed = true
+            return holdBack()
+        }
         counters.add(.virtualCalls)
         let slot = openSlot(reply)
-        isHeldBack = isHeldBack || router.holdsBack(key)
+        isHeldBack = isHeldBack || isService
         let inbox = inbox
         // Text is made of the answer where it comes from: JSON of a large one takes long, and this is an event loop.
         router.call(key, data: data, links: links) { result in
@@ -25,10 +31,18 @@ extension MemcachedSession {
         }
     }
 
+    /// What comes behind it waits until every node has answered: it would be flushed by one that is late.
     func flushAll(delaySeconds: UInt32, _ reply: PendingReply) {
         let slot = openSlot(reply)
+        isHeldBack = true
         let inbox = inbox
-        router.flushAll(delaySeconds: delaySeconds, now: now) { inbox.post(.call($0), slot: slot) }
+        router.flushAll(delaySeconds: delaySeconds, now: now, links: links) { inbox.post(.call($0), slot: slot) }
+    }
+
+    /// Consumes no further before everything that was asked for is answered.
+    func holdBack() {
+        isHeldBack = true
+        verdict = .stalled
     }
 
     /// Reserves the place of a reply; what is written from here on waits behind it.

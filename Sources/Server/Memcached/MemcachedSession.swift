@@ -36,7 +36,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     // One thread at a time uses a session, and nothing that it calls comes back to it: accesses can't overlap, and are not
     // checked for that at run time.
-    @exclusivity(unchecked) package private(set) var verdict = SessionVerdict.open
+    @exclusivity(unchecked) package internal(set) var verdict = SessionVerdict.open
     var now: UInt32 = 0
     /// Where replies are appended: behind the last pending slot if there is one.
     @exclusivity(unchecked) var out = ReplyBuffer()
@@ -51,8 +51,11 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var queuedBytes = 0
     /// How large the next answer from elsewhere may be, by those that came lately: bounds how many are asked for at once.
     var answerBytesExpected = 64 << 10
-    /// A service is at work whose effect the next request may ask for: nothing is consumed until all is answered.
+    /// The next request may ask for what one before it does, or changes what those before it work on: nothing is consumed
+    /// until all is answered.
     var isHeldBack = false
+    /// The request at hand was not performed, as it has to wait for those before it: it will come again.
+    var isPostponed = false
     var awaitsVisit = false
 
     /// Received and not yet consumed.
@@ -97,7 +100,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Takes bytes from the connection. `now`: unix seconds. While stalled or closing they are only kept.
     @_specialize(where Routing == Router)
     package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt32) {
-        self.now = now
+        begin(now)
         counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
         if held.isEmpty {
             let consumed = run(bytes)
@@ -115,7 +118,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Goes on after a stall, once the output has been sent.
     @_specialize(where Routing == Router)
     package func resume(now: UInt32) {
-        self.now = now
+        begin(now)
         consumeHeld()
         finishTurn()
     }
@@ -123,10 +126,16 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Takes answers that have arrived, and goes on where the session had stalled for them.
     @_specialize(where Routing == Router)
     package func collect(now: UInt32) {
-        self.now = now
+        begin(now)
         takeAnswers()
         if verdict == .stalled { consumeHeld() }
         finishTurn()
+    }
+
+    @inline(__always)
+    private func begin(_ now: UInt32) {
+        self.now = now
+        router.carryOutFlush(now: now)
     }
 
     /// Input that was not consumed: what follows the line of a peer.
@@ -314,7 +323,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
             return 0
         case .request(let request, let lineBytes):
             isFresh = false
-            return perform(request, bytes, lineBytes)
+            let consumed = perform(request, bytes, lineBytes)
+            guard isPostponed else { return consumed }
+            isPostponed = false
+            return 0
         case .refused(let refusal, let lineBytes, let isSilent):
             isFresh = false
             if !isSilent { out.writeLine(refusal.line) }
@@ -348,6 +360,11 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     @inline(__always)
     private func perform(_ request: Request, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
+        if !slots.isEmpty, request.isBarrier {
+            isPostponed = true
+            holdBack()
+            return 0
+        }
         switch request {
         case .retrieval(let verb, let exptime, let keys):
             let expiry = verb.touches ? expiryInstant(exptime, now: now) : 0
@@ -442,6 +459,11 @@ package final class MemcachedSession<Routing: CommandRouter> {
             if end > at {
                 let key = UnsafeRawBufferPointer(rebasing: keys[at..<end])
                 _ = retrieveKey(key, verb, expiry, isAlone: false)
+                if isPostponed {
+                    isPostponed = false
+                    retrieval = (verb, expiry, keyBytesLeft: keyBytes - at, lineBytesLeft: lineBytes - at)
+                    return at
+                }
             }
             at = end
             if at < keyBytes, !mayConsume {

@@ -46,6 +46,16 @@ enum Request: Equatable {
     case quit
     /// Lists this node's keys. `isEmpty`: only those of size classes that there are not.
     case dump(KeyDumpStyle, isEmpty: Bool)
+
+    /// Concerns everything there is, not some keys: what was asked for before it has to be done first.
+    var isBarrier: Bool {
+        switch self {
+        case .flushAll, .memoryLimit, .shutdown, .stats, .crawl, .dump: true
+        case .retrieval, .storage, .delete, .arithmetic, .touch, .verbosity, .version, .meta, .metaNoop, .acknowledged,
+            .allowCrawls, .quit:
+            false
+        }
+    }
 }
 
 /// Why a line was refused; the text is the answer on the wire.

@@ -27,7 +27,9 @@ extension RequestParser {
         guard words.count <= 3 else { return .refused(.error) }
         let isSilent = words.isSilent(line)
         guard words.count > (isSilent ? 2 : 1) else { return .request(.flushAll(delaySeconds: 0, isSilent: isSilent)) }
-        guard let delay = signedNumber(line, words[1]) else { return .refused(.badExptime) }
+        guard let delay = signedNumber(line, words[1]), Int32(exactly: delay) != nil else {
+            return .refused(.badExptime)
+        }
         return .request(.flushAll(delaySeconds: delay, isSilent: isSilent))
     }
 

@@ -94,4 +94,48 @@ final class LoopbackClient {
         var byte: UInt8 = 0
         return recv(descriptor, &byte, 1, 0) <= 0
     }
+
+    // MARK: Both directions at the same time
+
+    struct Pace {
+        /// Of the next piece that is sent.
+        var pieceBytes: () -> Int
+        /// Nothing is read before the server takes no more.
+        var readsLate = false
+        var endsInput = false
+    }
+
+    /// Sends all of it and reads meanwhile, until as many bytes have come as are expected, or the end.
+    func exchange(_ bytes: [UInt8], _ pace: Pace, expectedBytes: Int) -> [UInt8] {
+        var received: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        var at = 0
+        var mayRead = !pace.readsLate
+        while true {
+            let sends = at < bytes.count
+            if !sends { mayRead = true }
+            if !sends, received.count >= expectedBytes { return received }
+            var entry = pollfd(fd: descriptor, events: 0, revents: 0)
+            if sends { entry.events |= Int16(POLLOUT) }
+            if mayRead { entry.events |= Int16(POLLIN) }
+            guard poll(&entry, 1, mayRead ? 20_000 : 50) > 0 else {
+                if mayRead { return received }
+                mayRead = true
+                continue
+            }
+            if entry.revents & Int16(POLLIN) != 0 {
+                let got = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+                if got <= 0 { return received }
+                received += buffer[..<got]
+            }
+            if sends, entry.revents & Int16(POLLOUT | POLLERR | POLLHUP) != 0 {
+                let end = min(at + pace.pieceBytes(), bytes.count)
+                let sent = bytes[at..<end].withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+                }
+                if sent > 0 { at += sent } else if errno != EAGAIN { at = bytes.count }
+                if at == bytes.count, pace.endsInput { endInput() }
+            }
+        }
+    }
 }

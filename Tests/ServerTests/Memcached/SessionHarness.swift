@@ -70,6 +70,7 @@ final class ScriptedRouter: CommandRouter {
         let key: [UInt8]
         let item: (ItemCommand, ItemCompletion)?
         let call: (VirtualKey, [UInt8]?, CallCompletion)?
+        var flush: (UInt32, CallCompletion)?
     }
 
     let engine = Engine(EngineConfiguration(memoryBytes: 8 << 20))
@@ -98,9 +99,21 @@ final class ScriptedRouter: CommandRouter {
         asked.withLock { $0.append(Asked(key: key.object, item: nil, call: (key, data, completion))) }
     }
 
+    func flushAll(delaySeconds: UInt32, now: UInt32, links: PeerLinks?, completion: @escaping CallCompletion) {
+        for store in stores.all { store.flushAll(at: now &+ delaySeconds, now: now) }
+        if answersAtOnce { return completion(.success(.null)) }
+        asked.withLock { $0.append(Asked(key: [], item: nil, call: nil, flush: (delaySeconds, completion))) }
+    }
+
+    /// Keys of the type `v:service` are services.
+    func holdsBack(_ key: VirtualKey) -> Bool { key.method == "service" }
+
     var pending: [Asked] { asked.withLock { $0 } }
 
     /// Answers the request at `index` among those made so far.
     func answer(_ index: Int, _ outcome: ItemOutcome) { pending[index].item!.1(outcome) }
-    func answer(_ index: Int, _ result: Result<Value, Failure>) { pending[index].call!.2(result) }
+    func answer(_ index: Int, _ result: Result<Value, Failure>) {
+        let asked = pending[index]
+        if let flush = asked.flush { flush.1(result) } else { asked.call!.2(result) }
+    }
 }
