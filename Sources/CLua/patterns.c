@@ -10,7 +10,7 @@ enum {
     CAPTURES_MAX = 32,
     DEPTH_MAX = 180,          ///< nested attempts; each takes about 100 bytes of C stack
     STEPS_A_CHARGE = 1024,    ///< a step takes a quarter of an instruction's time
-    BYTES_AN_INSTRUCTION = 64 ///< of a plain search
+    PIECE_BYTES = 64 << 10    ///< of a plain search, between two charges
 };
 
 /// What a capture's length says while it is no length.
@@ -19,7 +19,7 @@ enum { CAPTURE_OPEN = -1, CAPTURE_POSITION = -2 };
 typedef struct {
     lua_State *L;
     const char *subject, *subjectEnd, *patternEnd;
-    uint32_t steps;
+    size_t steps;             ///< since the last charge
     int depth, captureCount;
     struct {
         const char *start;
@@ -29,10 +29,15 @@ typedef struct {
 
 static const char *attempt(search *my, const char *at, const char *item);
 
-static inline void step(search *my) {
-    my->steps += 1;
-    if (my->steps % STEPS_A_CHARGE == 0) clua_charge(my->L, STEPS_A_CHARGE / 4);
+static inline void steps(search *my, size_t count) {
+    my->steps += count;
+    if (my->steps < STEPS_A_CHARGE) return;
+    size_t taken = my->steps;
+    my->steps = 0;
+    clua_charge(my->L, (int64_t)(taken / 4));
 }
+
+static inline void step(search *my) { steps(my, 1); }
 
 // MARK: Single characters
 
@@ -66,6 +71,7 @@ static const char *end_of_item(search *my, const char *item) {
     // A bracket that comes first is a member, not the end.
     for (bool isFirst = true;; isFirst = false) {
         if (item >= my->patternEnd) luaL_error(my->L, "malformed pattern (missing ']')");
+        step(my);
         char member = *item++;
         if (member == ']' && !isFirst) return item;
         if (member == '%') item += 1;
@@ -98,7 +104,9 @@ static bool fits(search *my, const char *at, const char *item, const char *end) 
     switch (*item) {
         case '.': return true;
         case '%': return is_in_class(character, (unsigned char)item[1]);
-        case '[': return is_in_set(character, item, end);
+        case '[':
+            steps(my, (size_t)(end - item) / 2);
+            return is_in_set(character, item, end);
         default: return (unsigned char)*item == character;
     }
 }
@@ -170,8 +178,7 @@ static const char *repeated(search *my, const char *at, int digit) {
         luaL_error(my->L, "invalid capture index %%%d in pattern", index + 1);
     ptrdiff_t length = my->captures[index].length;
     if (length < 0) return NULL;  // a position has no text to repeat
-    my->steps += (uint32_t)(length / BYTES_AN_INSTRUCTION);
-    step(my);
+    steps(my, 1 + (size_t)length / (CLUA_BYTES_AN_INSTRUCTION / 4));
     if (my->subjectEnd - at < length || memcmp(my->captures[index].start, at, (size_t)length) != 0) return NULL;
     return at + length;
 }
@@ -206,6 +213,8 @@ static const char *attempt_here(search *my, const char *at, const char *item) {
                 item += 2;
                 if (item >= my->patternEnd || *item != '[') luaL_error(my->L, "missing '[' after '%%f' in pattern");
                 const char *end = end_of_item(my, item);
+                if (end > my->patternEnd) luaL_error(my->L, "malformed pattern (missing ']')");
+                steps(my, (size_t)(end - item));
                 if (!is_frontier(my, at, item, end)) return NULL;
                 item = end;
                 continue;
@@ -293,9 +302,23 @@ static bool is_plain(const char *pattern, size_t bytes) {
     return true;
 }
 
-static int find_plain(lua_State *L, const char *subject, size_t bytes, size_t offset, const char *wanted, size_t wantedBytes) {
-    clua_charge(L, 1 + (int64_t)((bytes - offset) / BYTES_AN_INSTRUCTION));
-    const char *found = wantedBytes == 0 ? subject + offset : memmem(subject + offset, bytes - offset, wanted, wantedBytes);
+/// Where `wanted` is first, or NULL. A short one is searched piece by piece; a long one takes time to prepare.
+static const char *search_plain(lua_State *L, const char *at, const char *end, const char *wanted, size_t bytes) {
+    if (bytes == 0) return at;
+    size_t piece = bytes < PIECE_BYTES / 4 ? PIECE_BYTES : bytes * 4;
+    while ((size_t)(end - at) >= bytes) {
+        size_t here = (size_t)(end - at) < piece ? (size_t)(end - at) : piece;
+        clua_charge(L, 1 + (int64_t)(here / CLUA_BYTES_AN_INSTRUCTION));
+        const char *found = memmem(at, here, wanted, bytes);
+        if (found != NULL) return found;
+        at += here - bytes + 1;
+    }
+    return NULL;
+}
+
+static int find_plain(
+    lua_State *L, const char *subject, size_t bytes, size_t offset, const char *wanted, size_t wantedBytes) {
+    const char *found = search_plain(L, subject + offset, subject + bytes, wanted, wantedBytes);
     if (found == NULL) {
         lua_pushnil(L);
         return 1;
@@ -309,7 +332,8 @@ static int find_or_match(lua_State *L, bool isFind) {
     size_t bytes, patternBytes;
     const char *subject = luaL_checklstring(L, 1, &bytes);
     const char *pattern = luaL_checklstring(L, 2, &patternBytes);
-    size_t offset = offset_of(luaL_optinteger(L, 3, 1), bytes);
+    size_t offset = offset_of(clua_opt_integer(L, 3, 1), bytes);
+    if (patternBytes >= STEPS_A_CHARGE) clua_charge(L, (int64_t)patternBytes / 8);
     if (offset > bytes) {
         lua_pushnil(L);
         return 1;
@@ -363,7 +387,7 @@ static int pattern_gmatch(lua_State *L) {
     size_t bytes;
     luaL_checklstring(L, 1, &bytes);
     luaL_checkstring(L, 2);
-    size_t offset = offset_of(luaL_optinteger(L, 3, 1), bytes);
+    size_t offset = offset_of(clua_opt_integer(L, 3, 1), bytes);
     lua_settop(L, 2);
     lua_pushinteger(L, (lua_Integer)(offset > bytes ? bytes + 1 : offset));
     lua_pushinteger(L, -1);
@@ -377,6 +401,8 @@ static int pattern_gmatch(lua_State *L) {
 static void add_text(search *my, luaL_Buffer *out, const char *start, const char *end) {
     size_t bytes;
     const char *text = lua_tolstring(my->L, 3, &bytes);
+    clua_check_text_bytes(my->L, luaL_bufflen(out) + bytes);
+    steps(my, bytes / 4);
     for (const char *last = text + bytes; text < last; text += 1) {
         if (*text != '%') {
             luaL_addchar(out, *text);
@@ -427,7 +453,7 @@ static int pattern_gsub(lua_State *L) {
     int kind = lua_type(L, 3);
     luaL_argexpected(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION || kind == LUA_TTABLE, 3,
         "string/function/table");
-    lua_Integer most = luaL_optinteger(L, 4, (lua_Integer)bytes + 1), count = 0;
+    lua_Integer most = clua_opt_integer(L, 4, (lua_Integer)bytes + 1), count = 0;
     lua_settop(L, 3);
     search my = prepare(L, subject, bytes, pattern, patternBytes);
     bool isAnchored = patternBytes > 0 && *pattern == '^';
@@ -440,6 +466,7 @@ static int pattern_gsub(lua_State *L) {
         if (end != NULL && end != lastEnd) {
             count += 1;
             add_replacement(&my, &out, at, end, kind);
+            clua_check_text_bytes(L, luaL_bufflen(&out));
             at = lastEnd = end;
         } else if (at < my.subjectEnd) {
             luaL_addchar(&out, *at);

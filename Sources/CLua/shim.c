@@ -1,133 +1,18 @@
-// States, their allocator, the budget hook, protected entries and the trampoline for callbacks.
+// States, protected entries, the compiler, garbage, the trampoline for callbacks, and host objects.
 #include "CLua.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-/// Instructions between two looks at the budget: a clock read costs about 25 ns, 256 instructions about 1 µs.
-enum { HOOK_INSTRUCTIONS = 256 };
-/// Large pieces allocated between two looks at the clock: C functions that work on large strings never reach the hook.
-enum { LARGE_BYTES = 16 << 10, UNCHECKED_BYTES = 1 << 20 };
-/// A script larger than this is refused: compiling is not interrupted by the hook.
+/// A script larger than this is refused.
 enum { SOURCE_BYTES_MAX = 1 << 20 };
-
-uint64_t clua_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-clua_control *clua_control_of(lua_State *L) { return *(clua_control **)lua_getextraspace(L); }
-
-bool clua_is_cancelled(clua_control *control) { return __atomic_load_n(&control->cancelled, __ATOMIC_RELAXED) != 0; }
-
-void clua_cancel(clua_control *control, bool cancelled) {
-    __atomic_store_n(&control->cancelled, cancelled ? 1 : 0, __ATOMIC_RELAXED);
-}
-
-// MARK: Memory
-
-/// Whether the deadline has passed; for a call whose time has not begun, it begins now.
-static bool is_late(clua_control *control, uint64_t now) {
-    if (control->deadlineNanoseconds != 0) return now >= control->deadlineNanoseconds;
-    control->deadlineNanoseconds = now + control->methodNanoseconds;
-    if (control->sliceNanoseconds != 0) control->sliceEndNanoseconds = now + control->sliceNanoseconds;
-    return false;
-}
-
-/// False when a large allocation comes after the deadline: the caller then sees "not enough memory", and the abort
-/// reason says what it was.
-static bool is_in_time(clua_control *control, size_t bytes) {
-    if (bytes < LARGE_BYTES || control->unfailing > 0) return true;
-    control->unchecked += bytes;
-    if (control->unchecked < UNCHECKED_BYTES) return true;
-    if (!is_late(control, clua_now())) {
-        control->unchecked = 0;
-        return true;
-    }
-    if (control->aborted == CLUA_NOT_ABORTED) control->aborted = CLUA_ABORTED_DEADLINE;
-    return false;
-}
-
-static void *allocate(void *context, void *block, size_t oldBytes, size_t newBytes) {
-    clua_control *control = context;
-    if (block == NULL) oldBytes = 0;  // it is then the kind of object
-    if (newBytes == 0) {
-        free(block);
-        control->usedBytes -= oldBytes;
-        return NULL;
-    }
-    if (newBytes > oldBytes) {
-        size_t wanted = control->usedBytes - oldBytes + newBytes;
-        if (wanted > control->limitBytes) {
-            if (control->unfailing == 0) return NULL;
-            control->overran = true;
-        }
-        if (!is_in_time(control, newBytes)) return NULL;
-    }
-    void *moved = realloc(block, newBytes);
-    if (moved == NULL) {
-        // Lua may not see a shrinking fail, and Swift no allocation at all.
-        if (newBytes <= oldBytes) return block;
-        if (control->unfailing > 0) abort();
-        return NULL;
-    }
-    control->usedBytes = control->usedBytes - oldBytes + newBytes;
-    if (control->usedBytes > control->peakBytes) control->peakBytes = control->usedBytes;
-    return moved;
-}
-
-// MARK: Budget
-
-static const char *abort_message(int reason) {
-    switch (reason) {
-        case CLUA_ABORTED_INSTRUCTIONS: return "too many instructions";
-        case CLUA_ABORTED_DEADLINE: return "too much time";
-        case CLUA_ABORTED_MEMORY: return "too much memory";
-        default: return "cancelled";
-    }
-}
-
-static void budget_hook(lua_State *L, lua_Debug *activation);
-
-void clua_abort(lua_State *L, int reason) {
-    clua_control *control = clua_control_of(L);
-    if (control->aborted == CLUA_NOT_ABORTED) control->aborted = reason;
-    // From here every instruction of this thread raises, so that no __close method or handler can run on.
-    lua_sethook(L, budget_hook, LUA_MASKCOUNT, 1);
-    // In a hook the script's function is at level 0, below a C function at level 1.
-    luaL_where(L, 0);
-    if (lua_rawlen(L, -1) == 0) luaL_where(L, 1);
-    lua_pushstring(L, abort_message(control->aborted));
-    lua_concat(L, 2);
-    lua_error(L);
-}
-
-void clua_charge(lua_State *L, int64_t instructions) {
-    clua_control *control = clua_control_of(L);
-    if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
-    if (instructions >= control->instructionsLeft) clua_abort(L, CLUA_ABORTED_INSTRUCTIONS);
-    control->instructionsLeft -= instructions;
-    if (instructions >= HOOK_INSTRUCTIONS && is_late(control, clua_now())) clua_abort(L, CLUA_ABORTED_DEADLINE);
-}
-
-static void budget_hook(lua_State *L, lua_Debug *activation) {
-    (void)activation;
-    clua_control *control = clua_control_of(L);
-    if (control->depth == 0) return;
-    if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
-    if (__atomic_load_n(&control->cancelled, __ATOMIC_RELAXED)) clua_abort(L, CLUA_ABORTED_CANCELLED);
-    control->instructionsLeft -= HOOK_INSTRUCTIONS;
-    if (control->instructionsLeft < 0) clua_abort(L, CLUA_ABORTED_INSTRUCTIONS);
-    uint64_t now = clua_now();
-    if (is_late(control, now)) clua_abort(L, CLUA_ABORTED_DEADLINE);
-    if (control->sliceEndNanoseconds != 0 && now >= control->sliceEndNanoseconds && L == control->hostThread &&
-        lua_isyieldable(L)) {
-        control->slicedOut = true;
-        lua_yield(L, 0);
-    }
-}
+/// The compiler gets its text in pieces of this, and looks at the clock before each: no hook interrupts it, and what it
+/// looks up for a name or a jump can be in proportion to all of the text.
+enum { SOURCE_PIECE_BYTES = 64 };
+/// Compiling may take this long, without a deadline too.
+enum { COMPILE_NANOSECONDS_MAX = 2000000000 };
+/// What a callback costs besides what it charges.
+enum { CALLBACK_INSTRUCTIONS = 16 };
 
 // MARK: States
 
@@ -139,14 +24,15 @@ lua_State *clua_open(size_t limitBytes, void (*releaseObject)(void *object)) {
     control->unfailing = 1;
     control->instructionsLeft = INT64_MAX;
     control->deadlineNanoseconds = UINT64_MAX;
-    lua_State *L = lua_newstate(allocate, control);
+    lua_State *L = lua_newstate(clua_allocate, control);
     if (L == NULL) {
         free(control);
         return NULL;
     }
     // Every coroutine inherits both the accounts and the hook from the thread that makes it.
     *(clua_control **)lua_getextraspace(L) = control;
-    lua_sethook(L, budget_hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+    clua_run_on(L, control);
+    control->running = NULL;
     lua_pushcfunction(L, clua_open_sandbox);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
         clua_close(L);
@@ -158,58 +44,54 @@ lua_State *clua_open(size_t limitBytes, void (*releaseObject)(void *object)) {
 void clua_close(lua_State *L) {
     clua_control *control = clua_control_of(L);
     lua_close(L);
+    free(control->longTexts);
+    free(control->nodes);
     free(control);
-}
-
-/// What an entry changes and puts back when it leaves.
-typedef struct {
-    int32_t unfailing;
-    lua_State *hostThread;
-} entry;
-
-static entry enter(lua_State *L, clua_control *control) {
-    entry saved = {control->unfailing, control->hostThread};
-    if (control->depth == 0) {
-        control->aborted = CLUA_NOT_ABORTED;
-        control->unchecked = 0;
-    }
-    control->depth += 1;
-    control->unfailing = 0;
-    if (lua_gethookcount(L) != HOOK_INSTRUCTIONS) lua_sethook(L, budget_hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
-    return saved;
-}
-
-static int leave(clua_control *control, entry saved, int status) {
-    control->depth -= 1;
-    control->unfailing = saved.unfailing;
-    control->hostThread = saved.hostThread;
-    if (status == LUA_ERRMEM && control->aborted == CLUA_NOT_ABORTED) control->aborted = CLUA_ABORTED_MEMORY;
-    return status;
 }
 
 int clua_pcall(lua_State *L, int arguments, int results) {
     clua_control *control = clua_control_of(L);
-    entry saved = enter(L, control);
-    return leave(control, saved, lua_pcall(L, arguments, results, 0));
+    clua_entry saved = clua_enter(L, control);
+    return clua_leave(L, control, saved, lua_pcall(L, arguments, results, 0));
 }
 
 int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results) {
     clua_control *control = clua_control_of(thread);
-    entry saved = enter(thread, control);
+    clua_entry saved = clua_enter(thread, control);
     control->hostThread = thread;
     control->slicedOut = false;
-    return leave(control, saved, lua_resume(thread, from, arguments, results));
+    return clua_leave(thread, control, saved, lua_resume(thread, from, arguments, results));
 }
 
-int clua_load(lua_State *L, const char *source, size_t bytes, const char *name) {
+/// What is left of a text to compile, and until when.
+typedef struct {
+    const char *at;
+    size_t bytes;
+    uint64_t end;
+} source;
+
+static const char *next_piece(lua_State *L, void *context, size_t *bytes) {
+    source *my = context;
+    clua_look(L);
+    if (clua_now() >= my->end) clua_abort(L, CLUA_ABORTED_DEADLINE);
+    const char *piece = my->at;
+    *bytes = my->bytes < SOURCE_PIECE_BYTES ? my->bytes : SOURCE_PIECE_BYTES;
+    my->at += *bytes;
+    my->bytes -= *bytes;
+    return piece;
+}
+
+int clua_load(lua_State *L, const char *text, size_t bytes, const char *name) {
     if (bytes > SOURCE_BYTES_MAX) {
         lua_pushfstring(L, "%s: a script may have %d bytes", name, SOURCE_BYTES_MAX);
         return LUA_ERRSYNTAX;
     }
     clua_control *control = clua_control_of(L);
-    entry saved = enter(L, control);
+    clua_entry saved = clua_enter(L, control);
     lua_pushfstring(L, "=%s", name);
-    int status = leave(control, saved, luaL_loadbufferx(L, source, bytes, lua_tostring(L, -1), "t"));
+    source my = {text, bytes, clua_now() + COMPILE_NANOSECONDS_MAX};
+    int status = lua_load(L, next_piece, &my, lua_tostring(L, -1), "t");
+    status = clua_leave(L, control, saved, status);
     lua_remove(L, -2);
     return status;
 }
@@ -225,7 +107,8 @@ void clua_collect_young(lua_State *L) { lua_gc(L, LUA_GCGEN, 0, 0); }
 
 static void leave_sentinel(lua_State *L);
 
-/// Nothing refers to a sentinel: it is collected at the end of each collection, after all other garbage, and leaves the next.
+/// Nothing refers to a sentinel: it is collected at the end of each collection, after all other garbage, and leaves the
+/// next.
 static int end_of_collection(lua_State *L) {
     clua_control *control = clua_control_of(L);
     control->collections += 1;
@@ -278,7 +161,8 @@ static int trampoline(lua_State *L) {
     control->unfailing = 1;
     int outcome = callback(L, lua_touserdata(L, lua_upvalueindex(2)));
     control->unfailing = unfailing;
-    if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
+    // What the host has charged is looked at here.
+    clua_charge(L, CALLBACK_INSTRUCTIONS);
     if (outcome >= 0) return outcome;
     if (outcome == CLUA_RAISE) {
         luaL_where(L, 1);

@@ -137,12 +137,34 @@ int clua_next(lua_State *L) {
     lua_settop(L, 2);
     const char *kind = push_original(L, 1);
     if (kind != NULL) lua_replace(L, 1);
+    // Between two entries of a large table there may be millions of empty places.
+    if (clua_control_of(L)->largeBlocks > 0) clua_look(L);
     if (!lua_next(L, 1)) {
         lua_pushnil(L);
         return 1;
     }
     view_top(L, kind);
     return 2;
+}
+
+static int pairs_called(lua_State *L, int status, lua_KContext context) {
+    (void)L;
+    (void)status;
+    (void)context;
+    return 3;
+}
+
+int clua_pairs(lua_State *L) {
+    luaL_checkany(L, 1);
+    if (luaL_getmetafield(L, 1, "__pairs") != LUA_TNIL) {
+        lua_pushvalue(L, 1);
+        lua_callk(L, 1, 3, 0, pairs_called);
+        return 3;
+    }
+    lua_pushcfunction(L, clua_next);
+    lua_pushvalue(L, 1);
+    lua_pushnil(L);
+    return 3;
 }
 
 static int view_pairs(lua_State *L) {

@@ -2,8 +2,8 @@
 // a Swift frame.
 //
 // The rule: outside clua_pcall and clua_resume the allocator does not fail (it overruns its ceiling and notes it), so
-// the pushes and raw accesses that Swift makes cannot raise. Inside, it does fail, and every raise ends in the protected
-// entry. A callback into Swift is outside again.
+// the pushes and raw accesses that Swift makes cannot raise. Inside, it does fail, and every raise ends in the
+// protected entry. A callback into Swift is outside again.
 #ifndef CLUA_H
 #define CLUA_H
 #include <lua5.4/lua.h>
@@ -29,12 +29,29 @@ enum {
 
 typedef struct clua_box clua_box;
 
+typedef struct {
+    void *start;
+    size_t bytes;
+} clua_block;
+
 /// The accounts of one state, shared by its coroutines. Written by whoever owns the state; `cancelled` by any thread.
 typedef struct clua_control {
     size_t usedBytes;
     size_t limitBytes;
     size_t peakBytes;
     size_t unchecked;              ///< bytes allocated in large pieces since the clock was last read
+    int64_t unlooked;              ///< instructions charged since then
+    uint32_t compared;             ///< pieces of texts
+    int32_t largeBlocks;           ///< allocations in use that are so large that `next` may take long in one
+    void **longTexts;              ///< those in use with which one instruction can take milliseconds
+    int32_t longTextCount;
+    int32_t longTextRoom;
+    clua_block *nodes;             ///< what may be the nodes of a table, if there are many
+    int32_t nodesCount;
+    int32_t nodesRoom;
+    clua_block state;              ///< the first allocation, which holds what all coroutines share
+    bool needsCollection;          ///< there was no time for that
+    bool collectedInNeed;          ///< the last allocation was refused, so that Lua has collected all garbage
     int32_t unfailing;             ///< above 0: allocations overrun the limit
     int32_t depth;                 ///< protected entries under way
     bool overran;                  ///< an unfailing allocation went over the limit
@@ -55,6 +72,8 @@ typedef struct clua_control {
     void (*releaseObject)(void *object);
     clua_box *boxes;               ///< the host objects that userdata own
     lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
+    lua_State *running;            ///< the coroutine under way
+    int32_t closing;               ///< coroutines that are being closed, one inside the other
 } clua_control;
 
 typedef int (*clua_callback)(lua_State *L, void *context);
@@ -66,6 +85,8 @@ clua_control *clua_control_of(lua_State *L);
 /// May be called from any thread.
 void clua_cancel(clua_control *control, bool cancelled);
 bool clua_is_cancelled(clua_control *control);
+/// Whether the call under way, or the last one, has used up its time or another part of its budget.
+bool clua_is_overdue(clua_control *control);
 
 /// Protected call of the function below `arguments`; the only other way in is clua_resume.
 int clua_pcall(lua_State *L, int arguments, int results);
@@ -94,9 +115,6 @@ void clua_prefetch(lua_State *L, const int *references, int count);
 int clua_load(lua_State *L, const char *source, size_t bytes, const char *name);
 /// Pops what the loaded function below is to have as its globals.
 void clua_bind(lua_State *L);
-
-/// Starts math.random's sequence anew.
-void clua_reseed(lua_State *L, int64_t seed);
 
 void clua_pop(lua_State *L, int count);
 void clua_new_table(lua_State *L);
@@ -138,13 +156,15 @@ void clua_push_tracked(lua_State *L, int index);
 bool clua_push_original(lua_State *L, int index);
 /// From here to a commit or an undo tracked views can be written. No allocation.
 void clua_journal_begin(lua_State *L);
-/// Makes what was written since the begin last. Protected: returns a status, and on failure pushes the message; then undo.
+/// Makes what was written since the begin last. Protected: returns a status, and on failure pushes the message; then
+/// undo.
 int clua_journal_commit(lua_State *L);
 /// Puts everything back as it was at the begin.
 void clua_journal_undo(lua_State *L);
 /// Collects young garbage mostly: for a state with many objects that stay.
 void clua_collect_young(lua_State *L);
-/// Collects in small steps from now on, about one for each 2 KiB that are allocated: for a state whose objects come and go.
+/// Collects in small steps from now on, about one for each 2 KiB that are allocated: for a state whose objects come and
+/// go.
 void clua_collect_in_steps(lua_State *L);
 /// One of those steps, whether or not anything was allocated. Some 50 µs.
 void clua_collect_step(lua_State *L);
@@ -152,13 +172,79 @@ void clua_collect_step(lua_State *L);
 void clua_collect(lua_State *L);
 
 // For the shim's own files.
+
+/// The longest text that a script can make: what takes time in proportion to it takes milliseconds.
+enum { CLUA_TEXT_BYTES_MAX = 8 << 20 };
+/// The longest text that can be a number.
+enum { CLUA_NUMERAL_BYTES_MAX = 1024 };
+/// Bytes that are copied, searched or compared in the time of an instruction.
+enum { CLUA_BYTES_AN_INSTRUCTION = 64 };
+
+/// What an entry changes and puts back when it leaves.
+typedef struct {
+    int32_t unfailing;
+    lua_State *hostThread;
+    lua_State *running;
+    clua_control *control;  ///< of the thread of execution
+} clua_entry;
+clua_entry clua_enter(lua_State *L, clua_control *control);
+int clua_leave(lua_State *L, clua_control *control, clua_entry saved, int status);
+void *clua_allocate(void *context, void *block, size_t oldBytes, size_t newBytes);
+
+/// Keeps in mind what may be the nodes of a table, and lets go of it.
+void clua_note_nodes(clua_control *control, void *block, size_t bytes);
+void clua_forget_nodes(clua_control *control, void *block, size_t bytes);
+/// Whether a table that now gets room for nodes would take long to put its keys there, since too many meet in one
+/// place.
+bool clua_would_crowd(clua_control *control, size_t bytes);
+/// From now on no table of the state is weak.
+void clua_make_tables_strong(lua_State *L, char *state, size_t bytes);
+
+/// Raises the end of the run.
 void clua_abort(lua_State *L, int reason);
+void clua_push_abort_message(lua_State *L);
+/// Whether the coroutine ended by an abort.
+bool clua_was_stopped(lua_State *thread);
+/// Takes instructions off the budget, and looks at it at least once in 256 of them. Raises when it is used up.
 void clua_charge(lua_State *L, int64_t instructions);
+void clua_charge_bytes(lua_State *L, size_t bytes);
+/// Looks at the budget, the clock and whether it was cancelled now.
+void clua_look(lua_State *L);
+/// From here the script runs on that coroutine; returns the one before.
+lua_State *clua_run_on(lua_State *L, clua_control *control);
 uint64_t clua_now(void);
-int clua_open_sandbox(lua_State *L);
-void clua_open_views(lua_State *L);
+
+/// Arguments that are to be numbers: as luaL_checkinteger and so on, but for texts that are too long to be one.
+lua_Integer clua_check_integer(lua_State *L, int index);
+lua_Integer clua_opt_integer(lua_State *L, int index, lua_Integer otherwise);
+/// The number at `index`, pushed; false and nothing pushed when it is none.
+bool clua_push_number(lua_State *L, int index);
+/// Raises unless a text of this many bytes may be made.
+void clua_check_text_bytes(lua_State *L, size_t bytes);
+/// Pushes the text for a value as `tostring` gives it, without addresses.
+const char *clua_push_text(lua_State *L, int index, size_t *bytes);
+/// A number that stands for an object as long as it lives, and tells nothing of where it is.
+uint64_t clua_identity(const void *object);
+
+/// Each adds its functions to the table on top, in the place of the standard library's.
 void clua_open_patterns(lua_State *L);
+void clua_open_texts(lua_State *L);
+void clua_open_text_arithmetic(lua_State *L);
+void clua_open_packing(lua_State *L);
+void clua_open_utf8(lua_State *L);
+void clua_open_tables(lua_State *L);
+void clua_open_coroutines(lua_State *L);
+void clua_open_math(lua_State *L);
+void clua_open_os(lua_State *L);
+void clua_open_views(lua_State *L);
+int clua_open_sandbox(lua_State *L);
+int clua_format(lua_State *L);
+int clua_sort(lua_State *L);
+int clua_tostring(lua_State *L);
+int clua_tonumber(lua_State *L);
+int clua_pass_abort_on(lua_State *L, int status);
 int clua_next(lua_State *L);
+int clua_pairs(lua_State *L);
 int clua_rawget(lua_State *L);
 int clua_rawlen(lua_State *L);
 int clua_rawset(lua_State *L);

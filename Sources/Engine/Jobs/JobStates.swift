@@ -86,7 +86,6 @@ package final class JobStates: Sendable {
 
     func take() -> JobState {
         guard let spare = spares.withLock({ $0.popLast() }) else { return JobState() }
-        spare.state.lua.reseed()
         return spare.state
     }
 

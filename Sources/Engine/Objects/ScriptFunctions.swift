@@ -16,8 +16,15 @@ enum ScriptFunctions {
         registerHash(in: state)
         state.registerRaw("log") { state, thread in
             state.charge(1_000)
+            // No metamethod is asked for the text: it could raise, over the Swift that waits for it.
+            switch lua_type(thread, 1) {
+            case LUA_TSTRING, LUA_TNUMBER: break
+            case LUA_TBOOLEAN: state.push(text: lua_toboolean(thread, 1) != 0 ? "true" : "false", on: thread)
+            case LUA_TNIL: state.push(text: "nil", on: thread)
+            default: return state.raise(Failure(.scriptError, "log needs a string: log(tostring(x))"), on: thread)
+            }
             var count = 0
-            guard let text = luaL_tolstring(thread, 1, &count) else { return 0 }
+            guard let text = lua_tolstring(thread, -1, &count) else { return 0 }
             let line = UnsafeRawBufferPointer(start: text, count: min(count, logBytesMax))
             log(String(decoding: line.map { $0 < 32 ? UInt8(ascii: " ") : $0 }, as: UTF8.self))
             return 0
@@ -87,8 +94,9 @@ enum ScriptFunctions {
 }
 
 extension LuaState {
-    /// Charges the call under way for work outside of Lua. The shim raises when it was too much.
+    /// Charges the call under way for work outside of Lua. The shim raises when it was too much, or took too long.
     func charge(_ instructions: Int) {
+        control.pointee.unlooked += Int64(instructions)
         control.pointee.instructionsLeft -= Int64(instructions)
         if control.pointee.instructionsLeft < 0, control.pointee.aborted == CLUA_NOT_ABORTED {
             control.pointee.aborted = Int32(CLUA_ABORTED_INSTRUCTIONS)

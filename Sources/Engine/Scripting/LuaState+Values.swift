@@ -53,17 +53,31 @@ extension LuaState {
         case .array(let elements):
             lua_createtable(thread, Int32(clamping: elements.count), 0)
             for (index, element) in elements.enumerated() {
+                if index % 1024 == 1023 { try checkTime() }
                 try push(element, on: thread, depth: depth + 1)
                 lua_rawseti(thread, -2, lua_Integer(index + 1))
             }
         case .map(let pairs):
             lua_createtable(thread, 0, Int32(clamping: pairs.count))
+            var count = 0
             for pair in pairs where pair.key.isLuaKey {
+                // A key may have to pass all others that meet in its place.
+                count += 1
+                if count % 64 == 0 { try checkTime() }
                 try push(pair.key, on: thread, depth: depth + 1)
                 try push(pair.value, on: thread, depth: depth + 1)
                 lua_rawset(thread, -3)
             }
         }
+    }
+
+    /// Inside a call: it goes on only within its budget.
+    private func checkTime() throws(Failure) {
+        if control.pointee.depth > 0, clua_is_overdue(control) { throw overdue }
+    }
+
+    fileprivate var overdue: Failure {
+        clua_is_cancelled(control) ? Failure(.cancelled, "cancelled") : Failure(.budgetExceeded, "too much time")
     }
 
     // MARK: Reading
@@ -74,9 +88,9 @@ extension LuaState {
         return Array(UnsafeRawBufferPointer(start: start, count: count))
     }
 
-    /// All values from stack index `first` up.
+    /// All values from stack index `first` up, within the budget of the call that they are results or arguments of.
     func readResults(_ thread: OpaquePointer, from first: Int32, outputBytesMax: Int) throws(Failure) -> [LuaValue] {
-        var reader = LuaReader(self, thread, bytesMax: outputBytesMax)
+        var reader = LuaReader(self, thread, bytesMax: outputBytesMax, isTimed: true)
         let top = lua_gettop(thread)
         guard first <= top else { return [] }
         var values: [LuaValue] = []
@@ -104,8 +118,11 @@ struct LuaReader {
     private let thread: OpaquePointer
     private var bytesLeft: Int
     private let bytesMax: Int
+    /// Whether it reads for a call, which has a deadline.
+    private let isTimed: Bool
 
-    init(_ state: LuaState, _ thread: OpaquePointer, bytesMax: Int) {
+    init(_ state: LuaState, _ thread: OpaquePointer, bytesMax: Int, isTimed: Bool = false) {
+        self.isTimed = isTimed
         self.state = state
         self.thread = thread
         self.bytesMax = bytesMax
@@ -161,11 +178,29 @@ struct LuaReader {
             if case .plain = value {} else { isPlain = false }
             entries.append((key, value))
             clua_pop(thread, 1)
+            if entries.count % 1024 == 0 { try checkTime() }
         }
         if isPlain, let elements = Self.sequence(entries) { return .plain(.array(elements)) }
-        entries.sort { Value.isOrderedAsKey($0.key, $1.key) }
+        try sort(&entries)
         guard isPlain else { return .table(entries) }
         return .plain(.map(entries.map { Value.Pair($0.key, $0.value.plain ?? .null) }))
+    }
+
+    private var isOverdue: Bool { isTimed && clua_is_overdue(state.control) }
+
+    private func checkTime() throws(Failure) {
+        if isOverdue { throw state.overdue }
+    }
+
+    /// By key. Once it is late every entry counts as being in order, so that the sort ends.
+    private func sort(_ entries: inout [(key: Value, value: LuaValue)]) throws(Failure) {
+        var (comparisons, isLate) = (0, false)
+        entries.sort { a, b in
+            comparisons += 1
+            if comparisons % 4096 == 0, !isLate { isLate = isOverdue }
+            return !isLate && Value.isOrderedAsKey(a.key, b.key)
+        }
+        if isLate { throw state.overdue }
     }
 
     /// The elements in order when the keys are exactly 1…n.

@@ -58,9 +58,6 @@ package final class LuaState {
     /// other gets far. May be called from any thread.
     package func setCancelled(_ cancelled: Bool) { clua_cancel(control, cancelled) }
 
-    /// What a script's `math.randomseed` began is over: random numbers are unpredictable again.
-    func reseed() { clua_reseed(main, .random(in: .min ... .max)) }
-
     // MARK: Loading and calling
 
     package func makeEnvironment() -> LuaEnvironment {

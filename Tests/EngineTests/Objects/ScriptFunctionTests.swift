@@ -22,6 +22,8 @@ import Testing
         function T:hash(text, seed) return hash(text, tonumber(seed)) end
         function T:bomb() while true do json.encode(("x"):rep(1 << 20)) end end
         function T:deep() local t = {} for i = 1, 100 do t = { t } end return json.encode(t) end
+        function T:show() log(12) log(true) log(nil) return "shown" end
+        function T:raise() log(setmetatable({}, { __tostring = function() error("over Swift") end })) end
         function T:flood() while true do log(("x"):rep(1000)) end end
         """)
 
@@ -60,8 +62,11 @@ import Testing
         _ = await host.answer("thing:new:a")
         #expect(await host.answer("thing:tell:a", data: "two\r\nlines") == "told")
         #expect(lines.withLock { $0 } == ["two  lines"])
+        #expect(await host.answer("thing:show:a") == "shown")
+        #expect(lines.withLock { $0.suffix(3) } == ["12", "true", "nil"])
+        #expect(await host.answer("thing:raise:a") == "<script_error>")
         #expect(await host.answer("thing:flood:a") == "<budget_exceeded>")
-        #expect(lines.withLock { $0.count } <= 10_002)
+        #expect(lines.withLock { $0.count } <= 10_005)
     }
 
     @Test("codecs cost what they do, and end with the budget")

@@ -81,6 +81,111 @@ import Testing
         #expect(rounds > 5 && rounds < 40)
     }
 
+    @Test("a script gets no hold of the host's own coroutine")
+    func running() throws {
+        let source = """
+            function main()
+              local co, isMain = coroutine.running()
+              kept = co
+              local shown = { coroutine.status(co), tostring(isMain), tostring(coroutine.resume(co)),
+                tostring(pcall(coroutine.close, co)), tostring(coroutine.isyieldable()), type(co) }
+              coroutine.wrap(function()
+                shown[#shown + 1] = coroutine.status(co)
+                shown[#shown + 1] = tostring(coroutine.running() ~= co)
+                shown[#shown + 1] = tostring(coroutine.isyieldable())
+                shown[#shown + 1] = tostring(coroutine.resume(co))
+              end)()
+              ask(1)
+              return table.concat(shown, " ")
+            end
+            function later() return tostring(coroutine.resume(kept)), coroutine.status(kept) end
+            """
+        let state = LuaState()
+        state.register("ask") { (arguments) throws(Failure) in .yield("ask", try arguments.plain(in: "ask")) }
+        let environment = state.makeEnvironment()
+        try state.load(source: Array(source.utf8), name: "t", environment: environment)
+        let coroutine = LuaCoroutine(try #require(state.function("main", in: environment)))
+        guard case .yielded = coroutine.resume() else { throw Unexpected() }
+        // Meanwhile another run of the same state tries what the first one kept.
+        let later = try state.call(try #require(state.function("later", in: environment)))
+        #expect(later.map(\.plain) == [.string("false"), .string("running")])
+        guard case .returned(let results) = coroutine.resume() else { throw Unexpected() }
+        #expect(results.first?.plain == .string("running true false false false thread normal true true false"))
+    }
+
+    @Test("a coroutine that an abort ended does not run on when it is closed later")
+    func closedAfterAbort() throws {
+        let state = LuaState()
+        let environment = state.makeEnvironment()
+        let source = """
+            function main()
+              kept = coroutine.create(function()
+                local x <close> = setmetatable({}, { __close = function() ran = true while true do end end })
+                while true do end
+              end)
+              coroutine.resume(kept)
+            end
+            function later() return coroutine.close(kept), coroutine.status(kept), ran == nil end
+            """
+        try state.load(source: Array(source.utf8), name: "t", environment: environment)
+        let main = try #require(state.function("main", in: environment))
+        var failed: Failure?
+        do throws(Failure) {
+            _ = try state.call(main, budget: LuaBudget(deadline: .after(milliseconds: 20)))
+        } catch { failed = error }
+        #expect(failed?.reason == .budgetExceeded)
+        let later = try state.call(try #require(state.function("later", in: environment)))
+        #expect(later.map(\.plain) == [.bool(true), .string("dead"), .bool(true)])
+    }
+
+    @Test("a coroutine that failed by itself is closed, its variables with it, and says what failed")
+    func closedAfterError() throws {
+        let results = try runLua(
+            """
+            function main()
+              local closed
+              local function body()
+                local x <close> = setmetatable({}, { __close = function() closed = true end })
+                error("oops", 0)
+              end
+              local co = coroutine.create(body)
+              coroutine.resume(co)
+              local ok, message = coroutine.close(co)
+              local waiting = coroutine.create(function() local x <close> = setmetatable({}, { __close = function() error("later", 0) end }) coroutine.yield() end)
+              coroutine.resume(waiting)
+              local ok2, message2 = coroutine.close(waiting)
+              return closed, ok, message, ok2, message2, coroutine.status(waiting)
+            end
+            """)
+        #expect(
+            results.map(\.plain) == [
+                .bool(true), .bool(false), .string("oops"), .bool(false), .string("later"), .string("dead"),
+            ])
+    }
+
+    @Test("coroutines that close each other without end fail, and the state works on")
+    func closingInsideEachOther() throws {
+        let source = """
+            function main()
+              local deepest, depth = 0, 0
+              local m = {}
+              m.__close = function()
+                depth = depth + 1
+                if depth > deepest then deepest = depth end
+                local co = coroutine.create(function() local x <close> = setmetatable({}, m) coroutine.yield() end)
+                coroutine.resume(co)
+                coroutine.close(co)
+                depth = depth - 1
+              end
+              m.__close()
+              return deepest
+            end
+            """
+        let results = try runLua(source)
+        guard case .int(let deepest)? = results.first?.plain else { throw Unexpected() }
+        #expect(deepest < 20)
+    }
+
     @Test("two coroutines of one state take turns")
     func turns() throws {
         let state = LuaState()

@@ -1,0 +1,323 @@
+// The accounts of a state: its allocator, its budget, and the looks at both that instructions, charges and allocations
+// cause.
+#define _GNU_SOURCE
+#include "CLua.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/// Instructions between two looks at the budget: a clock read costs about 25 ns, 256 instructions about 1 µs. Fewer
+/// while there are texts with which one instruction takes milliseconds: `for i = 1, text`, a comparison, an argument
+/// that is to be a number.
+enum { HOOK_INSTRUCTIONS = 256, HOOK_INSTRUCTIONS_WITH_LONG_TEXTS = 16 };
+/// From here on a text is long in that sense.
+enum { LONG_TEXT_BYTES = 512 << 10 };
+/// Large pieces allocated between two looks at the clock: C functions that work on large strings never reach the hook.
+enum { LARGE_BYTES = 16 << 10, UNCHECKED_BYTES = 1 << 20 };
+/// A table whose part is this large takes `next` microseconds where it is empty.
+enum { LARGE_TABLE_BYTES = 256 << 10 };
+/// Blocks smaller than this are looked at no further.
+enum { LARGE_BLOCK_BYTES = 64 << 10 };
+/// What a full collection takes for a MiB in use: it can't be interrupted.
+enum { COLLECTION_NANOSECONDS_A_MIB = 1000000 };
+/// By how much a script may be late for it.
+enum { LATE_NANOSECONDS_MAX = 80000000 };
+/// What is collected after a script that had no time for it.
+enum { COLLECTION_NANOSECONDS_A_CALL = 20000000, COLLECTION_STEP_KIB = 256 };
+
+/// The accounts of the script that runs on this thread, for what the C library does on its behalf.
+static __thread clua_control *runningControl;
+
+uint64_t clua_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+clua_control *clua_control_of(lua_State *L) { return *(clua_control **)lua_getextraspace(L); }
+
+bool clua_is_cancelled(clua_control *control) { return __atomic_load_n(&control->cancelled, __ATOMIC_RELAXED) != 0; }
+
+void clua_cancel(clua_control *control, bool cancelled) {
+    __atomic_store_n(&control->cancelled, cancelled ? 1 : 0, __ATOMIC_RELAXED);
+}
+
+// MARK: Stopping
+
+static void budget_hook(lua_State *L, lua_Debug *activation);
+
+/// Whether the deadline has passed; for a call whose time has not begun, it begins now.
+static bool is_late(clua_control *control, uint64_t now) {
+    if (control->deadlineNanoseconds != 0) return now >= control->deadlineNanoseconds;
+    control->deadlineNanoseconds = now + control->methodNanoseconds;
+    if (control->sliceNanoseconds != 0) control->sliceEndNanoseconds = now + control->sliceNanoseconds;
+    return false;
+}
+
+static int reason_to_stop(clua_control *control, uint64_t now) {
+    if (control->aborted != CLUA_NOT_ABORTED) return control->aborted;
+    if (clua_is_cancelled(control)) return CLUA_ABORTED_CANCELLED;
+    if (control->instructionsLeft < 0) return CLUA_ABORTED_INSTRUCTIONS;
+    return is_late(control, now) ? CLUA_ABORTED_DEADLINE : CLUA_NOT_ABORTED;
+}
+
+/// Lua goes through all activations of the coroutine to set a hook: it is done only for a change.
+static void set_hook(lua_State *L, int instructions) {
+    if (lua_gethookcount(L) != instructions) lua_sethook(L, budget_hook, LUA_MASKCOUNT, instructions);
+}
+
+/// Stops the script at its next instruction, from where nothing may be raised.
+static void stop_soon(clua_control *control, int reason) {
+    if (control->aborted == CLUA_NOT_ABORTED) control->aborted = reason;
+    if (control->running != NULL) set_hook(control->running, 1);
+}
+
+static const char *abort_message(int reason) {
+    switch (reason) {
+        case CLUA_ABORTED_INSTRUCTIONS: return "too many instructions";
+        case CLUA_ABORTED_DEADLINE: return "too much time";
+        case CLUA_ABORTED_MEMORY: return "too much memory";
+        default: return "cancelled";
+    }
+}
+
+bool clua_is_overdue(clua_control *control) { return reason_to_stop(control, clua_now()) != CLUA_NOT_ABORTED; }
+
+void clua_push_abort_message(lua_State *L) { lua_pushstring(L, abort_message(clua_control_of(L)->aborted)); }
+
+void clua_abort(lua_State *L, int reason) {
+    clua_control *control = clua_control_of(L);
+    if (control->aborted == CLUA_NOT_ABORTED) control->aborted = reason;
+    // From here every instruction of this thread raises, so that no __close method or handler can run on.
+    set_hook(L, 1);
+    // In a hook the script's function is at level 0, below a C function at level 1.
+    luaL_where(L, 0);
+    if (lua_rawlen(L, -1) == 0) luaL_where(L, 1);
+    clua_push_abort_message(L);
+    lua_concat(L, 2);
+    lua_error(L);
+}
+
+void clua_look(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    control->unlooked = 0;
+    int reason = reason_to_stop(control, clua_now());
+    if (reason != CLUA_NOT_ABORTED) clua_abort(L, reason);
+}
+
+void clua_charge(lua_State *L, int64_t instructions) {
+    clua_control *control = clua_control_of(L);
+    if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
+    if (instructions >= control->instructionsLeft) clua_abort(L, CLUA_ABORTED_INSTRUCTIONS);
+    control->instructionsLeft -= instructions;
+    // Many small charges are looked at as one large one is.
+    control->unlooked += instructions;
+    if (control->unlooked >= HOOK_INSTRUCTIONS) clua_look(L);
+}
+
+void clua_charge_bytes(lua_State *L, size_t bytes) { clua_charge(L, (int64_t)(bytes / CLUA_BYTES_AN_INSTRUCTION)); }
+
+static void budget_hook(lua_State *L, lua_Debug *activation) {
+    (void)activation;
+    clua_control *control = clua_control_of(L);
+    if (control->depth == 0) return;
+    control->instructionsLeft -= lua_gethookcount(L);
+    control->unlooked = 0;
+    uint64_t now = clua_now();
+    int reason = reason_to_stop(control, now);
+    if (reason != CLUA_NOT_ABORTED) clua_abort(L, reason);
+    if (control->sliceEndNanoseconds != 0 && now >= control->sliceEndNanoseconds && L == control->hostThread &&
+        lua_isyieldable(L)) {
+        control->slicedOut = true;
+        lua_yield(L, 0);
+    }
+}
+
+static int hook_instructions(clua_control *control) {
+    return control->longTextCount > 0 ? HOOK_INSTRUCTIONS_WITH_LONG_TEXTS : HOOK_INSTRUCTIONS;
+}
+
+bool clua_was_stopped(lua_State *thread) { return lua_gethookcount(thread) == 1; }
+
+lua_State *clua_run_on(lua_State *L, clua_control *control) {
+    lua_State *before = control->running;
+    control->running = L;
+    set_hook(L, hook_instructions(control));
+    return before;
+}
+
+// MARK: Memory
+
+/// Texts longer than LONG_TEXT_BYTES, by address: what is freed does not say what it was.
+static void note_long_text(clua_control *control, void *text) {
+    if (control->longTextCount == control->longTextRoom) {
+        size_t room = (size_t)control->longTextRoom * 2 + 16;
+        void **grown = realloc(control->longTexts, room * sizeof *grown);
+        if (grown == NULL) abort();
+        control->longTexts = grown;
+        control->longTextRoom = (int32_t)room;
+    }
+    control->longTexts[control->longTextCount++] = text;
+    if (control->longTextCount == 1 && control->running != NULL && control->aborted == CLUA_NOT_ABORTED)
+        set_hook(control->running, HOOK_INSTRUCTIONS_WITH_LONG_TEXTS);
+}
+
+static void forget_block(clua_control *control, void *block, size_t bytes) {
+    control->largeBlocks -= bytes >= LARGE_TABLE_BYTES;
+    clua_forget_nodes(control, block, bytes);
+    if (bytes <= LONG_TEXT_BYTES) return;
+    for (int32_t at = control->longTextCount - 1; at >= 0; at -= 1) {
+        if (control->longTexts[at] != block) continue;
+        control->longTexts[at] = control->longTexts[--control->longTextCount];
+        return;
+    }
+}
+
+/// Looks at the clock once much was allocated in large pieces.
+static void look_at_allocation(clua_control *control, size_t bytes) {
+    control->unchecked += bytes;
+    if (control->unchecked < UNCHECKED_BYTES) return;
+    control->unchecked = 0;
+    int reason = reason_to_stop(control, clua_now());
+    if (reason != CLUA_NOT_ABORTED) stop_soon(control, reason);
+}
+
+/// Whether a script may have `wanted` bytes in all. The first no makes Lua collect all garbage and ask again. That is
+/// worth its time only where it frees much, and where there is time: a script that lives next to its ceiling would do
+/// nothing else.
+static bool may_have(clua_control *control, size_t wanted) {
+    if (wanted <= control->limitBytes) {
+        if (!control->collectedInNeed) return true;
+        control->collectedInNeed = false;
+        if (wanted > control->limitBytes / 8 * 7) stop_soon(control, CLUA_ABORTED_MEMORY);
+        return true;
+    }
+    bool hasCollected = control->collectedInNeed;
+    uint64_t needed = (control->usedBytes >> 20) * COLLECTION_NANOSECONDS_A_MIB;
+    if (!hasCollected && control->aborted == CLUA_NOT_ABORTED) {
+        uint64_t now = clua_now();
+        if (!is_late(control, now) && (now + needed) - LATE_NANOSECONDS_MAX < control->deadlineNanoseconds) {
+            control->collectedInNeed = true;
+            return false;
+        }
+        control->needsCollection = true;
+    }
+    control->collectedInNeed = false;
+    stop_soon(control, CLUA_ABORTED_MEMORY);
+    // What it takes to end the script is small. Refused, Lua would collect for it.
+    return wanted <= control->limitBytes + LARGE_BYTES;
+}
+
+/// Goes on with the collection that a script had no time for.
+static void collect_a_while(lua_State *L, clua_control *control) {
+    control->needsCollection = false;
+    uint64_t end = clua_now() + COLLECTION_NANOSECONDS_A_CALL;
+    while (lua_gc(L, LUA_GCSTEP, COLLECTION_STEP_KIB) == 0 && clua_now() < end) continue;
+}
+
+void *clua_allocate(void *context, void *block, size_t oldBytes, size_t newBytes) {
+    clua_control *control = context;
+    // Without a block it is the kind of object.
+    bool isText = block == NULL && oldBytes == LUA_TSTRING;
+    if (block == NULL) oldBytes = 0;
+    if (newBytes == 0) {
+        if (oldBytes >= LARGE_BLOCK_BYTES) forget_block(control, block, oldBytes);
+        free(block);
+        control->usedBytes -= oldBytes;
+        return NULL;
+    }
+    if (newBytes > oldBytes) {
+        size_t wanted = control->usedBytes - oldBytes + newBytes;
+        if (control->unfailing > 0) {
+            if (wanted > control->limitBytes) control->overran = true;
+        } else {
+            // `..` alone gets here: functions refuse before.
+            if (isText && newBytes > CLUA_TEXT_BYTES_MAX + 64) {
+                stop_soon(control, CLUA_ABORTED_MEMORY);
+                if (newBytes > 4 * (size_t)CLUA_TEXT_BYTES_MAX) return NULL;
+            }
+            if (newBytes >= LARGE_BLOCK_BYTES && block == NULL && oldBytes == 0 && !isText &&
+                clua_would_crowd(control, newBytes)) {
+                stop_soon(control, CLUA_ABORTED_INSTRUCTIONS);
+                return NULL;
+            }
+            if ((control->collectedInNeed || wanted > control->limitBytes) && !may_have(control, wanted)) return NULL;
+            if (newBytes >= LARGE_BYTES) look_at_allocation(control, newBytes);
+        }
+    }
+    void *moved = realloc(block, newBytes);
+    if (moved == NULL) {
+        // Lua may not see a shrinking fail, and Swift no allocation at all.
+        if (newBytes <= oldBytes) return block;
+        if (control->unfailing > 0) abort();
+        return NULL;
+    }
+    if (oldBytes >= LARGE_BLOCK_BYTES) forget_block(control, block, oldBytes);
+    if (newBytes >= LARGE_BLOCK_BYTES) {
+        control->largeBlocks += newBytes >= LARGE_TABLE_BYTES;
+        if (isText && newBytes > LONG_TEXT_BYTES) note_long_text(control, moved);
+        if (block == NULL && !isText) clua_note_nodes(control, moved, newBytes);
+    }
+    if (control->state.start == NULL) control->state = (clua_block){moved, newBytes};
+    control->usedBytes = control->usedBytes - oldBytes + newBytes;
+    if (control->usedBytes > control->peakBytes) control->peakBytes = control->usedBytes;
+    return moved;
+}
+
+// MARK: Entries
+
+clua_entry clua_enter(lua_State *L, clua_control *control) {
+    clua_entry saved = {control->unfailing, control->hostThread, NULL, runningControl};
+    if (control->depth == 0) {
+        control->aborted = CLUA_NOT_ABORTED;
+        control->unchecked = 0;
+        control->unlooked = 0;
+        control->collectedInNeed = false;
+    }
+    control->depth += 1;
+    control->unfailing = 0;
+    runningControl = control;
+    saved.running = clua_run_on(L, control);
+    return saved;
+}
+
+int clua_leave(lua_State *L, clua_control *control, clua_entry saved, int status) {
+    control->depth -= 1;
+    control->unfailing = saved.unfailing;
+    control->hostThread = saved.hostThread;
+    control->running = saved.running;
+    runningControl = saved.control;
+    if (control->depth == 0 && control->needsCollection) collect_a_while(L, control);
+    if (status == LUA_ERRMEM && control->aborted == CLUA_NOT_ABORTED) control->aborted = CLUA_ABORTED_MEMORY;
+    if (control->aborted == CLUA_NOT_ABORTED || status == LUA_ERRRUN) return status;
+    // It was to stop and came to its end before the next look, or Lua had no memory to say so.
+    lua_checkstack(L, 1);
+    clua_push_abort_message(L);
+    return LUA_ERRRUN;
+}
+
+// MARK: Comparing texts
+
+/// What Lua compares texts by, in the place of the C library's: piece by piece between zero bytes, the bytes in order,
+/// as in the locale "C", with an eye on the clock. Once the script is to stop it says "differ", which ends the
+/// comparison: what comes of it is not looked at.
+int strcoll(const char *a, const char *b) {
+    enum { PIECE_BYTES = 4096, PIECES_A_LOOK = 256 };
+    clua_control *control = runningControl;
+    if (control == NULL || control->depth == 0) return strcmp(a, b);
+    for (;; a += PIECE_BYTES, b += PIECE_BYTES) {
+        int order = strncmp(a, b, PIECE_BYTES);
+        if (order != 0) return order;
+        control->compared += 1;
+        if (control->compared % PIECES_A_LOOK == 0) {
+            if (control->aborted != CLUA_NOT_ABORTED) return 1;
+            control->instructionsLeft -= PIECES_A_LOOK;
+            if (control->compared % (PIECES_A_LOOK * 16) == 0) {
+                int reason = reason_to_stop(control, clua_now());
+                if (reason != CLUA_NOT_ABORTED) stop_soon(control, reason);
+            }
+        }
+        if (strnlen(a, PIECE_BYTES) < PIECE_BYTES) return 0;
+    }
+}
