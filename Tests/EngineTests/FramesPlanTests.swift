@@ -57,7 +57,7 @@ import Testing
             ),
             (
                 Plan(frame: "f", filters: [Filter("n", .between, .int(1))], aggregates: [Aggregate("c", .count)]),
-                "'between' on column 'n' takes 2 values at most and 2 at least, not 1"
+                "'between' on column 'n' takes two values, both included, not 1"
             ),
             (Plan(frame: "f", rows: ["z"], limit: 1), "frame 'f' has no column 'z'; there are n, city, x, ok, at"),
         ])

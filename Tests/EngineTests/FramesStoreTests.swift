@@ -44,6 +44,42 @@ import Testing
         #expect(frame.statistics.rows == 10 && frame.statistics.tailRows == 10)
     }
 
+    @Test("rows without a time stay when the chunk or the tail that they are in goes for its age")
+    func retireWithoutTime() throws {
+        let schema = try FrameSchema(parsing: "at:time,n:int,s:string")
+        let memory = FrameMemory()
+        let frame = try FrameCatalog(shardCount: 1, resources: FrameResources(memory: memory, chunkRows: 100))
+            .create("f", schema: schema)
+        func append(_ rows: Range<Int>) throws {
+            var batch = ColumnBatch(schema: schema)
+            for n in rows {
+                let at: Scalar = n % 10 == 3 ? .null : .time(Int64(n))
+                try batch.append(row: [at, .int(Int64(n)), .string(Array("s\(n % 7)".utf8))])
+            }
+            try frame.parts[0].append(batch)
+        }
+        func numbers() throws -> [Int64] {
+            let plan = Plan(frame: "f", rows: ["n", "s", "at"], limit: 1_000)
+            return try PlanExecutor.execute(plan, on: frame.parts[0].snapshot()).partial.rows.compactMap { row in
+                guard case .int(let n) = row[0], row[1] == .string(Array("s\(n % 7)".utf8)) else { return nil }
+                return n
+            }
+        }
+        try append(0..<250)
+        let ever = frame.parts[0].snapshot().rowCount
+        #expect(frame.retire(column: "at", before: 100) == 90, "the first chunk, but for ten rows")
+        #expect(try Set(numbers()) == Set((0..<250).filter { $0 >= 100 || $0 % 10 == 3 }))
+        #expect(frame.statistics.rows + frame.statistics.retiredRows == ever)
+        #expect(frame.retire(column: "at", before: 100) == 0)
+        #expect(frame.retire(column: "at", before: 1_000) == 135)
+        #expect(try numbers().sorted() == (0..<250).filter { $0 % 10 == 3 }.map { Int64($0) })
+        #expect(frame.retire(column: "at", before: .max) == 0)
+        try append(250..<300)
+        #expect(frame.retire(column: "at", before: .max) == 45)
+        #expect(frame.statistics.rows == 30 && frame.statistics.retiredRows == 270)
+        #expect(memory.usedBytes == frame.statistics.storedBytes)
+    }
+
     @Test("a tail whose times lie far apart is sealed as it is, so that its rows can go before it is full")
     func retentionOfTails() throws {
         let schema = try FrameSchema(columns: [FrameColumn("at", .time), FrameColumn("n", .int)])

@@ -304,7 +304,8 @@ struct NaiveEvaluator {
         case .min: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) < 0 ? $1 : $0 }
         case .max: return values.dropFirst().reduce(values[0]) { Self.extremeOrder($1, $0) > 0 ? $1 : $0 }
         case .quantile:
-            let rank = Int((Double(values.count) * aggregate.number!).rounded(.up))
+            // As nearly as a double can tell.
+            let rank = (1...values.count).first { Double($0) / Double(values.count) >= aggregate.number! } ?? 1
             return values.sorted { Self.order($0, $1) < 0 }[max(rank, 1) - 1]
         case .variance: return Self.variance(values).map { .double($0) } ?? .null
         case .stddev: return Self.variance(values).map { .double($0.squareRoot()) } ?? .null

@@ -45,7 +45,8 @@ import Testing
     @Test(
         "JSON text",
         arguments: [
-            (Value.null, "null"), (.int(-5), "-5"), (.double(3), "3"), (.double(0.1), "0.1"), (.double(.nan), "null"),
+            (Value.null, "null"), (.int(-5), "-5"), (.double(3), "3"), (.double(0.1), "0.1"),
+            (.double(.nan), "\"NaN\""),
             (.double(1e300), "1e+300"), (.string("a\"b\\c\n\u{1}"), #""a\"b\\c\n\u0001""#),
             (.bytes([0x61, 0xFF]), "\"a\u{FFFD}\""),
             (.array([.int(1), .null]), "[1,null]"), (.object(["b": .int(1), "a": .bool(true)]), #"{"b":1,"a":true}"#),

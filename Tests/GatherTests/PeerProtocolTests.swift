@@ -71,6 +71,21 @@ import Testing
                 frames: [FrameAcknowledgements(frame: "f", id: .max, rows: ["n1": [1: 2, .max: 3], "n2": [:]])])),
     ]
 
+    @Test("a node's part that took no time at all, or for ever, is not understood; whether rows were left out is")
+    func times() {
+        func read(_ change: (inout MapAnswer) -> Void) -> PeerReply? {
+            var answer = MapAnswer(incarnation: 1, shards: 1)
+            change(&answer)
+            var bytes = Self.bytes { PeerReply.mapped(answer).encode(into: &$0) }
+            return PeerReply(decoding: &bytes)
+        }
+        for milliseconds in [Double.nan, .infinity, -1, 1e300] { #expect(read { $0.milliseconds = milliseconds } == nil) }
+        guard case .mapped(let answer)? = read({ $0.isTruncated = true }) else { return #expect(Bool(false)) }
+        #expect(answer.isTruncated)
+        guard case .mapped(let most)? = read({ $0.rowsScanned = .max }) else { return #expect(Bool(false)) }
+        #expect(most.rowsScanned == .max)
+    }
+
     private static func bytes(_ encode: (inout ByteBuffer) -> Void) -> ByteBuffer {
         var buffer = ByteBuffer()
         encode(&buffer)

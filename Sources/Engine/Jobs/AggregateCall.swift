@@ -23,15 +23,27 @@ final class AggregateCall: LuaHostObject {
     static func register(in state: LuaState) {
         for function in AggregateFunction.allCases {
             let name = function.rawValue
-            state.register(name) { arguments throws(Failure) in
+            let form = form(of: function)
+            state.register(name, form) { arguments throws(Failure) in
                 let column = arguments.first?.plain?.text
                 guard column != nil || (function == .count && arguments.isEmpty) else {
-                    throw Failure(.scriptError, "\(name)(column) takes a column's name")
+                    throw Failure(.scriptError, "\(form.text) takes a column's name")
                 }
                 return .object(try AggregateCall(function, column, arguments))
             }
         }
         BucketCall.register(in: state)
+    }
+
+    private static func form(of function: AggregateFunction) -> LuaForm {
+        switch function {
+        case .count: LuaForm("count(column)", 0...1)
+        case .quantile: LuaForm("quantile(column, q)", 2)
+        case .topk, .topkExact: LuaForm("\(function.rawValue)(column, k)", 2)
+        case .histogram: LuaForm("histogram(column, {edges})", 2)
+        case .first, .last: LuaForm("\(function.rawValue)(column, by)", 2)
+        case .sum, .avg, .min, .max, .variance, .stddev, .distinct: LuaForm("\(function.rawValue)(column)", 1)
+        }
     }
 
     /// The share of a quantile, the k of a topk.
@@ -102,8 +114,8 @@ final class BucketCall: LuaHostObject {
     private init(_ key: GroupKey) { self.key = key }
 
     static func register(in state: LuaState) {
-        state.register("bucket") { arguments throws(Failure) in
-            guard arguments.count == 2, let column = arguments[0].plain?.text, let width = width(arguments[1].plain)
+        state.register("bucket", LuaForm("bucket(column, width)", 2)) { arguments throws(Failure) in
+            guard let column = arguments[0].plain?.text, let width = width(arguments[1].plain)
             else {
                 throw Failure(
                     .scriptError,

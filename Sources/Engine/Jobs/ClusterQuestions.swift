@@ -21,8 +21,12 @@ enum ClusterQuestions {
     static let parallel = "getInParallel"
 
     static func register(in state: LuaState) {
-        for tag in [single, parallel] {
-            state.register(tag) { arguments throws(Failure) in
+        let forms = [
+            single: LuaForm("getFromServer(server, key)", 2),
+            parallel: LuaForm("getInParallel{ [server] = key, … }", 1),
+        ]
+        for (tag, form) in forms {
+            state.register(tag, form) { arguments throws(Failure) in
                 .yield(tag, try arguments.plain(in: tag))
             }
         }
@@ -148,7 +152,9 @@ package final class JobRun: @unchecked Sendable {
 extension JobScript {
     /// Prepares `run(p)`; `servers` is what cluster.servers() answers.
     package func start(parameters: Value, servers: [String]) throws(Failure) -> JobRun {
-        state.register("cluster.servers") { _ in .value(.array(servers.map { .string($0) })) }
+        state.register("cluster.servers", LuaForm("cluster.servers()", 0)) { _ in
+            .value(.array(servers.map { .string($0) }))
+        }
         return try JobRun(self, parameters: parameters)
     }
 }

@@ -39,24 +39,28 @@ final class FrameQuery: LuaHostObject {
 
     static var luaMethods: [String: LuaMethod] {
         [
-            "where": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "where": LuaMethod(FrameQuery.self, LuaForm("where(column, op, value)", 2...4)) {
+                query, arguments throws(Failure) in
                 let filter = try FrameQuery.filter(try arguments.plain(in: "where"), of: "where")
                 return try query.with { (steps: inout Steps) throws(Failure) in steps.filters.append(filter) }
             },
-            "where_any": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "where_any": LuaMethod(FrameQuery.self, LuaForm("where_any{ {column, op, value}, … }", 1)) {
+                query, arguments throws(Failure) in
                 let conditions = try FrameQuery.conditions(try arguments.plain(in: "where_any"))
                 return try query.with { (steps: inout Steps) throws(Failure) in steps.anyFilters.append(conditions) }
             },
-            "with": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "with": LuaMethod(FrameQuery.self, LuaForm("with(name, expression)", 2)) {
+                query, arguments throws(Failure) in
                 let words = try arguments.plain(in: "with")
-                guard words.count == 2, let name = words[0].text, let text = words[1].text else {
+                guard let name = words[0].text, let text = words[1].text else {
                     throw Failure(.scriptError, "with(name, expression) takes a name and arithmetic as text")
                 }
                 return try query.with { (steps: inout Steps) throws(Failure) in
                     steps.computed.append(ComputedColumn(name, text))
                 }
             },
-            "group": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "group": LuaMethod(FrameQuery.self, LuaForm("group(key, …)", atLeast: 1)) {
+                query, arguments throws(Failure) in
                 var keys: [GroupKey] = []
                 for argument in arguments {
                     if let bucket = argument.object(as: BucketCall.self) {
@@ -69,20 +73,22 @@ final class FrameQuery: LuaHostObject {
                 }
                 return try query.with { (steps: inout Steps) throws(Failure) in steps.keys += keys }
             },
-            "agg": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "agg": LuaMethod(FrameQuery.self, LuaForm("agg{ name = count(), … }", 1)) {
+                query, arguments throws(Failure) in
                 try query.execute(try AggregateCall.list(arguments))
             },
-            "count": LuaMethod(FrameQuery.self) { query, _ throws(Failure) in
+            "count": LuaMethod(FrameQuery.self, LuaForm("count()", 0)) { query, _ throws(Failure) in
                 try query.execute([Aggregate("count", .count)])
             },
-            "rows": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "rows": LuaMethod(FrameQuery.self, rowsForm) { query, arguments throws(Failure) in
                 let (columns, limit) = try FrameQuery.rowsArguments(arguments)
                 let plan = Plan(
                     frame: query.steps.frame, computed: query.steps.computed, filters: query.steps.filters,
                     anyFilters: query.steps.anyFilters, output: .rows(columns: columns, limit: limit))
                 return .object(try query.shard.execute(plan))
             },
-            "slice": LuaMethod(FrameQuery.self) { query, arguments throws(Failure) in
+            "slice": LuaMethod(FrameQuery.self, LuaForm("slice({column, …}, cursor)", 1...2)) {
+                query, arguments throws(Failure) in
                 try query.slice(try arguments.plain(in: "slice"))
             },
         ]
@@ -110,7 +116,7 @@ final class FrameQuery: LuaHostObject {
 
     /// `where_any{ {column, op, value}, … }`.
     private static func conditions(_ arguments: [Value]) throws(Failure) -> [Filter] {
-        guard case .array(let list)? = arguments.first, arguments.count == 1, !list.isEmpty else {
+        guard case .array(let list)? = arguments.first, !list.isEmpty else {
             throw Failure(.scriptError, "where_any{ {column, op, value}, … } takes a list of conditions")
         }
         var conditions: [Filter] = []
@@ -133,29 +139,55 @@ final class FrameQuery: LuaHostObject {
             throw Failure(.scriptError, "\(method): '\(symbol)' is no operator; there are \(known)")
         }
         var values = Array(arguments.dropFirst(2))
-        if values.count == 1, case .array(let list) = values[0] { values = list }
-        return Filter(column: column, op: op, values: values)
+        switch (op, values.first) {
+        case (.isIn, .array(let list)?) where values.count == 1: values = list
+        case (.isIn, _):
+            throw Failure(
+                .scriptError, "\(method)(\"\(column)\", \"in\", {value, …}) takes a list of values, as in {1, 2}")
+        case (.between, .array(let list)?) where values.count == 1: values = list
+        default: break
+        }
+        let filter = Filter(column: column, op: op, values: values)
+        try filter.checkValueCount()
+        return filter
     }
 
-    /// `rows{"a", "b", limit=100}`: the list is the columns.
+    /// `rows{"a", "b", limit = 100}`: the list is the columns.
     private static func rowsArguments(_ arguments: [LuaValue]) throws(Failure) -> ([String], Int) {
-        var columns: [String] = []
-        var limit = 100
+        var columns: [Value] = []
+        var limit = Value.int(100)
         switch arguments.first?.plain {
-        case .array(let names)?: columns = names.compactMap(\.text)
+        case .array(let names)?: columns = names
         case .map(let pairs)?:
             for pair in pairs {
-                if pair.key.text == "limit", case .int(let count) = pair.value {
-                    limit = Int(clamping: count)
-                } else if case .int = pair.key, let name = pair.value.text {
-                    columns.append(name)
+                if pair.key.text == "limit" {
+                    limit = pair.value
+                } else if case .int(Int64(columns.count + 1)) = pair.key {
+                    columns.append(pair.value)
+                } else {
+                    let name = String(decoding: pair.key.answer.prefix(60), as: UTF8.self)
+                    throw Failure(.scriptError, "\(rowsForm.text) takes column names and a limit, not '\(name)'")
                 }
             }
         default: break
         }
-        guard !columns.isEmpty, limit > 0 else {
-            throw Failure(.scriptError, "rows{\"column\", …, limit=100} takes column names and a limit above 0")
+        let names = columns.compactMap(\.text)
+        guard !names.isEmpty, names.count == columns.count, let count = limit.wholeNumber, count > 0 else {
+            throw Failure(.scriptError, "\(rowsForm.text) takes column names and a whole limit above 0")
         }
-        return (columns, limit)
+        return (names, Int(count))
+    }
+
+    private static let rowsForm = LuaForm("rows{\"column\", …, limit = 100}", 1)
+}
+
+extension Value {
+    /// A number without a fraction, integer or double, cut to 64 bits; nil for anything else.
+    var wholeNumber: Int64? {
+        switch self {
+        case .int(let number): number
+        case .double(let number) where number == number.rounded(): Int64(exactly: number) ?? (number < 0 ? .min : .max)
+        default: nil
+        }
     }
 }

@@ -32,9 +32,14 @@ package enum JobPartial: Sendable {
         if case .aggregate(let partial) = self { partial.relativeErrors } else { [] }
     }
 
-    var luaValue: LuaValue {
+    /// Rows that pass were left out for a limit.
+    package var isTruncated: Bool {
+        if case .aggregate(let partial) = self { partial.isTruncated } else { false }
+    }
+
+    func luaValue(_ truncation: TruncationNote) -> LuaValue {
         switch self {
-        case .aggregate(let partial): .object(PartialHandle(partial))
+        case .aggregate(let partial): .object(PartialHandle(partial, truncation))
         case .value(let value): .plain(value)
         }
     }

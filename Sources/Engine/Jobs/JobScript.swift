@@ -24,6 +24,8 @@ package final class JobScript: @unchecked Sendable {
     /// Nil once the script ends.
     private var environment: LuaEnvironment?
     let budget: LuaBudget
+    /// Of all that ran in this script.
+    package let truncation = TruncationNote()
 
     var state: LuaState { jobState.lua }
 
@@ -79,7 +81,8 @@ package final class JobScript: @unchecked Sendable {
     ) throws(Failure) -> JobPartial? {
         guard let map = function("map") else { throw Failure(.scriptError, "job \(name) has no map(shard, p)") }
         let handle = ShardHandle(
-            shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool)
+            shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool,
+            truncation: truncation)
         let cancellation = coverage.willRun { self.state.setCancelled(true) }
         defer { coverage.didRun(cancellation) }
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
@@ -99,7 +102,8 @@ package final class JobScript: @unchecked Sendable {
             return try Self.merge(partials, job: name)
         }
         for next in partials.dropFirst() {
-            let results = try state.call(function, [sum.luaValue, next.luaValue], budget: budget)
+            let results = try state.call(
+                function, [sum.luaValue(truncation), next.luaValue(truncation)], budget: budget)
             guard let merged = try partial(results.first, from: "reduce") else {
                 throw Failure(.scriptError, "job \(name): reduce(a, b) returned nothing")
             }
@@ -111,7 +115,7 @@ package final class JobScript: @unchecked Sendable {
     /// `finish(r, p)`, or the rows as they are when the job has none.
     package func finish(_ partial: JobPartial, parameters: Value) throws(Failure) -> Value {
         guard let finish = function("finish") else { return try partial.result() }
-        let results = try state.call(finish, [partial.luaValue, .plain(parameters)], budget: budget)
+        let results = try state.call(finish, [partial.luaValue(truncation), .plain(parameters)], budget: budget)
         switch results.first {
         case .object(let object as PartialHandle)?: return try object.result()
         case .plain(let value)?: return value

@@ -32,7 +32,7 @@ final class JobState {
     init() {
         lua = LuaState(memoryBytesMax: JobScript.memoryBytesMax)
         AggregateCall.register(in: lua)
-        lua.register("now") { [clock] _ in .value(.double(Double(clock.unixMilliseconds) / 1000)) }
+        lua.register("now", LuaForm("now()", 0)) { [clock] _ in .value(.double(Double(clock.unixMilliseconds) / 1000)) }
         ClusterQuestions.register(in: lua)
         cleanBytes = lua.memoryBytes
     }

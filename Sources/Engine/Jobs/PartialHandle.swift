@@ -1,5 +1,18 @@
 // A partial in a script's hands: merged in the reduce, turned into sorted and limited rows in the finish.
 
+import Synchronization
+
+/// Whether rows were left out by the limit of a `rows{…}` in what a script has seen, even if what it answers does not show it.
+package final class TruncationNote: Sendable {
+    private let noted = Atomic<Bool>(false)
+
+    package init() {}
+
+    package var isTruncated: Bool { noted.load(ordering: .relaxed) }
+
+    func note(_ partial: Partial) { if partial.isTruncated { noted.store(true, ordering: .relaxed) } }
+}
+
 final class PartialHandle: LuaHostObject {
     static let luaTypeName = "partial"
 
@@ -10,47 +23,71 @@ final class PartialHandle: LuaHostObject {
     }
 
     private let content: Content
+    private let truncation: TruncationNote
 
-    init(_ partial: Partial) { content = .partial(partial) }
-    private init(_ selection: ResultSelection) { content = .selection(selection) }
+    init(_ partial: Partial, _ truncation: TruncationNote) {
+        content = .partial(partial)
+        self.truncation = truncation
+        truncation.note(partial)
+    }
+
+    private init(_ selection: ResultSelection, _ truncation: TruncationNote) {
+        content = .selection(selection)
+        self.truncation = truncation
+    }
+
+    /// A new handle on changed rows.
+    private func with(_ change: (inout ResultSelection) throws(Failure) -> Void) throws(Failure) -> LuaResult {
+        var rows = selection()
+        try change(&rows)
+        return .object(PartialHandle(rows, truncation))
+    }
+
+    private static let sortForm = LuaForm("sort(column, \"asc\" or \"desc\")", 1...2)
+    private static let havingForm = LuaForm("having(column, op, value)", 2...3)
 
     static var luaMethods: [String: LuaMethod] {
         [
-            "merge": LuaMethod(PartialHandle.self) { handle, arguments throws(Failure) in
-                guard let other = arguments.first?.object(as: PartialHandle.self),
+            "merge": LuaMethod(PartialHandle.self, LuaForm("a:merge(b)", 1)) { handle, arguments throws(Failure) in
+                guard let other = arguments[0].object(as: PartialHandle.self),
                     case .aggregate(var mine) = try handle.partial(), case .aggregate(let theirs) = try other.partial()
                 else { throw Failure(.scriptError, "a:merge(b) takes another partial") }
                 try mine.merge(theirs)
-                return .object(PartialHandle(mine))
+                return .object(PartialHandle(mine, handle.truncation))
             },
-            "sort": LuaMethod(PartialHandle.self) { handle, arguments throws(Failure) in
+            "sort": LuaMethod(PartialHandle.self, sortForm) { handle, arguments throws(Failure) in
                 let words = try arguments.plain(in: "sort")
                 let direction = words.count > 1 ? words[1].text : "asc"
-                guard let column = words.first?.text, direction == "asc" || direction == "desc" else {
-                    throw Failure(.scriptError, "sort(column, \"asc\" or \"desc\") takes a column of the result")
+                guard let column = words[0].text, direction == "asc" || direction == "desc" else {
+                    throw Failure(.scriptError, "\(sortForm.text) takes a column of the result")
                 }
-                var rows = handle.selection()
-                try rows.sort(column, ascending: direction == "asc")
-                return .object(PartialHandle(rows))
-            },
-            "limit": LuaMethod(PartialHandle.self) { handle, arguments throws(Failure) in
-                guard case .int(let count)? = arguments.first?.plain, count >= 0 else {
-                    throw Failure(.scriptError, "limit(n) takes a whole number")
+                return try handle.with { (rows: inout ResultSelection) throws(Failure) in
+                    try rows.sort(column, ascending: direction == "asc")
                 }
-                var rows = handle.selection()
-                try rows.limit(Int(count))
-                return .object(PartialHandle(rows))
             },
-            "having": LuaMethod(PartialHandle.self) { handle, arguments throws(Failure) in
+            "limit": LuaMethod(PartialHandle.self, LuaForm("limit(n)", 1)) { handle, arguments throws(Failure) in
+                guard let count = arguments[0].plain?.wholeNumber, count >= 0 else {
+                    throw Failure(.scriptError, "limit(n) takes a whole number that is not negative")
+                }
+                return try handle.with { (rows: inout ResultSelection) throws(Failure) in try rows.limit(Int(count)) }
+            },
+            "having": LuaMethod(PartialHandle.self, havingForm) { handle, arguments throws(Failure) in
                 let words = try arguments.plain(in: "having")
-                guard words.count >= 2, let column = words[0].text,
-                    let op = words[1].text.flatMap(FilterOperator.init(rawValue:))
-                else { throw Failure(.scriptError, "having(column, op, value) takes a column of the result") }
-                var rows = handle.selection()
-                try rows.having(column, op, words.count > 2 ? words[2] : .null)
-                return .object(PartialHandle(rows))
+                guard let column = words[0].text, let op = words[1].text.flatMap(FilterOperator.init(rawValue:)) else {
+                    throw Failure(.scriptError, "\(havingForm.text) takes a column of the result and an operator")
+                }
+                guard words.count == (op == .isNull || op == .notNull ? 2 : 3) else {
+                    throw Failure(
+                        .scriptError,
+                        "\(havingForm.text): '\(op.rawValue)' takes \(words.count == 2 ? "a" : "no") value")
+                }
+                return try handle.with { (rows: inout ResultSelection) throws(Failure) in
+                    try rows.having(column, op, words.count > 2 ? words[2] : .null)
+                }
             },
-            "rows": LuaMethod(PartialHandle.self) { handle, _ throws(Failure) in .value(try handle.result()) },
+            "rows": LuaMethod(PartialHandle.self, LuaForm("rows()", 0)) { handle, _ throws(Failure) in
+                .value(try handle.result())
+            },
         ]
     }
 

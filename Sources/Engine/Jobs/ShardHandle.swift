@@ -10,12 +10,17 @@ final class ShardHandle: LuaHostObject {
     let coverage: ScanCoverage
     let deadline: Deadline
     let pool: ComputePool?
+    private let truncation: TruncationNote
 
     /// What slices go on from.
     let cursors = ShardCursors()
 
-    init(shard: Shard, frames: FrameCatalog, coverage: ScanCoverage, deadline: Deadline, pool: ComputePool?) {
+    init(
+        shard: Shard, frames: FrameCatalog, coverage: ScanCoverage, deadline: Deadline, pool: ComputePool?,
+        truncation: TruncationNote
+    ) {
         self.pool = pool
+        self.truncation = truncation
         self.shard = shard
         self.frames = frames
         self.coverage = coverage
@@ -24,7 +29,7 @@ final class ShardHandle: LuaHostObject {
 
     static var luaMethods: [String: LuaMethod] {
         [
-            "frame": LuaMethod(ShardHandle.self) { shard, arguments throws(Failure) in
+            "frame": LuaMethod(ShardHandle.self, LuaForm("shard:frame(name)", 1)) { shard, arguments throws(Failure) in
                 guard let name = arguments.first?.plain?.text else {
                     throw Failure(.scriptError, "shard:frame(name) takes the frame's name")
                 }
@@ -32,10 +37,12 @@ final class ShardHandle: LuaHostObject {
                 shard.coverage.note(frame: name)
                 return .object(FrameQuery(shard: shard, frame: name))
             },
-            "keys": LuaMethod(ShardHandle.self) { shard, arguments throws(Failure) in
+            "keys": LuaMethod(ShardHandle.self, LuaForm("shard:keys(prefix, cursor)", 0...2)) {
+                shard, arguments throws(Failure) in
                 try shard.keys(try arguments.plain(in: "keys"))
             },
-            "objects": LuaMethod(ShardHandle.self) { shard, arguments throws(Failure) in
+            "objects": LuaMethod(ShardHandle.self, LuaForm("shard:objects(type, cursor)", 1...2)) {
+                shard, arguments throws(Failure) in
                 try shard.objects(try arguments.plain(in: "objects"))
             },
         ]
@@ -56,10 +63,10 @@ final class ShardHandle: LuaHostObject {
         let snapshot = frame.parts[index].snapshot()
         if coverage.explains {
             coverage.note(explanation: PlanExplanation.describe(compiled, on: snapshot))
-            return PartialHandle(Partial(shape: compiled.shape))
+            return PartialHandle(Partial(shape: compiled.shape), truncation)
         }
         let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
         coverage.add(frame: plan.frame, shard: index, scanned, rowsEver: snapshot.rowsEver)
-        return PartialHandle(partial)
+        return PartialHandle(partial, truncation)
     }
 }

@@ -163,7 +163,7 @@ extension ObjectMachine {
             if changes { try commitJournal() }
             answer(UnsafeRawBufferPointer(start: text, count: count))
         } else {
-            let value = try state.readValue(thread, 1, bytesMax: configuration.answerBytesMax)
+            let value = try state.readAnswer(thread, 1, bytesMax: configuration.answerBytesMax)
             if changes { try commitJournal() }
             if case .int(let number) = value, number >= 0 {
                 withUnsafeTemporaryAllocation(byteCount: Decimal.digitsMax, alignment: 1) { digits in

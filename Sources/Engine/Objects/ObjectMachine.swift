@@ -310,7 +310,7 @@ final class ObjectMachine {
         lua_settop(thread, min(results, 1))
         if results == 0 { lua_pushnil(thread) }
         guard case .new(let type) = running.kind else {
-            let value = try state.readValue(thread, 1, bytesMax: configuration.answerBytesMax)
+            let value = try state.readAnswer(thread, 1, bytesMax: configuration.answerBytesMax)
             if case .change = running.kind {
                 guard clua_journal_commit(state.main) == LUA_OK else { throw state.popFailure(state.main) }
                 if let expiryAsked { setExpiry(running.key, expiryAsked) }

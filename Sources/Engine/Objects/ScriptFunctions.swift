@@ -9,23 +9,31 @@ enum ScriptFunctions {
     private static let codecBytesMax = 8 << 20
 
     static func register(in state: LuaState, log: @escaping @Sendable (String) -> Void) {
-        registerCodec("json", in: state, encode: { $0.json }, decode: { Value(json: $0) })
-        registerCodec("msgpack", in: state, encode: { $0.messagePack }, decode: { Value(messagePack: $0) })
+        registerCodec(
+            "json", in: state, encode: { $0.json(bytesMax: codecBytesMax) },
+            decode: { (text) throws(Failure) in try Value(parsingJSON: text) })
+        registerCodec(
+            "msgpack", in: state, encode: { $0.messagePack },
+            decode: { (bytes) throws(Failure) in try Value(parsingMessagePack: bytes) })
         // All scripts share them.
         for name in ["json", "msgpack"] { clua_lock_global(state.main, name) }
         registerHash(in: state)
         state.registerRaw("log") { state, thread in
             state.charge(1_000)
             // No metamethod is asked for the text: it could raise, over the Swift that waits for it.
-            switch lua_type(thread, 1) {
-            case LUA_TSTRING, LUA_TNUMBER: break
-            case LUA_TBOOLEAN: state.push(text: lua_toboolean(thread, 1) != 0 ? "true" : "false", on: thread)
-            case LUA_TNIL: state.push(text: "nil", on: thread)
-            default: return state.raise(Failure(.scriptError, "log needs a string: log(tostring(x))"), on: thread)
+            var line: [UInt8] = []
+            for index in 1...max(1, lua_gettop(thread)) where line.count < logBytesMax {
+                if index > 1 { line.append(UInt8(ascii: " ")) }
+                switch lua_type(thread, index) {
+                case LUA_TSTRING, LUA_TNUMBER:
+                    var count = 0
+                    guard let text = lua_tolstring(thread, index, &count) else { continue }
+                    line += UnsafeRawBufferPointer(start: text, count: min(count, logBytesMax - line.count))
+                case LUA_TBOOLEAN: line += Array((lua_toboolean(thread, index) != 0 ? "true" : "false").utf8)
+                case LUA_TNIL, LUA_TNONE: line += Array("nil".utf8)
+                default: return state.raise(Failure(.scriptError, "log needs a string: log(tostring(x))"), on: thread)
+                }
             }
-            var count = 0
-            guard let text = lua_tolstring(thread, -1, &count) else { return 0 }
-            let line = UnsafeRawBufferPointer(start: text, count: min(count, logBytesMax))
             log(String(decoding: line.map { $0 < 32 ? UInt8(ascii: " ") : $0 }, as: UTF8.self))
             return 0
         }
@@ -33,13 +41,16 @@ enum ScriptFunctions {
 
     /// `name.encode(value)` gives text, `name.decode(text)` the value, or nil and a message. A null is nil.
     private static func registerCodec(
-        _ name: String, in state: LuaState, encode: @escaping (Value) -> [UInt8],
-        decode: @escaping ([UInt8]) -> Value?
+        _ name: String, in state: LuaState, encode: @escaping (Value) -> [UInt8]?,
+        decode: @escaping ([UInt8]) throws(Failure) -> Value
     ) {
+        let (encoding, decoding) = (LuaForm("\(name).encode(value)", 1), LuaForm("\(name).decode(text)", 1))
         state.registerRaw("\(name).encode") { state, thread in
             do throws(Failure) {
-                guard lua_gettop(thread) > 0 else { throw Failure(.scriptError, "\(name).encode needs a value") }
-                let bytes = encode(try state.readValue(thread, 1, bytesMax: codecBytesMax))
+                try encoding.check(Int(lua_gettop(thread)))
+                guard let bytes = encode(try state.readValue(thread, 1, bytesMax: codecBytesMax)) else {
+                    throw Failure(.budgetExceeded, "\(encoding.text): more than \(codecBytesMax >> 20) MiB")
+                }
                 state.charge(bytes.count / 4)
                 bytes.withUnsafeBytes { state.push(bytes: $0, on: thread) }
                 return 1
@@ -49,17 +60,18 @@ enum ScriptFunctions {
         }
         state.registerRaw("\(name).decode") { state, thread in
             do throws(Failure) {
+                try decoding.check(Int(lua_gettop(thread)))
                 guard lua_type(thread, 1) == LUA_TSTRING, lua_rawlen(thread, 1) <= codecBytesMax else {
                     throw Failure(.scriptError, "\(name).decode needs a string of at most \(codecBytesMax >> 20) MiB")
                 }
                 let bytes = state.stringBytes(thread, 1)
                 state.charge(bytes.count / 2)
-                guard let value = decode(bytes) else {
+                do throws(Failure) { try state.push(try decode(bytes), on: thread) } catch {
+                    lua_settop(thread, 1)  // without what of a table was pushed
                     lua_pushnil(thread)
-                    state.push(text: "this is no \(name)", on: thread)
+                    state.push(text: error.message, on: thread)
                     return 2
                 }
-                try state.push(value, on: thread)
                 return 1
             } catch {
                 return state.raise(error, on: thread)
@@ -69,7 +81,11 @@ enum ScriptFunctions {
 
     /// `hash(text[, seed])`: 64 bits, the same on every node and in every version.
     private static func registerHash(in state: LuaState) {
+        let form = LuaForm("hash(text, seed)", 1...2)
         state.registerRaw("hash") { state, thread in
+            do throws(Failure) { try form.check(Int(lua_gettop(thread))) } catch {
+                return state.raise(error, on: thread)
+            }
             guard lua_type(thread, 1) == LUA_TSTRING else {
                 return state.raise(Failure(.scriptError, "hash needs a string"), on: thread)
             }

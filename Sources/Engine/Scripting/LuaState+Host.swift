@@ -15,10 +15,14 @@ final class LuaCallback {
 }
 
 extension LuaState {
-    /// Makes a function known to every script of the state. A dot in the name puts it into a table: `cluster.servers`.
-    package func register(_ name: String, _ body: @escaping ([LuaValue]) throws(Failure) -> LuaResult) {
+    /// Makes a function known to every script of the state, to be called with as many arguments as `form` has. A dot in the name
+    /// puts it into a table: `cluster.servers`.
+    package func register(
+        _ name: String, _ form: LuaForm = .any, _ body: @escaping ([LuaValue]) throws(Failure) -> LuaResult
+    ) {
         registerRaw(name) { state, thread in
             do throws(Failure) {
+                try form.check(Int(lua_gettop(thread)))
                 let arguments = try state.readResults(thread, from: 1, outputBytesMax: Self.argumentBytesMax)
                 return try state.push(try body(arguments), on: thread)
             } catch {

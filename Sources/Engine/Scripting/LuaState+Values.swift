@@ -54,13 +54,22 @@ extension LuaState {
             lua_createtable(thread, Int32(clamping: elements.count), 0)
             for (index, element) in elements.enumerated() {
                 if index % 1024 == 1023 { try checkTime() }
+                guard element != .null else {
+                    throw Failure(
+                        .scriptError,
+                        "a list whose element \(index + 1) is null can't be a Lua table, which would end or have a gap there: "
+                            + "write false, or leave it out")
+                }
                 try push(element, on: thread, depth: depth + 1)
                 lua_rawseti(thread, -2, lua_Integer(index + 1))
             }
         case .map(let pairs):
             lua_createtable(thread, 0, Int32(clamping: pairs.count))
             var count = 0
-            for pair in pairs where pair.key.isLuaKey {
+            for pair in pairs {
+                guard pair.key.isKey else {
+                    throw Failure(.scriptError, "a key must be a number, a string or a boolean")
+                }
                 // A key may have to pass all others that meet in its place.
                 count += 1
                 if count % 64 == 0 { try checkTime() }
@@ -101,6 +110,25 @@ extension LuaState {
     /// One plain value; it stays on the stack.
     func readValue(_ thread: OpaquePointer, _ index: Int32, bytesMax: Int = 16 << 20) throws(Failure) -> Value {
         var reader = LuaReader(self, thread, bytesMax: bytesMax)
+        return try readValue(thread, index, &reader)
+    }
+
+    /// As `readValue`, of what is to be an answer: it has at most so many bytes as it is sent, as JSON where it is no text.
+    func readAnswer(_ thread: OpaquePointer, _ index: Int32, bytesMax: Int) throws(Failure) -> Value {
+        var reader = LuaReader(self, thread, bytesMax: bytesMax)
+        let value = try readValue(thread, index, &reader)
+        // Nothing becomes more than six times as long as JSON.
+        guard reader.bytesRead > bytesMax / 6 else { return value }
+        switch value {
+        case .array, .map: guard value.json(bytesMax: bytesMax) != nil else { throw reader.tooLong }
+        default: break
+        }
+        return value
+    }
+
+    private func readValue(
+        _ thread: OpaquePointer, _ index: Int32, _ reader: inout LuaReader
+    ) throws(Failure) -> Value {
         guard case .plain(let value) = try reader.read(lua_absindex(thread, index)) else {
             throw Failure(
                 .scriptError,
@@ -156,8 +184,12 @@ struct LuaReader {
 
     private mutating func spend(_ bytes: Int) throws(Failure) {
         bytesLeft -= bytes
-        if bytesLeft < 0 { throw Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes") }
+        if bytesLeft < 0 { throw tooLong }
     }
+
+    var bytesRead: Int { bytesMax - bytesLeft }
+
+    var tooLong: Failure { Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes") }
 
     private mutating func readTable(_ index: Int32, depth: Int) throws(Failure) -> LuaValue {
         guard depth < LuaState.depthMax, lua_checkstack(thread, 8) != 0 else {
@@ -217,14 +249,6 @@ struct LuaReader {
 }
 
 extension Value {
-    fileprivate var isLuaKey: Bool {
-        switch self {
-        case .bool, .int, .bytes: true
-        case .double(let number): !number.isNaN
-        default: false
-        }
-    }
-
     /// The order of keys in a map that came from Lua.
     static func isOrderedAsKey(_ a: Value, _ b: Value) -> Bool {
         switch (a, b) {

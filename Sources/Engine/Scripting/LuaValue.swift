@@ -11,11 +11,13 @@ package protocol LuaHostObject: AnyObject, SendableMetatype {
 package struct LuaMethod: Sendable {
     let call: @Sendable (any LuaHostObject, [LuaValue]) throws(Failure) -> LuaResult
 
-    /// `body` gets the object before the colon and the arguments in the parentheses.
+    /// `body` gets the object before the colon and the arguments in the parentheses, as many as `form` has.
     package init<Object: LuaHostObject>(
-        _: Object.Type, _ body: @escaping @Sendable (Object, [LuaValue]) throws(Failure) -> LuaResult
+        _: Object.Type, _ form: LuaForm = .any,
+        _ body: @escaping @Sendable (Object, [LuaValue]) throws(Failure) -> LuaResult
     ) {
         call = { @Sendable (object, arguments) throws(Failure) in
+            try form.check(arguments.count)
             guard let object = object as? Object else {
                 throw Failure(.scriptError, "called on a \(type(of: object).luaTypeName), write object:method(…)")
             }

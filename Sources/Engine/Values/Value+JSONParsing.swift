@@ -1,15 +1,23 @@
-// Values from JSON text (RFC 8259): what scripts decode. Null is null, a number without a fraction or exponent an integer
-// where it fits.
+// Values from JSON text (RFC 8259): what scripts decode. Null is null, a number without a fraction or exponent an integer.
 
 extension Value {
-    /// Nil when the text is no JSON, is nested deeper than 60, or has something behind the value.
+    /// Nil when the text is no JSON, is nested deeper than 60, has a number that nothing here can hold, or something behind the
+    /// value.
     package init?(json bytes: [UInt8]) {
-        let value = bytes.withUnsafeBufferPointer { buffer -> Value? in
+        guard let value = try? Value(parsingJSON: bytes) else { return nil }
+        self = value
+    }
+
+    /// The same, with the reason.
+    package init(parsingJSON bytes: [UInt8]) throws(Failure) {
+        let (value, problem) = bytes.withUnsafeBufferPointer { buffer -> (Value?, String?) in
             var reader = JSONReader(buffer)
-            guard let value = reader.read(depth: 0), reader.isAtEnd else { return nil }
-            return value
+            guard let value = reader.read(depth: 0) else { return (nil, reader.problem) }
+            return reader.isAtEnd ? (value, nil) : (nil, "there is something behind the value")
         }
-        guard let value else { return nil }
+        guard let value else {
+            throw Failure(.scriptError, "this is no json" + (problem.map { ": \($0)" } ?? ""))
+        }
         self = value
     }
 }
@@ -19,6 +27,8 @@ private struct JSONReader {
     private let bytes: UnsafeBufferPointer<UInt8>
     private var at = 0
     private static let depthMax = 60
+    /// What is wrong, where it is more than a mistake in the grammar.
+    private(set) var problem: String?
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
 
@@ -30,7 +40,10 @@ private struct JSONReader {
     }
 
     mutating func read(depth: Int) -> Value? {
-        guard depth < Self.depthMax else { return nil }
+        guard depth < Self.depthMax else {
+            problem = "it is nested deeper than \(Self.depthMax)"
+            return nil
+        }
         skipSpace()
         guard at < bytes.count else { return nil }
         switch bytes[at] {
@@ -104,7 +117,11 @@ private struct JSONReader {
         }
         let text = String(decoding: UnsafeBufferPointer(rebasing: bytes[start..<at]), as: UTF8.self)
         if isWhole, let whole = Int64(text) { return .int(whole) }
-        return Double(text).flatMap { $0.isFinite ? .double($0) : nil }
+        guard let number = Double(text), number.isFinite, !isWhole || number.isWritten(text) else {
+            problem = "\(text.prefix(40)) is beyond what a number can hold; write it as text"
+            return nil
+        }
+        return .double(number)
     }
 
     private mutating func digits(leadingZero: Bool) -> Bool {
@@ -164,5 +181,18 @@ private struct JSONReader {
         }
         at += 4
         return unit
+    }
+}
+
+extension Double {
+    /// Whether an integer of these digits, beyond 64 bits, is this number: exactly, or as programs write it that know doubles only,
+    /// with zeros behind the digits that tell it from others.
+    fileprivate func isWritten(_ digits: String) -> Bool {
+        let magnitude = digits.drop { $0 == "-" }
+        let shortest = description.split(separator: "e")
+        let significant = shortest[0].filter { $0 >= "0" && $0 <= "9" }
+        guard magnitude.count < 40 else { return false }
+        let padded = significant + String(repeating: "0", count: max(0, magnitude.count - significant.count))
+        return padded == magnitude || self.magnitude < 0x1p127 && UInt128(self.magnitude) == UInt128(magnitude)
     }
 }

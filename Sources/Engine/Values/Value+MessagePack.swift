@@ -31,15 +31,24 @@ extension Value {
         }
     }
 
-    /// Reads one value that takes up all of `bytes`; nil when it is cut short, too deep, or followed by more.
+    /// Reads one value that takes up all of `bytes`; nil when it is cut short, too deep, followed by more, or has what no value
+    /// here is: an integer beyond 64 bits with sign, an extension, a key that is null, NaN, a list or a map.
     package init?(messagePack bytes: some Collection<UInt8>) {
+        guard let value = try? Value(parsingMessagePack: bytes) else { return nil }
+        self = value
+    }
+
+    /// The same, with the reason.
+    package init(parsingMessagePack bytes: some Collection<UInt8>) throws(Failure) {
         let contiguous = Array(bytes)
-        let value = contiguous.withUnsafeBufferPointer { buffer -> Value? in
+        let (value, problem) = contiguous.withUnsafeBufferPointer { buffer -> (Value?, String?) in
             var reader = MessagePackReader(buffer)
-            guard let value = reader.read(depth: 0), reader.atEnd else { return nil }
-            return value
+            guard let value = reader.read(depth: 0) else { return (nil, reader.problem) }
+            return reader.atEnd ? (value, nil) : (nil, "there is something behind the value")
         }
-        guard let value else { return nil }
+        guard let value else {
+            throw Failure(.scriptError, "this is no msgpack" + (problem.map { ": \($0)" } ?? ""))
+        }
         self = value
     }
 
@@ -81,13 +90,21 @@ private struct MessagePackReader {
     private let bytes: UnsafeBufferPointer<UInt8>
     private var at = 0
     private static let depthMax = 64
+    /// What is wrong, where it is more than a mistake in the format.
+    private(set) var problem: String?
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+
+    private mutating func refuse(_ problem: String) -> Value? {
+        self.problem = problem
+        return nil
+    }
 
     var atEnd: Bool { at == bytes.count }
 
     mutating func read(depth: Int) -> Value? {
-        guard depth < Self.depthMax, at < bytes.count else { return nil }
+        guard depth < Self.depthMax else { return refuse("it is nested deeper than \(Self.depthMax)") }
+        guard at < bytes.count else { return nil }
         let tag = bytes[at]
         at += 1
         switch tag {
@@ -107,7 +124,11 @@ private struct MessagePackReader {
         case 0xCC: return number(UInt8.self).map { .int(Int64($0)) }
         case 0xCD: return number(UInt16.self).map { .int(Int64($0)) }
         case 0xCE: return number(UInt32.self).map { .int(Int64($0)) }
-        case 0xCF: return number(UInt64.self).flatMap { Int64(exactly: $0) }.map { .int($0) }
+        case 0xCF:
+            guard let number = number(UInt64.self) else { return nil }
+            return Int64(exactly: number).map { .int($0) }
+                ?? refuse("the integer \(number) is beyond 64 bits with sign; send it as text")
+        case 0xC7...0xC9, 0xD4...0xD8: return refuse("extension types mean nothing here; send plain values")
         case 0xD0: return number(Int8.self).map { .int(Int64($0)) }
         case 0xD1: return number(Int16.self).map { .int(Int64($0)) }
         case 0xD2: return number(Int32.self).map { .int(Int64($0)) }
@@ -150,7 +171,9 @@ private struct MessagePackReader {
         var pairs: [Value.Pair] = []
         pairs.reserveCapacity(count)
         for _ in 0..<count {
-            guard let key = read(depth: depth + 1), key.isScalar, let value = read(depth: depth + 1) else { return nil }
+            guard let key = read(depth: depth + 1) else { return nil }
+            guard key.isKey else { return refuse("a key must be a number, a string or a boolean") }
+            guard let value = read(depth: depth + 1) else { return nil }
             pairs.append(Value.Pair(key, value))
         }
         return .map(pairs)
@@ -158,11 +181,12 @@ private struct MessagePackReader {
 }
 
 extension Value {
-    /// What a key may be: as JSON, maps that are keys of maps would double in size with each level.
-    fileprivate var isScalar: Bool {
+    /// What a key of a map may be, here as in Lua. Maps that are keys of maps would as JSON double in size with each level.
+    package var isKey: Bool {
         switch self {
-        case .array, .map: false
-        default: true
+        case .bool, .int, .bytes: true
+        case .double(let number): !number.isNaN
+        case .null, .array, .map: false
         }
     }
 }

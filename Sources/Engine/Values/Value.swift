@@ -44,6 +44,7 @@ package enum Value: Sendable, Hashable {
         switch self {
         case .bytes(let bytes): bytes
         case .null: []
+        case .double(let number): number.nameOfNoNumber.map { Array($0.description.utf8) } ?? json
         default: json
         }
     }

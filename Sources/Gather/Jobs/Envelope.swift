@@ -22,10 +22,15 @@ package struct Envelope: Sendable {
     package var chunksPruned = 0
     package var chunksCached = 0
     package var milliseconds = 0.0
+    /// Rows that pass were left out, as a `rows{…}` has a limit.
+    package var isTruncated = false
     /// By result column: by what share of its value an approximate answer may be off.
     package var relativeErrors: [(column: String, error: Double)] = []
     package var result = Value.null
     package var error: Failure?
+
+    /// What a result may have as JSON, in bytes.
+    static let resultBytesMax = 64 << 20
 
     package init(query: UInt64, job: String) {
         self.query = query
@@ -33,7 +38,7 @@ package struct Envelope: Sendable {
     }
 
     /// The envelope as it travels and as `--json` prints it: `{"status", "query", "job", "shards", "rows", "chunks", "ms",
-    /// "approximate" where something is, "result" | "error"}`.
+    /// "truncated" and "approximate" where something is, "result" | "error"}`.
     package var value: Value {
         let asked = nodes.reduce(0) { $0 + $1.shards }
         let answered = nodes.reduce(0) { $0 + ($1.failure == nil ? $1.shards : 0) }
@@ -64,6 +69,7 @@ package struct Envelope: Sendable {
                 "cached": .int(Int64(chunksCached)),
             ]))
         add("ms", .object(["total": .double(Self.rounded(milliseconds)), "nodes": .map(times)]))
+        if isTruncated { add("truncated", .bool(true)) }
         if !relativeErrors.isEmpty {
             add("approximate", .map(relativeErrors.map { Value.Pair(.string($0.column), .double($0.error)) }))
         }
@@ -73,6 +79,15 @@ package struct Envelope: Sendable {
             add("result", result)
         }
         return .map(pairs)
+    }
+
+    /// Throws where a result is too long to be sent. Cost: that of writing it.
+    static func checkLength(of result: Value, job: String) throws(Failure) {
+        guard result.json(bytesMax: resultBytesMax) == nil else { return }
+        throw Failure(
+            .budgetExceeded,
+            "the result of job \(job) has more than \(resultBytesMax >> 20) MiB as JSON; "
+                + "filter, group more coarsely, or limit it")
     }
 
     /// To the microsecond: more digits would only be noise.

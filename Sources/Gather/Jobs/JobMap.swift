@@ -58,7 +58,7 @@ struct JobMap {
         _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
         _ coverage: ScanCoverage, since started: UInt64, encodes: Bool
     ) -> Result<NodeAnswer, Failure> {
-        merged(results, request, deadline, coverage).map { partial in
+        merged(results, request, deadline, coverage).map { partial, isTruncated in
             let encoded = encodes ? partial?.encoded ?? [] : []
             let scanned = coverage.total
             var answer = MapAnswer(
@@ -68,6 +68,7 @@ struct JobMap {
                 milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
                 frames: acknowledgements(of: scanned.frames))
             answer.rowsEver = scanned.rowsEver
+            answer.isTruncated = isTruncated || partial?.isTruncated ?? false
             return NodeAnswer(answer, encodes ? nil : partial)
         }
     }
@@ -76,7 +77,12 @@ struct JobMap {
     struct ShardPartial: Sendable {
         var partial: JobPartial?
         var hasReduce: Bool
+        /// Rows were left out for a limit, even if the partial does not show it.
+        var isTruncated: Bool
     }
+
+    /// The node's partial, and whether rows were left out for a limit.
+    private typealias Merged = (partial: JobPartial?, isTruncated: Bool)
 
     private func map(
         _ request: MapRequest, over shard: Shard, deadline: Deadline, coverage: ScanCoverage
@@ -86,7 +92,10 @@ struct JobMap {
             let partial = try script.map(
                 over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
                 pool: cluster.engine.compute)
-            return .success(ShardPartial(partial: partial, hasReduce: script.definition.hasReduce))
+            return .success(
+                ShardPartial(
+                    partial: partial, hasReduce: script.definition.hasReduce,
+                    isTruncated: script.truncation.isTruncated))
         } catch {
             return .failure(error)
         }
@@ -101,32 +110,37 @@ struct JobMap {
     private func merged(
         _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
         _ coverage: ScanCoverage
-    ) -> Result<JobPartial?, Failure> {
+    ) -> Result<Merged, Failure> {
         guard request.explains else { return merge(results, request, deadline) }
         let explanations = coverage.explanations
         // A map that reckons with rows may stumble where there seem to be none; what it asked before is known all the same.
         if explanations.isEmpty, case .failure(let failure)? = results.first(where: \.isFailure) {
             return .failure(failure)
         }
-        return .success(.value(.array(explanations)))
+        return .success((.value(.array(explanations)), false))
     }
 
     private func merge(
         _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline
-    ) -> Result<JobPartial?, Failure> {
+    ) -> Result<Merged, Failure> {
         do throws(Failure) {
             var partials: [JobPartial] = []
             var hasReduce = false
+            var isTruncated = false
             for result in results {
                 let shard = try result.get()
                 if let partial = shard.partial { partials.append(partial) }
                 hasReduce = hasReduce || shard.hasReduce
+                isTruncated = isTruncated || shard.isTruncated
             }
-            guard !partials.isEmpty else { return .success(nil) }
-            guard hasReduce else { return .success(try JobScript.merge(partials, job: request.name)) }
+            guard !partials.isEmpty else { return .success((nil, isTruncated)) }
+            guard hasReduce else {
+                return .success((try JobScript.merge(partials, job: request.name), isTruncated))
+            }
             // A state of its own: what a map leaves in its globals is no business of the reduce.
             let script = try script(request, deadline)
-            return .success(try script.reduce(partials))
+            let partial = try script.reduce(partials)
+            return .success((partial, isTruncated || script.truncation.isTruncated))
         } catch {
             return .failure(error)
         }

@@ -52,8 +52,11 @@ package struct JobRunner: Sendable {
             map, script, require: requirement, deadline: deadline, envelope: &envelope)
         envelope.relativeErrors = found.partial.relativeErrors
         envelope.result = try await cluster.engine.compute.attempt { () throws(Failure) in
-            try script.finish(found.partial, parameters: map.parameters)
+            let result = try script.finish(found.partial, parameters: map.parameters)
+            try Envelope.checkLength(of: result, job: map.name)
+            return result
         }
+        envelope.isTruncated = envelope.isTruncated || found.partial.isTruncated || script.truncation.isTruncated
     }
 
     /// One round: scattered, checked, reduced, and reported in the envelope.
@@ -122,6 +125,7 @@ package struct JobRunner: Sendable {
             envelope.chunksScanned = envelope.chunksScanned.clampedAdding(answer.chunksScanned)
             envelope.chunksPruned = envelope.chunksPruned.clampedAdding(answer.chunksPruned)
             envelope.chunksCached = envelope.chunksCached.clampedAdding(answer.chunksCached)
+            envelope.isTruncated = envelope.isTruncated || answer.isTruncated
         }
         for (node, failure) in outcome.failures {
             let name = cluster.topology.nodes[node].name

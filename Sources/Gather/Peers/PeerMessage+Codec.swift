@@ -291,6 +291,7 @@ extension MapAnswer {
         ] {
             buffer.writeWire(UInt64(count))
         }
+        buffer.writeWire(UInt8(isTruncated ? 1 : 0))
         buffer.writeWire(milliseconds.bitPattern)
         buffer.writeWire(value: .array(frames.map(\.value)))
     }
@@ -301,13 +302,19 @@ extension MapAnswer {
             let chunks = buffer.readWire(UInt64.self), let pruned = buffer.readWire(UInt64.self),
             let cached = buffer.readWire(UInt64.self), let everFirst = buffer.readWire(UInt64.self),
             let everLast = buffer.readWire(UInt64.self), everFirst <= everLast,
-            let milliseconds = buffer.readWire(UInt64.self), case .array(let list)? = buffer.readWireValue()
+            let truncated = buffer.readWire(UInt8.self), truncated <= 1,
+            let bits = buffer.readWire(UInt64.self), case let milliseconds = Double(bitPattern: bits),
+            (0...Self.millisecondsMax).contains(milliseconds), case .array(let list)? = buffer.readWireValue()
         else { return nil }
         self.init(
             incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: Int(clamping: rows),
             chunksScanned: Int(clamping: chunks), chunksPruned: Int(clamping: pruned),
-            chunksCached: Int(clamping: cached),
-            milliseconds: Double(bitPattern: milliseconds), frames: list.compactMap(FrameAcknowledgements.init(value:)))
+            chunksCached: Int(clamping: cached), milliseconds: milliseconds,
+            frames: list.compactMap(FrameAcknowledgements.init(value:)))
         rowsEver = Int(clamping: everFirst)...Int(clamping: everLast)
+        isTruncated = truncated == 1
     }
+
+    /// A year.
+    private static let millisecondsMax = 366.0 * 86_400_000
 }

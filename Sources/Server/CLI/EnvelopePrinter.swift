@@ -1,9 +1,9 @@
 // An envelope for people: the result as a table, then one line that says how far it can be trusted.
 
 import ArgumentParser
-import Engine
+package import Engine
 
-enum EnvelopePrinter {
+package enum EnvelopePrinter {
     /// Prints the answer; throws the exit code 1 unless it is complete.
     static func print(_ envelope: Value, json: Bool) throws {
         if json {
@@ -20,7 +20,7 @@ enum EnvelopePrinter {
     }
 
     /// `complete: 6 of 6 shards, 336,776 of 336,776 rows, 14.2 ms (n1 9.8, n2 11.0, n3 10.1)`
-    static func summary(_ envelope: Value) -> String {
+    package static func summary(_ envelope: Value) -> String {
         func number(_ group: String, _ field: String) -> Int {
             guard case .int(let count)? = envelope[group]?[field] else { return 0 }
             return Int(count)
@@ -43,6 +43,9 @@ enum EnvelopePrinter {
         if case .array(let failed)? = envelope["shards"]?["failed"], !failed.isEmpty {
             let names = failed.map { "\($0["node"]?.text ?? "?"): \($0["reason"]?.text ?? "?")" }
             parts.append("without \(names.joined(separator: ", "))")
+        }
+        if envelope["truncated"] == .bool(true) {
+            parts.append("truncated: more rows pass than the limit of rows{…} keeps")
         }
         return "\(envelope["status"]?.text ?? "?"): \(parts.joined(separator: ", "))"
     }

@@ -28,8 +28,8 @@ enum JobNodes {
     static func progress(of query: UInt64, _ client: NodeClient) async throws(Failure) -> (rows: Int, expected: Int) {
         var sum = (rows: 0, expected: 0)
         for (_, answer) in try await ask(.jobProgress, argument(query), client) {
-            if case .int(let rows)? = answer["rows"] { sum.rows += Int(rows) }
-            if case .int(let rows)? = answer["expected"] { sum.expected += Int(rows) }
+            if case .int(let rows)? = answer["rows"] { sum.rows = sum.rows.clampedAdding(Int(rows)) }
+            if case .int(let rows)? = answer["expected"] { sum.expected = sum.expected.clampedAdding(Int(rows)) }
         }
         return sum
     }

@@ -1,8 +1,8 @@
 // Rows as a table for people: numbers to the right, fractions to four digits, nothing as `-`.
 
-import Engine
+package import Engine
 
-struct Table {
+package struct Table {
     private let header: [String]
     private let rows: [[Cell]]
 
@@ -11,20 +11,35 @@ struct Table {
         var isNumber: Bool
     }
 
-    /// From an answer's result: an array of maps with the same keys. Nil for anything else.
-    init?(_ result: Value) {
-        guard case .array(let elements) = result, case .map(let first)? = elements.first else { return nil }
-        header = first.compactMap(\.key.text)
-        rows = elements.compactMap { element in
+    /// From an answer's result: an array of maps with keys of text, all of which become columns, in the order in which they are
+    /// met first. Nil for anything else, and for so many different keys that most cells would be empty.
+    package init?(_ result: Value) {
+        guard case .array(let elements) = result, !elements.isEmpty else { return nil }
+        var columns: [Value] = []
+        var places: [Value: Int] = [:]
+        for element in elements {
             guard case .map(let pairs) = element else { return nil }
-            return first.map { column in
-                Self.cell(pairs.first { $0.key == column.key }?.value ?? .null)
+            for pair in pairs where places[pair.key] == nil {
+                guard pair.key.text != nil, columns.count < Self.columnsMax else { return nil }
+                places[pair.key] = columns.count
+                columns.append(pair.key)
             }
         }
-        guard rows.count == elements.count, header.count == first.count else { return nil }
+        guard !columns.isEmpty else { return nil }
+        header = columns.compactMap(\.text)
+        let nothing = Self.cell(.null)
+        rows = elements.map { element in
+            var row = [Cell](repeating: nothing, count: columns.count)
+            if case .map(let pairs) = element {
+                for pair in pairs { if let place = places[pair.key] { row[place] = Self.cell(pair.value) } }
+            }
+            return row
+        }
     }
 
-    var text: String {
+    private static let columnsMax = 1_024
+
+    package var text: String {
         let widths = header.indices.map { column in
             rows.reduce(header[column].count) { max($0, $1[column].text.count) }
         }
@@ -51,7 +66,8 @@ struct Table {
     }
 
     private static func fraction(_ number: Double) -> String {
-        guard number.isFinite, abs(number) < 1e15 else { return "\(number)" }
+        if let name = number.nameOfNoNumber { return "\(name)" }
+        guard abs(number) < 1e15 else { return "\(number)" }
         let scaled = Int64((abs(number) * 10_000).rounded())
         let digits = String(scaled % 10_000)
         let sign = number < 0 && scaled != 0 ? "-" : ""
@@ -80,7 +96,7 @@ enum Counted {
 
     /// Milliseconds with one digit.
     static func milliseconds(_ milliseconds: Double) -> String {
-        let tenths = Int((milliseconds * 10).rounded())
+        guard let tenths = Int(exactly: (milliseconds * 10).rounded()) else { return "- ms" }
         return "\(grouped(tenths / 10)).\(tenths % 10) ms"
     }
 }

@@ -154,13 +154,15 @@ final class Aggregation {
 
     private func valueCount(_ slot: Int, _ group: Int) -> Int64 { rows(group) - (nulls[slot]?.nulls(group) ?? 0) }
 
-    func states(of living: [Int], groupCount: Int) -> [any AggregateStates] {
-        zip(shapes, inputs).map { shape, input in states(shape, input, living, groupCount) }
+    func states(of living: [Int], groupCount: Int) throws(Failure) -> [any AggregateStates] {
+        var all: [any AggregateStates] = []
+        for (shape, input) in zip(shapes, inputs) { all.append(try states(shape, input, living, groupCount)) }
+        return all
     }
 
     private func states(
         _ shape: AggregateShape, _ input: CompiledPlan.Input, _ living: [Int], _ groupCount: Int
-    ) -> any AggregateStates {
+    ) throws(Failure) -> any AggregateStates {
         guard let slot = input.slot, let type = shape.input else { return CountStates(counts: living.map(rows)) }
         switch shape.function {
         case .count: return CountStates(counts: living.map { valueCount(slot, $0) })
@@ -178,7 +180,7 @@ final class Aggregation {
             return MomentStates(
                 isRoot: shape.function == .stddev, moments: living.map { moments[slot]?.moment($0) ?? Moment() })
         case .quantile:
-            let sketches = counts[slot]?.allSketches(groupCount: groupCount) ?? []
+            let sketches = try counts[slot]?.allSketches(groupCount: groupCount) ?? []
             return QuantileStates(share: shape.number ?? 0.5, type: type, sketches: living.map { sketches[$0] })
         case .distinct:
             let sets = distincts[slot]?.allSets(groupCount: groupCount, shared: setup.dictionaries[slot]) ?? []

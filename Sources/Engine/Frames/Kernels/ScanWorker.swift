@@ -48,8 +48,9 @@ final class ScanWorker {
         try aggregation.add(reader, ids, groups: groups.count)
     }
 
+    /// One more than are kept: so it is known whether there are more.
     private func collect(_ slots: [Int], _ limit: Int) throws(Failure) {
-        let wanted = min(reader.count, limit - rows.count)
+        let wanted = min(reader.count, limit + 1 - rows.count)
         guard wanted > 0 else { return }
         var columns: [[Scalar]] = []
         for slot in slots { columns.append(try reader.scalars(slot, limit: wanted)) }
@@ -58,18 +59,19 @@ final class ScanWorker {
 
     var hasAllRows: Bool {
         guard case .rows(_, let limit) = setup.plan.output else { return false }
-        return rows.count >= limit
+        return rows.count > limit
     }
 
     func partial() throws(Failure) -> Partial {
         var partial = Partial(shape: setup.plan.shape, groupsMax: setup.groupsMax)
-        guard case .groups = setup.plan.output else {
-            partial.rows = rows
+        if case .rows(_, let limit) = setup.plan.output {
+            partial.rows = Array(rows.prefix(limit))
+            partial.isTruncated = rows.count > limit
             return partial
         }
         aggregation.end()
         let living = (0..<groups.count).filter { !groups.hasKeys || aggregation.rows($0) > 0 }
-        let states = aggregation.states(of: living, groupCount: groups.count)
+        let states = try aggregation.states(of: living, groupCount: groups.count)
         if groups.hasKeys {
             let dictionaries = setup.domains.map { setup.dictionaries[$0.slot] }
             try partial.take(groups.keys(of: living, dictionaries), states)

@@ -270,12 +270,17 @@ extension Value {
         switch (type, self) {
         case (.int, .int(let number)): number
         case (.int, .double(let number)): Int64(exactly: number.rounded(.up))
-        case (.double, .int(let number)): Double(number).orderedKey
+        case (.double, .int(let number)): Self.leastDouble(notBelow: number).orderedKey
         case (.double, .double(let number)): number.isNaN ? nil : number.orderedKey
         case (.time, .bytes(let text)): text.withUnsafeBufferPointer { Timestamp.parse($0) }
         case (.time, .int(let seconds)): seconds.magnitude < 1 << 40 ? seconds * 1_000_000 : nil
         default: nil
         }
+    }
+
+    private static func leastDouble(notBelow number: Int64) -> Double {
+        let nearest = Double(number)
+        return Scalar.compare(.double(nearest), .int(number)) < 0 ? nearest.nextUp : nearest
     }
 }
 

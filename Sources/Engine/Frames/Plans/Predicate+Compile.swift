@@ -32,19 +32,16 @@ extension Filter {
         return period.isEmpty ? .never : .interval(period.lowerBound, period.upperBound - 1)
     }
 
-    private func checkValueCount() throws(Failure) {
-        let expected: ClosedRange<Int> =
+    func checkValueCount() throws(Failure) {
+        let (expected, form): (ClosedRange<Int>, String) =
             switch op {
-            case .isNull, .notNull: 0...0
-            case .between: 2...2
-            case .isIn: 0...Plan.filterValuesMax
-            default: 1...1
+            case .isNull, .notNull: (0...0, "no value")
+            case .between: (2...2, "two values, both included")
+            case .isIn: (0...Plan.filterValuesMax, "a list of at most \(Plan.filterValuesMax) values")
+            default: (1...1, "one value")
             }
         guard expected.contains(values.count) else {
-            throw Failure(
-                .scriptError,
-                "'\(op.rawValue)' on column '\(column)' takes \(expected.upperBound) values at most and "
-                    + "\(expected.lowerBound) at least, not \(values.count)")
+            throw Failure(.scriptError, "'\(op.rawValue)' on column '\(column)' takes \(form), not \(values.count)")
         }
     }
 
@@ -119,7 +116,7 @@ private struct Cut {
         switch (column.type, value) {
         case (.int, .int(let number)): self.init(exact: number)
         case (.int, .double(let number)): self.init(number)
-        case (.double, .int(let number)): self.init(exact: Double(number).orderedKey)
+        case (.double, .int(let number)): self.init(amongDoubles: number)
         case (.double, .double(let number)): self.init(exact: number.orderedKey)
         case (.bool, .bool(let flag)): self.init(exact: flag ? 1 : 0)
         case (.time, .int(let seconds)): self.init(microseconds: seconds)
@@ -131,6 +128,16 @@ private struct Cut {
             self.init(exact: time)
         default: throw Self.misfit(value, column)
         }
+    }
+
+    /// A column of doubles and an integer that may lie between two of them.
+    private init(amongDoubles number: Int64) {
+        let nearest = Double(number)
+        let order = Scalar.compare(.double(nearest), .int(number))
+        self.init(
+            exact: order == 0 ? nearest.orderedKey : nil,
+            below: (order < 0 ? nearest : nearest.nextDown).orderedKey,
+            above: (order > 0 ? nearest : nearest.nextUp).orderedKey)
     }
 
     private init(microseconds seconds: Int64) {

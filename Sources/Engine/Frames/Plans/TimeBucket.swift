@@ -24,7 +24,11 @@ package enum TimeBucket: Sendable, Hashable {
         switch self {
         case .width(let width, let origin):
             let offset = key.subtractingReportingOverflow(origin)
-            guard !offset.overflow else { return Int64((Int128(key) - Int128(origin)) / Int128(width)) - 1 }
+            guard !offset.overflow else {
+                let (quotient, remainder) = (Int128(key) - Int128(origin)).quotientAndRemainder(
+                    dividingBy: Int128(width))
+                return Int64(remainder < 0 ? quotient - 1 : quotient)
+            }
             let (quotient, remainder) = offset.partialValue.quotientAndRemainder(dividingBy: width)
             return remainder < 0 ? quotient - 1 : quotient
         case .month: return Timestamp.month(of: key)
@@ -53,6 +57,7 @@ extension Timestamp {
     static func start(ofMonth index: Int64) -> Int64 {
         let (quotient, remainder) = index.quotientAndRemainder(dividingBy: 12)
         let (year, month) = remainder < 0 ? (quotient - 1, remainder + 12) : (quotient, remainder)
-        return days(year: 1970 + year, month: month + 1, day: 1) &* microsecondsPerDay
+        // The first month may begin below all times.
+        return Int64(clamping: Int128(days(year: 1970 + year, month: month + 1, day: 1)) * Int128(microsecondsPerDay))
     }
 }

@@ -6,8 +6,9 @@ protocol AggregateStates: Sendable {
     var count: Int { get }
     /// Initialize: adds identities until there are `count` groups.
     mutating func grow(to count: Int)
-    /// Combine: takes in other states of the same kind; `groups[i]` is the group that their group `i` belongs to.
-    mutating func combine(_ other: any AggregateStates, groups: [Int])
+    /// Combine: takes in other states of the same kind; `groups[i]` is the group that their group `i` belongs to. Throws when
+    /// a count does not fit, whatever the order; what was combined until then is of no use.
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure)
     /// Finalize.
     func finish(_ group: Int) throws(Failure) -> Scalar
     /// By what share of the true value an answer may be off; nil while all are exact.
@@ -32,9 +33,9 @@ struct CountStates: AggregateStates {
 
     mutating func grow(to count: Int) { counts.append(contentsOf: repeatElement(0, count: count - counts.count)) }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() { counts[group] += other.counts[index] }
+        for (index, group) in groups.enumerated() { try counts[group].add(count: other.counts[index]) }
     }
 
     var memoryBytes: Int { counts.count * 8 }
@@ -48,7 +49,7 @@ struct CountStates: AggregateStates {
     }
 }
 
-/// Exact: a 128-bit sum of 64-bit integers cannot overflow before 2^64 rows.
+/// Exact: a 128-bit sum of as many 64-bit integers as a count can count cannot overflow.
 struct IntegerSumStates: AggregateStates {
     let isAverage: Bool
     let name: String
@@ -69,11 +70,11 @@ struct IntegerSumStates: AggregateStates {
         counts.append(contentsOf: repeatElement(0, count: count - counts.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
         for (index, group) in groups.enumerated() {
+            try counts[group].add(count: other.counts[index])
             sums[group] += other.sums[index]
-            counts[group] += other.counts[index]
         }
     }
 
@@ -131,18 +132,18 @@ struct DoubleSumStates: AggregateStates {
         counts.append(contentsOf: repeatElement(0, count: count - counts.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
         for (index, group) in groups.enumerated() {
-            add(other.highs[index], other.lows[index], other.counts[index], to: group)
+            try add(other.highs[index], other.lows[index], other.counts[index], to: group)
         }
     }
 
-    private mutating func add(_ high: Double, _ low: Double, _ count: Int64, to group: Int) {
+    private mutating func add(_ high: Double, _ low: Double, _ count: Int64, to group: Int) throws(Failure) {
         let (sum, lost) = Double.twoSum(highs[group], high)
         highs[group] = sum
         lows[group] += lost + low
-        counts[group] += count
+        try counts[group].add(count: count)
     }
 
     var memoryBytes: Int { counts.count * 24 }
@@ -177,10 +178,10 @@ extension Double {
 }
 
 extension WireReader {
-    /// A count of rows: so small that sums of them do not overflow.
+    /// A count of rows. Any is believed, as partials may be merged as often as a script likes.
     mutating func rowCount() throws(WireDamage) -> Int64 {
         let count = try number(Int64.self)
-        guard count >= 0, count < 1 << 48 else { throw WireDamage() }
+        guard count >= 0 else { throw WireDamage() }
         return count
     }
 }

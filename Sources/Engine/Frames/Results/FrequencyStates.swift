@@ -11,6 +11,8 @@ package struct FrequencyTable: Sendable {
     private(set) var counts: [Int64] = []
     /// A value occurs at least as often as counted, and at most so much oftener; one that is not here at most so often.
     private(set) var hiddenMax: Int64 = 0
+    /// A count was beyond 64 bits.
+    private var isBeyond = false
     private let limit: Int
 
     init(limit: Int = valuesMax) { self.limit = limit }
@@ -27,19 +29,26 @@ package struct FrequencyTable: Sendable {
             counts.append(count)
             if counts.count > limit || values.bytes.count > Self.bytesMax { dropRarerHalf() }
         } else {
-            counts[index] += count
+            counts[index] = sum(counts[index], count)
         }
+    }
+
+    private mutating func sum(_ a: Int64, _ b: Int64) -> Int64 {
+        let (sum, isBeyond) = a.addingReportingOverflow(b)
+        if isBeyond { self.isBeyond = true }
+        return isBeyond ? .max : sum
     }
 
     mutating func add(_ key: Int64, _ count: Int64) {
         withUnsafeBytes(of: key.littleEndian) { add($0.bindMemory(to: UInt8.self), count) }
     }
 
-    mutating func combine(_ other: FrequencyTable) {
-        hiddenMax += other.hiddenMax
+    mutating func combine(_ other: FrequencyTable) throws(Failure) {
+        hiddenMax = sum(hiddenMax, other.hiddenMax)
         for index in other.counts.indices {
             other.values[index].withUnsafeBufferPointer { add($0, other.counts[index]) }
         }
+        if isBeyond { throw Failure.countBeyond64Bits }
     }
 
     /// Takes the median count off every value and forgets those that nothing is left of.
@@ -52,7 +61,7 @@ package struct FrequencyTable: Sendable {
             keptCounts.append(counts[index] - threshold)
         }
         (values, counts) = (kept, keptCounts)
-        hiddenMax += threshold
+        hiddenMax = sum(hiddenMax, threshold)
     }
 
     /// The most frequent values, by their places; of equal counts the lesser values.
@@ -120,9 +129,9 @@ struct FrequencyStates: AggregateStates {
         tables.append(contentsOf: repeatElement(FrequencyTable(), count: count - tables.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() { tables[group].combine(other.tables[index]) }
+        for (index, group) in groups.enumerated() { try tables[group].combine(other.tables[index]) }
     }
 
     var memoryBytes: Int { tables.reduce(0) { $0 + 64 + $1.values.memoryBytes + $1.counts.count * 8 } }

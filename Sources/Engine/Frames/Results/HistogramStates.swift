@@ -16,10 +16,12 @@ struct HistogramStates: AggregateStates {
         counts.append(contentsOf: repeatElement(0, count: count * binCount - counts.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
         for (index, group) in groups.enumerated() {
-            for bin in 0..<binCount { counts[group * binCount + bin] += other.counts[index * binCount + bin] }
+            for bin in 0..<binCount {
+                try counts[group * binCount + bin].add(count: other.counts[index * binCount + bin])
+            }
         }
     }
 

@@ -7,21 +7,23 @@ struct Moment: Sendable {
     /// The sum of squared distances from the mean.
     var squares = 0.0
 
-    mutating func combine(_ other: Moment) {
+    mutating func combine(_ other: Moment) throws(Failure) {
         guard other.count > 0 else { return }
         guard count > 0 else {
             self = other
             return
         }
-        let total = Double(count + other.count)
+        let before = Double(count)
+        try count.add(count: other.count)
+        let total = Double(count)
         let distance = other.mean - mean
         mean += distance * (Double(other.count) / total)
-        squares += other.squares + distance * distance * (Double(count) * Double(other.count) / total)
-        count += other.count
+        squares += other.squares + distance * distance * (before * Double(other.count) / total)
     }
 }
 
-/// Of a sample: divided by one less than the count. The order of merges shows in the last digits only.
+/// Of a sample: divided by one less than the count. The order of merges shows in the last digits only. NaN where a value is
+/// infinite or NaN (or two are further apart than any double), infinite where only the squares are beyond doubles.
 struct MomentStates: AggregateStates {
     let isRoot: Bool
     private var moments: [Moment]
@@ -37,9 +39,9 @@ struct MomentStates: AggregateStates {
         moments.append(contentsOf: repeatElement(Moment(), count: count - moments.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() { moments[group].combine(other.moments[index]) }
+        for (index, group) in groups.enumerated() { try moments[group].combine(other.moments[index]) }
     }
 
     var memoryBytes: Int { moments.count * 24 }
@@ -47,6 +49,7 @@ struct MomentStates: AggregateStates {
     func finish(_ group: Int) -> Scalar {
         let moment = moments[group]
         guard moment.count > 1 else { return .null }
+        guard moment.mean.isFinite else { return .double(.nan) }
         let variance = moment.squares / Double(moment.count - 1)
         return .double(isRoot ? variance.squareRoot() : variance)
     }
@@ -58,6 +61,8 @@ struct MomentStates: AggregateStates {
     }
 
     mutating func decodeNext(_ reader: inout WireReader) throws(WireDamage) {
-        moments.append(Moment(count: try reader.rowCount(), mean: try reader.double(), squares: try reader.double()))
+        let moment = Moment(count: try reader.rowCount(), mean: try reader.double(), squares: try reader.double())
+        guard !(moment.squares < 0) else { throw WireDamage() }
+        moments.append(moment)
     }
 }

@@ -4,9 +4,10 @@
 
 extension Partial {
     private static let magic: [UInt8] = Array("CPT".utf8)
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
 
-    /// magic, version, shape (counted MessagePack), then groups (count, keys, states by aggregate) or rows.
+    /// magic, version, shape (counted MessagePack), then groups (count, keys, states by aggregate) or rows (whether some were
+    /// left out, count, scalars).
     package func encoded() -> [UInt8] {
         var out = WireWriter()
         for byte in Self.magic + [Self.version] { out.append(byte) }
@@ -19,6 +20,7 @@ extension Partial {
                 for group in 0..<groupCount { state.encode(group, to: &out) }
             }
         case .rows:
+            out.append(UInt8(isTruncated ? 1 : 0))
             out.append(UInt32(rows.count))
             for row in rows {
                 for scalar in row { out.append(scalar) }
@@ -98,8 +100,10 @@ extension Partial {
         _ reader: inout WireReader, _ columns: [FrameColumn], _ limit: Int
     ) throws(Failure) {
         do throws(WireDamage) {
+            let flag = try reader.number(UInt8.self)
             let count = try reader.count(bytesEach: columns.count)
-            guard count <= limit else { throw WireDamage() }
+            guard count <= limit, flag <= 1 else { throw WireDamage() }
+            isTruncated = flag == 1
             for _ in 0..<count {
                 var row: [Scalar] = []
                 for column in columns { row.append(try reader.scalar(column.type)) }

@@ -10,6 +10,8 @@ package struct Partial: Sendable {
     private(set) var keys = GroupKeys()
     var states: [any AggregateStates] = []
     package internal(set) var rows: [[Scalar]] = []
+    /// More rows pass than the limit keeps.
+    package internal(set) var isTruncated = false
 
     /// The identity of `merge`. Without group keys it has its one group already.
     package init(shape: PartialShape, groupsMax: Int = groupsMaxDefault) {
@@ -68,26 +70,30 @@ package struct Partial: Sendable {
         for index in states.indices { states[index].grow(to: keys.count) }
     }
 
-    /// Takes in another partial of the same shape. The order of merges does not show, but for which rows a limit keeps.
+    /// Takes in another partial of the same shape. The order of merges does not show, but for which rows a limit keeps. Throws
+    /// when there are too many groups, or a count does not fit: then this partial is of no more use.
     package mutating func merge(_ other: Partial) throws(Failure) {
         guard shape == other.shape else {
             throw Failure(.wrongType, "these partials come from different questions: their keys or aggregates differ")
         }
-        if case .rows(_, let limit) = shape { rows.append(contentsOf: other.rows.prefix(max(0, limit - rows.count))) }
+        if case .rows(_, let limit) = shape {
+            isTruncated = isTruncated || other.isTruncated || other.rows.count > limit - rows.count
+            rows.append(contentsOf: other.rows.prefix(max(0, limit - rows.count)))
+        }
         defer { growStates() }  // also when the cap throws half way: the partial stays consistent
         let (places, isWhole) = keys.formUnion(other.keys, countMax: groupsMax, bytesMax: Self.keyBytesMax)
         guard isWhole else { throw keys.count >= groupsMax ? Self.tooManyGroups(groupsMax) : Self.tooManyKeyBytes }
-        if let mine = places.mine { moveStates(to: mine) }
+        if let mine = places.mine { try moveStates(to: mine) }
         growStates()
-        for index in states.indices { states[index].combine(other.states[index], groups: places.theirs) }
+        for index in states.indices { try states[index].combine(other.states[index], groups: places.theirs) }
     }
 
-    private mutating func moveStates(to places: [Int]) {
+    private mutating func moveStates(to places: [Int]) throws(Failure) {
         guard case .groups(_, let aggregates) = shape else { return }
         for (index, aggregate) in aggregates.enumerated() {
             var moved = aggregate.makeStates()
             moved.grow(to: keys.count)
-            moved.combine(states[index], groups: places)
+            try moved.combine(states[index], groups: places)
             states[index] = moved
         }
     }

@@ -49,7 +49,11 @@ package struct ResultSelection: Sendable {
     // MARK: Steps
 
     package mutating func sort(_ column: String, ascending: Bool) throws(Failure) {
-        pending = .column(try header.index(of: column), ascending: ascending)
+        let index = try header.index(of: column)
+        if case .structured? = try sample(ofColumn: index) {
+            throw Failure(.wrongType, "sort: column '\(column)' has lists, which have no order")
+        }
+        pending = .column(index, ascending: ascending)
     }
 
     /// The first `count`.
@@ -116,6 +120,15 @@ package struct ResultSelection: Sendable {
             row.reserveCapacity(keys.count + partial.states.count)
             for state in partial.states { row.append(try state.finish(place)) }
             return row
+        }
+    }
+
+    /// Of aggregates that answer lists all answers are lists.
+    private func sample(ofColumn index: Int) throws(Failure) -> Scalar? {
+        guard let place = places.first, index >= header.keyCount else { return nil }
+        switch source {
+        case .rows(let rows): return rows[place][index]
+        case .groups(let partial, _): return try partial.states[index - header.keyCount].finish(place)
         }
     }
 

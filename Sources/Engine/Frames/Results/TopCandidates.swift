@@ -77,7 +77,7 @@ package struct TopRound: Sendable {
         let reach = least - least / 64
         var isWhole = hidden == 0
         for index in table.counts.indices {
-            guard table.counts[index] + hidden >= reach else {
+            guard table.counts[index].clampedAdding(hidden) >= reach else {
                 isWhole = false
                 continue
             }
@@ -128,7 +128,7 @@ extension Partial {
             guard var state = states[index] as? FrequencyStates else { continue }
             for group in 0..<groupCount {
                 guard let bound = round.bound(shape.name, keys.withKey(group) { Array($0) }) else { continue }
-                guard state.settle(group, otherMax: bound + rowsSince) else { return false }
+                guard state.settle(group, otherMax: bound.clampedAdding(rowsSince)) else { return false }
             }
             states[index] = state
         }

@@ -13,23 +13,37 @@ struct ValueSketch: Sendable {
     static let exactMax = 65_536
     /// A quantile of buckets is off by at most this share of its value.
     static let relativeError = 0.005
-    private static let gamma = (1 + relativeError) / (1 - relativeError)
+    /// Buckets are half as wide as they might be, and a little less: so whole numbers, which the middle of a bucket is rounded to,
+    /// stay within `relativeError` too.
+    private static let bucketError = 0.002_49
+    private static let gamma = (1 + bucketError) / (1 - bucketError)
     private static let logGamma = log(gamma)
 
     /// Ascending keys (integers, or `orderedKey` of doubles) with counts.
     private(set) var exact: [(key: Int64, count: Int64)] = []
-    /// Ascending; nil while exact. Bucket `i > 0` holds magnitudes up to gamma^(i - offset); negative ones mirror; 0 zero.
+    /// Nil while exact. Bucket `i > 0` holds magnitudes up to gamma^(i - offset); negative ones mirror; 0 zero.
     private(set) var buckets: [Int32: Int64]?
+    /// The least and the greatest key, of buckets.
+    private var ends: (low: Int64, high: Int64) = (0, 0)
+    /// All counts together. As it fits 64 bits, each of them does, and any sum of some.
+    private(set) var count: Int64 = 0
 
     var isExact: Bool { buckets == nil }
 
-    /// Ascending by key, no key twice.
+    /// Ascending by key, no key twice. Of rows that there are, which are no more than fit.
     init(_ exact: [(key: Int64, count: Int64)] = [], isDouble: Bool) {
         self.exact = exact
+        for (_, rows) in exact { count += rows }
         if exact.count > Self.exactMax { collapse(isDouble: isDouble) }
     }
 
-    mutating func combine(_ other: ValueSketch, isDouble: Bool) {
+    mutating func combine(_ other: ValueSketch, isDouble: Bool) throws(Failure) {
+        guard other.count > 0 else { return }
+        guard count > 0 else {
+            self = other
+            return
+        }
+        try count.add(count: other.count)
         if other.isExact, isExact {
             exact = Self.merged(exact, other.exact)
             if exact.count > Self.exactMax { collapse(isDouble: isDouble) }
@@ -38,7 +52,8 @@ struct ValueSketch: Sendable {
         collapse(isDouble: isDouble)
         var theirs = other
         theirs.collapse(isDouble: isDouble)
-        for (bucket, count) in theirs.buckets ?? [:] { buckets![bucket, default: 0] += count }
+        for (bucket, rows) in theirs.buckets ?? [:] { buckets![bucket, default: 0] += rows }
+        ends = (min(ends.low, theirs.ends.low), max(ends.high, theirs.ends.high))
     }
 
     private static func merged(
@@ -70,51 +85,62 @@ struct ValueSketch: Sendable {
     private mutating func collapse(isDouble: Bool) {
         guard isExact else { return }
         var buckets: [Int32: Int64] = [:]
-        for (key, count) in exact {
-            buckets[Self.bucket(of: isDouble ? Double(totalKey: key) : Double(key)), default: 0] += count
+        for (key, rows) in exact {
+            buckets[Self.bucket(of: isDouble ? Double(totalKey: key) : Double(key)), default: 0] += rows
         }
         self.buckets = buckets
+        if let first = exact.first, let last = exact.last { ends = (first.key, last.key) }
         exact = []
     }
 
+    // MARK: Buckets
+
     private static let offset: Int32 = 1 << 20
+    private static let infinityBucket = Int32.max - 1
     private static let nanBucket = Int32.max
 
     private static func bucket(of number: Double) -> Int32 {
         if number.isNaN { return nanBucket }
         if number == 0 { return 0 }
-        let magnitude = min(max(number.magnitude, .leastNormalMagnitude), .greatestFiniteMagnitude)
-        let index = Int32((log(magnitude) / logGamma).rounded(.up)) + offset
+        guard number.isFinite else { return number < 0 ? -infinityBucket : infinityBucket }
+        let index = Int32((log(number.magnitude) / logGamma).rounded(.up)) + offset
         return number < 0 ? -index : index
+    }
+
+    /// Whether `bucket(of:)` may answer this.
+    private static func isBucket(_ bucket: Int32) -> Bool {
+        bucket.magnitude < UInt32(2 * offset) || bucket.magnitude == UInt32(infinityBucket) || bucket == nanBucket
     }
 
     private static func middle(of bucket: Int32) -> Double {
         if bucket == nanBucket { return .nan }
         if bucket == 0 { return 0 }
-        let magnitude = 2 * exp(Double(abs(bucket) - offset) * logGamma) / (gamma + 1)
+        if abs(bucket) == infinityBucket { return bucket < 0 ? -.infinity : .infinity }
+        let magnitude = exp(Double(abs(bucket) - offset) * logGamma + log(2 / (gamma + 1)))
         return bucket < 0 ? -magnitude : magnitude
     }
 
-    var count: Int64 {
-        buckets?.values.reduce(0, +) ?? exact.reduce(0) { $0 + $1.count }
-    }
-
-    /// The value of the rank that `share` of all values reach: the least value `v` such that at least `share` of the
-    /// values are not greater. An exact key, or a number near it.
-    func quantile(_ share: Double) -> (key: Int64?, near: Double?)? {
-        let count = count
+    /// The key of the value whose rank the share of all values reach, see `QuantileRank`; of buckets one near it, and no less or
+    /// greater than all values.
+    func quantile(_ share: Double, isDouble: Bool) -> Int64? {
         guard count > 0 else { return nil }
-        let rank = max(1, min(count, Int64((Double(count) * share).rounded(.up))))
+        let rank = QuantileRank.rank(ofShare: share, count: count)
         var seen: Int64 = 0
-        if let buckets {
-            for bucket in buckets.keys.sorted() {
-                seen += buckets[bucket] ?? 0
-                if seen >= rank { return (nil, Self.middle(of: bucket)) }
+        guard let buckets else {
+            for (key, rows) in exact {
+                seen += rows
+                if seen >= rank { return key }
             }
+            return nil
         }
-        for (key, count) in exact {
-            seen += count
-            if seen >= rank { return (key, nil) }
+        if rank == 1 { return ends.low }
+        if rank == count { return ends.high }
+        for bucket in buckets.keys.sorted() {
+            seen += buckets[bucket] ?? 0
+            guard seen >= rank else { continue }
+            let near = Self.middle(of: bucket)
+            let key = isDouble ? near.orderedKey : Int64(exactly: near.rounded()) ?? (near < 0 ? .min : .max)
+            return min(max(key, ends.low), ends.high)
         }
         return nil
     }
@@ -124,6 +150,8 @@ struct ValueSketch: Sendable {
     func encode(to out: inout WireWriter) {
         out.append(UInt8(isExact ? 0 : 1))
         if let buckets {
+            out.append(ends.low)
+            out.append(ends.high)
             out.append(UInt32(buckets.count))
             for bucket in buckets.keys.sorted() {
                 out.append(bucket)
@@ -131,9 +159,9 @@ struct ValueSketch: Sendable {
             }
         } else {
             out.append(UInt32(exact.count))
-            for (key, count) in exact {
+            for (key, rows) in exact {
                 out.append(key)
-                out.append(count)
+                out.append(rows)
             }
         }
     }
@@ -141,26 +169,35 @@ struct ValueSketch: Sendable {
     init(_ reader: inout WireReader) throws(WireDamage) {
         switch try reader.number(UInt8.self) {
         case 0:
-            let count = try reader.count(bytesEach: 16)
-            guard count <= Self.exactMax else { throw WireDamage() }
-            for _ in 0..<count {
+            let size = try reader.count(bytesEach: 16)
+            guard size <= Self.exactMax else { throw WireDamage() }
+            for _ in 0..<size {
                 let key = try reader.number(Int64.self)
                 let rows = try reader.rowCount()
-                guard rows > 0, exact.last.map({ $0.key < key }) ?? true else { throw WireDamage() }
+                guard exact.last.map({ $0.key < key }) ?? true else { throw WireDamage() }
+                try note(rows)
                 exact.append((key, rows))
             }
         case 1:
+            ends = (try reader.number(), try reader.number())
             var read: [Int32: Int64] = [:]
             for _ in 0..<(try reader.count(bytesEach: 12)) {
                 let bucket = try reader.number(Int32.self)
                 let rows = try reader.rowCount()
-                guard rows > 0, bucket != .min, read.updateValue(rows, forKey: bucket) == nil else {
-                    throw WireDamage()
-                }
+                guard Self.isBucket(bucket), read.updateValue(rows, forKey: bucket) == nil else { throw WireDamage() }
+                try note(rows)
             }
+            guard !read.isEmpty, ends.low <= ends.high else { throw WireDamage() }
             buckets = read
         default: throw WireDamage()
         }
+    }
+
+    /// Of rows as another node counted them, together with all others of the sketch.
+    private mutating func note(_ rows: Int64) throws(WireDamage) {
+        let (sum, isBeyond) = count.addingReportingOverflow(rows)
+        guard rows > 0, !isBeyond else { throw WireDamage() }
+        count = sum
     }
 }
 
@@ -183,25 +220,21 @@ struct QuantileStates: AggregateStates {
             contentsOf: repeatElement(ValueSketch(isDouble: type == .double), count: count - sketches.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
         for (index, group) in groups.enumerated() {
-            sketches[group].combine(other.sketches[index], isDouble: type == .double)
+            try sketches[group].combine(other.sketches[index], isDouble: type == .double)
         }
     }
 
     var memoryBytes: Int { sketches.reduce(0) { $0 + 32 + $1.exact.count * 16 + ($1.buckets?.count ?? 0) * 32 } }
 
     func finish(_ group: Int) -> Scalar {
-        guard let found = sketches[group].quantile(share) else { return .null }
-        switch (type, found.key, found.near) {
-        case (.double, let key?, _): return .double(Double(totalKey: key))
-        case (.time, let key?, _): return .time(key)
-        case (_, let key?, _): return .int(key)
-        case (.double, _, let near?): return .double(near)
-        case (.time, _, let near?): return .time(Int64(exactly: near.rounded()) ?? (near < 0 ? .min : .max))
-        case (_, _, let near?): return .int(Int64(exactly: near.rounded()) ?? (near < 0 ? .min : .max))
-        default: return .null
+        guard let key = sketches[group].quantile(share, isDouble: type == .double) else { return .null }
+        return switch type {
+        case .double: .double(Double(totalKey: key))
+        case .time: .time(key)
+        default: .int(key)
         }
     }
 

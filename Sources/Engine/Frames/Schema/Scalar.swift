@@ -35,12 +35,20 @@ package enum Scalar: Sendable, Hashable {
         case (_, .null): -1
         case (.int(let a), .int(let b)), (.time(let a), .time(let b)): three(a, b)
         case (.double(let a), .double(let b)): three(a.orderedKey, b.orderedKey)
-        case (.int(let a), .double(let b)): three(Double(a).orderedKey, b.orderedKey)
-        case (.double(let a), .int(let b)): three(a.orderedKey, Double(b).orderedKey)
+        case (.int(let a), .double(let b)): compare(a, b)
+        case (.double(let a), .int(let b)): -compare(b, a)
         case (.bool(let a), .bool(let b)): three(a ? 1 : 0, b ? 1 : 0)
         case (.string(let a), .string(let b)): a.lexicographicallyPrecedes(b) ? -1 : (a == b ? 0 : 1)
         default: three(a.kind, b.kind)
         }
+    }
+
+    /// Exactly, also where no double is the integer.
+    private static func compare(_ a: Int64, _ b: Double) -> Int {
+        let nearest = Double(a)
+        if nearest != b { return three(nearest.orderedKey, b.orderedKey) }
+        // 2^63, which is no integer here, is what the greatest ones are nearest to.
+        return Int64(exactly: b).map { three(a, $0) } ?? -1
     }
 
     private static func three<T: Comparable>(_ a: T, _ b: T) -> Int { a < b ? -1 : (a == b ? 0 : 1) }

@@ -167,21 +167,21 @@ package struct FrameResources: Sendable {
 
 /// Thread-safe. An append is visible to the next snapshot, whole.
 package final class FramePart: Sendable {
-    private struct State: Sendable {
+    struct State: Sendable {
         var pieces: [FramePiece] = []
         var tail: Tail?
         var retiredRows = 0
     }
 
     package let schema: FrameSchema
-    private let resources: FrameResources
+    let resources: FrameResources
     private let dictionaries: [SharedDictionary?]
     /// Their memory is this part's to report.
     private let ownsDictionaries: Bool
     private let load: UInt64?
     private let id: UInt64
     private static let nextID = Atomic<UInt64>(1)
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     /// `dictionaries`, one for each column of strings, are shared by all parts of a frame; a part alone makes its own. `load`
     /// is the one that stages its rows here.
@@ -216,46 +216,6 @@ package final class FramePart: Sendable {
     /// Takes chunks as they are.
     func adopt(_ chunks: [Chunk]) {
         state.withLock { $0.pieces.append(contentsOf: chunks.map { .chunk($0) }) }
-    }
-
-    /// Drops the chunks, and the tail, whose latest time, in this column, lies before `limit`; queries under way keep them.
-    /// Answers how many rows that were. Chunks without any time stay. A tail whose times are further apart than `spanMax`
-    /// is sealed as it is: rows must not wait for it to be full before they can go.
-    func retire(column: Int, before limit: Int64, spanMax: Int64) -> Int {
-        let (rows, long) = state.withLock { state in
-            var rows = 0
-            state.pieces.removeAll { piece in
-                guard case .chunk(let chunk) = piece, case .keys(_, let latest) = chunk.zone(column).bounds,
-                    latest < limit
-                else { return false }
-                rows += chunk.rowCount
-                return true
-            }
-            let (oldRows, long) = Self.retireTail(&state, column, limit, spanMax)
-            state.retiredRows += rows + oldRows
-            return (rows + oldRows, long)
-        }
-        if let long { seal(long) }
-        return rows
-    }
-
-    private static func retireTail(
-        _ state: inout State, _ column: Int, _ limit: Int64, _ spanMax: Int64
-    ) -> (rows: Int, long: TailView?) {
-        guard var tail = state.tail.take() else { return (0, nil) }
-        guard case .keys(let first, let latest) = tail.bounds(column) else {
-            state.tail = tail
-            return (0, nil)
-        }
-        if latest < limit { return (tail.rowCount, nil) }
-        let (span, isTooLarge) = latest.subtractingReportingOverflow(first)
-        guard isTooLarge || span > spanMax else {
-            state.tail = tail
-            return (0, nil)
-        }
-        let view = tail.view()
-        state.pieces.append(.tail(view))
-        return (0, view)
     }
 
     /// Compresses columns that have gone cold, at most so many, in place: queries under way keep the chunks that they have.
@@ -304,7 +264,7 @@ package final class FramePart: Sendable {
 
     // MARK: Sealing
 
-    private func take(_ batch: ColumnBatch, _ state: inout State) -> [TailView] {
+    func take(_ batch: ColumnBatch, _ state: inout State) -> [TailView] {
         var full: [TailView] = []
         var row = 0
         while row < batch.rowCount {
@@ -328,7 +288,7 @@ package final class FramePart: Sendable {
         return full
     }
 
-    private func seal(_ view: TailView) {
+    func seal(_ view: TailView) {
         let chunk = ColumnEncoder.seal(view, memory: resources.memory)
         state.withLock { state in
             guard let index = state.pieces.firstIndex(where: { $0.isTail(view) }) else { return }

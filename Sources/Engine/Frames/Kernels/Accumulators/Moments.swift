@@ -17,9 +17,9 @@ final class Moments: Accumulator {
         let count = counts[group]
         guard count > 0 else { return Moment() }
         let mean = sums[group] / Double(count)
-        return Moment(
-            count: count, mean: origins[group] + mean,
-            squares: max(0, squares[group] - mean * sums[group]))
+        // Squares that are too large stay infinite. What rounding made negative is nothing; NaN, of infinite values, stays.
+        let squares = squares[group].isFinite ? squares[group] - mean * sums[group] : squares[group]
+        return Moment(count: count, mean: origins[group] + mean, squares: squares < 0 ? 0 : squares)
     }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {

@@ -84,7 +84,7 @@ final class ValueCounts: Accumulator {
         let vector = try reader.vector(slot)
         guard reader.count > vector.nulls.count else { return }
         switch mode {
-        case .hashed: addHashed(vector, try reader.dictionary(slot), reader.count, ids)
+        case .hashed: try addHashed(vector, try reader.dictionary(slot), reader.count, ids)
         case .dense(let base, let scale, let span):
             let place = DensePlace(vector: vector, base: base, scale: scale, span: span)
             if counts {
@@ -227,7 +227,9 @@ final class ValueCounts: Accumulator {
 
     // MARK: Hashed
 
-    private func addHashed(_ vector: BlockVector, _ dictionary: DictionaryView?, _ count: Int, _ ids: GroupIDs) {
+    private func addHashed(
+        _ vector: BlockVector, _ dictionary: DictionaryView?, _ count: Int, _ ids: GroupIDs
+    ) throws(Failure) {
         if let dictionary, remap?.dictionary != dictionary.bytes {
             remap = (dictionary.bytes, (0..<dictionary.count).map { UInt32(strings.intern(dictionary[$0])) })
         }
@@ -250,14 +252,14 @@ final class ValueCounts: Accumulator {
         }
         rowsInLanes += count
         if counts, rowsInLanes > 1 << 31 { spill() }
-        if pairs.count > Self.pairsMax { settle() }
+        if pairs.count > Self.pairsMax { try settle() }
     }
 
     /// Moves what the tables hold to sketches and sets, which stay within bounds however many values there are.
-    private func settle() {
+    private func settle() throws(Failure) {
         let groupCount = pairs.keys.reduce(0) { max($0, Int($1 >> 32) + 1) }
         switch purpose {
-        case .quantiles: sketches = allSketches(groupCount: max(groupCount, sketches.count))
+        case .quantiles: sketches = try allSketches(groupCount: max(groupCount, sketches.count))
         case .distinct: sets = allSets(groupCount: max(groupCount, sets.count), shared: nil)
         case .frequencies: tables = allTables(groupCount: max(groupCount, tables.count), shared: nil)
         }
@@ -269,9 +271,9 @@ final class ValueCounts: Accumulator {
     // MARK: Results
 
     /// Of numbers: each group's values with their counts.
-    func allSketches(groupCount: Int) -> [ValueSketch] {
+    func allSketches(groupCount: Int) throws(Failure) -> [ValueSketch] {
         var result = keys(groupCount: groupCount).map { ValueSketch($0, isDouble: isDouble) }
-        for (group, sketch) in sketches.enumerated() { result[group].combine(sketch, isDouble: isDouble) }
+        for (group, sketch) in sketches.enumerated() { try result[group].combine(sketch, isDouble: isDouble) }
         return result
     }
 
