@@ -79,7 +79,9 @@ import Testing
             var bytes = Self.bytes { PeerReply.mapped(answer).encode(into: &$0) }
             return PeerReply(decoding: &bytes)
         }
-        for milliseconds in [Double.nan, .infinity, -1, 1e300] { #expect(read { $0.milliseconds = milliseconds } == nil) }
+        for milliseconds in [Double.nan, .infinity, -1, 1e300] {
+            #expect(read { $0.milliseconds = milliseconds } == nil)
+        }
         guard case .mapped(let answer)? = read({ $0.isTruncated = true }) else { return #expect(Bool(false)) }
         #expect(answer.isTruncated)
         guard case .mapped(let most)? = read({ $0.rowsScanned = .max }) else { return #expect(Bool(false)) }
