@@ -146,8 +146,8 @@ import Testing
         }
         for (share, count, rank) in [
             (0.07, 100, 7), (0.14, 100, 14), (0.28, 100, 28), (0.55, 100, 55), (0.56, 100, 56), (0.1 + 0.2, 10, 4),
-            (0.5, 1 << 62, 1 << 61), (0.5, .max, 1 << 62), (1, .max, .max), (0, .max, 1), (.leastNonzeroMagnitude, .max, 1),
-            (1e-30, .max, 1), (0.999_999_999_999, 10, 10), (0.3, 0, 0),
+            (0.5, 1 << 62, 1 << 61), (0.5, .max, 1 << 62), (1, .max, .max), (0, .max, 1),
+            (.leastNonzeroMagnitude, .max, 1), (1e-30, .max, 1), (0.999_999_999_999, 10, 10), (0.3, 0, 0),
         ] as [(Double, Int64, Int64)] {
             #expect(QuantileRank.rank(ofShare: share, count: count) == rank, "\(share) of \(count)")
         }
