@@ -42,11 +42,11 @@ FUZZ_SECONDS ?= 60
 FUZZ_BUILD = CACHEISMO_FUZZ=1 $(SWIFT_BUILD) --scratch-path .build-fuzz --product Fuzz -Xswiftc -parse-as-library \
 	-Xswiftc -sanitize=fuzzer,address -Xcc -fsanitize=address -Xswiftc -use-ld=lld
 
-fuzz: ## Fuzz session, store, readers, decoders, plans and scripts, FUZZ_SECONDS=60 in all; what fails is in .build-fuzz/found
+fuzz: ## Fuzz session, store, readers, decoders, plans, scripts and peers, FUZZ_SECONDS=60 in all; what fails is in .build-fuzz/found
 	@scripts/install-dependencies
 	$(FUZZ_BUILD)
 	@mkdir -p .build-fuzz/found
-	@for target in session store text wire plans scripts; do \
+	@for target in session store text wire plans scripts peers; do \
 		mkdir -p .build-fuzz/corpus-$$target; \
 		echo "== $$target"; \
 		SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 .build-fuzz/release/Fuzz $$target \

@@ -1,5 +1,5 @@
 // swift-tools-version: 6.1
-// The package: Server -> Gather -> Engine -> CKernels, CLua, CZstd, CLinux, and their tests.
+// The package: Server -> Gather -> Engine -> CKernels, CLua, CZstd, CLinux, Gather -> Coordination, and their tests.
 import PackageDescription
 
 let strict: [SwiftSetting] = [
@@ -18,6 +18,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     ],
     targets: [
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
@@ -36,19 +37,25 @@ let package = Package(
                 .embedInCode("LowLevel/lowlevel.lua"),
             ],
             swiftSettings: strict),
+        // What nodes decide about each other: nothing that it imports has a clock, a thread, a socket or chance in it.
+        .target(
+            name: "Coordination",
+            dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            path: "Sources/Gather/Coordination", swiftSettings: strict),
         .target(
             name: "Gather",
             dependencies: [
-                "Engine",
+                "Engine", "Coordination",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            exclude: ["Coordination"],
             swiftSettings: strict),
         .executableTarget(
             name: "Server",
             dependencies: [
-                "Engine", "Gather", "CLinux",
+                "Engine", "Gather", "Coordination", "CLinux",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -68,7 +75,7 @@ let package = Package(
         .testTarget(
             name: "GatherTests",
             dependencies: [
-                "Gather", "Engine",
+                "Gather", "Engine", "Coordination",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -78,7 +85,7 @@ let package = Package(
         .testTarget(
             name: "ServerTests",
             dependencies: [
-                "Server", "Gather", "Engine", "CAllocations",
+                "Server", "Gather", "Engine", "Coordination", "CAllocations",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -94,7 +101,7 @@ if Context.environment["CACHEISMO_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "Engine", "Gather", "CLinux",
+                "Engine", "Gather", "Coordination", "CLinux",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],

@@ -1,5 +1,6 @@
 // What one node knows of the others: the topology, the links to them, the registry, and its own identity.
 
+package import Coordination
 package import Engine
 package import Logging
 package import NIOCore
@@ -10,8 +11,12 @@ package final class Cluster: Sendable {
     package let engine: Engine
     package let topology: Topology
     /// Names this run of the process.
-    package let incarnation = UInt64.random(in: .min ... .max)
+    package let incarnation: UInt64
     package let logger: Logger
+    /// Who this node is to its peers.
+    package let identity: PeerIdentity
+    /// What is known of each node of the topology, this one among them, which nothing is known of.
+    package let statuses: [PeerStatus]
     package let jobs = JobTable()
     /// How long a forwarded plain command may take.
     package let requestTimeoutMilliseconds: Int
@@ -29,13 +34,28 @@ package final class Cluster: Sendable {
 
     package init(
         engine: Engine, topology: Topology, loops: [any EventLoop], requestTimeoutMilliseconds: Int = 1_000,
-        logger: Logger
+        security: PeerSecurity = PeerSecurity(), logger: Logger
     ) {
         self.engine = engine
         self.topology = topology
         self.requestTimeoutMilliseconds = requestTimeoutMilliseconds
         self.logger = logger
-        links = topology.isAlone ? [] : loops.map { PeerLinks(loop: $0, topology: topology) }
+        let incarnation = UInt64.random(in: .min ... .max)
+        let identity = security.identity(topology: topology, incarnation: incarnation)
+        let statuses = topology.nodes.map { PeerStatus(name: $0.name, address: $0.address, logger: logger) }
+        self.incarnation = incarnation
+        self.identity = identity
+        self.statuses = statuses
+        let believe: @Sendable (inout MapAnswer, Counterpart) -> Void = { answer, speaker in
+            let belief = Belief(speaker: speaker, identity: identity, statuses: statuses)
+            answer.frames = answer.frames.compactMap { belief.restricted($0) }
+        }
+        links =
+            topology.isAlone
+            ? []
+            : loops.map {
+                PeerLinks(loop: $0, topology: topology, identity: identity, statuses: statuses, believe: believe)
+            }
     }
 
     package var selfName: String { topology.selfName }
@@ -142,16 +162,32 @@ extension Cluster {
         }
     }
 
-    /// The answer to `synchronize`: this node's registry and its number of shards.
-    package func synchronized(with state: Value) -> Value {
-        if let other = Registry(value: state) { changeRegistry { $0.merge(other) } }
+    /// The answer to `synchronize`: this node's registry and its number of shards. Throws when what the speaker says can't
+    /// be; then nothing of it is taken in.
+    package func synchronized(with state: Value, from speaker: Counterpart) throws(Failure) -> Value {
+        guard takeIn(state, from: speaker) else {
+            throw Failure(
+                .scriptVersion, "\(selfName) was told of frames, rows or nodes that can't be, and believes none of it")
+        }
         return .object(["shards": .int(Int64(engine.shards.count)), "registry": currentRegistry().value])
     }
 
     private func mergeSynchronization(_ answer: Value, from node: Int) {
-        if case .int(let shards)? = answer["shards"] { note(shards: Int(clamping: shards), ofNode: topology.nodes[node].name) }
-        guard let other = answer["registry"].flatMap(Registry.init(value:)) else { return }
+        let name = topology.nodes[node].name
+        if case .int(let shards)? = answer["shards"], (1...256).contains(shards) {
+            note(shards: Int(shards), ofNode: name)
+        }
+        guard let state = answer["registry"], let incarnation = statuses[node].incarnation else { return }
+        if !takeIn(state, from: .node(name: name, incarnation: incarnation)) {
+            logger.warning("what \(name) says of frames, rows or nodes can't be, and is not believed")
+        }
+    }
+
+    private func takeIn(_ state: Value, from speaker: Counterpart) -> Bool {
+        let belief = Belief(speaker: speaker, identity: identity, statuses: statuses)
+        guard let other = belief.restricted(registry: state).flatMap(Registry.init(value:)) else { return false }
         changeRegistry { $0.merge(other) }
+        return true
     }
 }
 

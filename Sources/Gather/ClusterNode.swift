@@ -1,5 +1,6 @@
 // One node of the cluster, put together: what it answers to its peers, and what it keeps doing in the background.
 
+package import Coordination
 import Engine
 import Logging
 import NIOCore
@@ -7,11 +8,24 @@ import NIOCore
 package final class ClusterNode: PeerService {
     package let cluster: Cluster
     package let router: Router
+    let access: ClientAccess
+    /// What `cluster status` shows.
+    let version: String
     private let loads: LoadTable
     private let jobs: JobRunner
+    private let refusals: RefusalLog
+    private let budget = PeerByteBudget()
 
-    package init(cluster: Cluster, answersVirtualKeys: Bool = true) {
+    /// `access`: what commands may do, who are clients as any other.
+    package init(
+        cluster: Cluster, answersVirtualKeys: Bool = true, access: ClientAccess = ClientAccess(), version: String = ""
+    ) {
         self.cluster = cluster
+        self.version = version
+        var access = access
+        access.allowsVirtualKeys = access.allowsVirtualKeys && answersVirtualKeys
+        self.access = access
+        refusals = RefusalLog(logger: cluster.logger)
         loads = LoadTable(cluster: cluster)
         jobs = JobRunner(cluster: cluster)
         router = Router(
@@ -34,33 +48,50 @@ package final class ClusterNode: PeerService {
     /// The handler that serves a connection after its hello line. A caller of another version or with another peer list
     /// is answered with the reason to every request.
     package func peerHandler(hello line: String) -> PeerServerHandler {
-        PeerServerHandler(service: self, refusal: refusal(of: line))
+        PeerServerHandler(
+            service: self, identity: cluster.identity, line: line,
+            itemBytesMax: cluster.engine.configuration.itemBytesMax, budget: budget)
     }
 
-    private func refusal(of line: String) -> Failure? {
-        guard let hello = PeerHello(line: line), hello.version == PeerHello.version else {
-            return Failure(.scriptVersion, "\(cluster.selfName) speaks peer version \(PeerHello.version)")
-        }
-        guard let epoch = hello.epoch, epoch != cluster.topology.epoch else { return nil }
-        return Failure(
-            .wrongEpoch,
-            "\(hello.name) and \(cluster.selfName) have different peer lists: start both with the same --peers")
+    // MARK: Who calls
+
+    package func refusal(login: [UInt8], password: [UInt8]) -> Refusal? {
+        guard let isUser = access.isUser, !isUser(login, password) else { return nil }
+        return Refusal(
+            .notAllowed,
+            login.isEmpty
+                ? "\(cluster.selfName) wants to know who you are: give --login NAME, and the password in "
+                    + "CACHEISMO_PASSWORD or --password-file FILE"
+                : "\(cluster.selfName) does not know that name and password")
     }
 
-    // MARK: What peers ask
+    package func greeted(_ counterpart: Counterpart) {
+        guard case .node(let name, let incarnation) = counterpart else { return }
+        cluster.statuses.first { $0.name == name }?.met(incarnation: incarnation)
+        refusals.forget(name)
+    }
+
+    package func refused(_ refusal: Refusal, line: String, address: String) {
+        let name = PeerHello(line: line).flatMap { $0.isClient ? nil : $0.name } ?? ""
+        refusals.note(refusal, name: name, address: address)
+    }
+
+    // MARK: What peers and commands ask
 
     package func handle(
-        _ request: PeerRequest, from connection: PeerConnection, reply: @escaping @Sendable (PeerReply) -> Void
+        _ request: PeerRequest, from connection: PeerConnection, time: RequestTime = .unlimited,
+        reply: @escaping @Sendable (PeerReply) -> Void
     ) {
+        if let failure = request.refusal(for: connection.counterpart, access) { return reply(.failure(failure)) }
         switch request {
         case .item(let command, let key): reply(.item(router.executeForPeer(command, key: key)))
-        case .call(let key, let data, let milliseconds):
-            let deadline = Deadline.after(milliseconds: Int(milliseconds))
-            router.callForPeer(key, data: data, deadline: deadline) { reply(PeerReply($0)) }
+        case .call(let key, let data, _):
+            router.callForPeer(key, data: data, deadline: time.due) { reply(PeerReply($0)) }
         case .fetch(let key, let milliseconds, let byJob):
-            let deadline = Deadline.after(milliseconds: Int(milliseconds))
+            let deadline = min(time.due, .after(milliseconds: Int(milliseconds)))
             router.fetch(key, deadline: deadline, byJob: byJob) { reply(PeerReply($0)) }
-        case .map(let map):
+        case .map(var map):
+            map.deadlineMilliseconds = min(map.deadlineMilliseconds, UInt32(clamping: time.leftMilliseconds))
             JobMap(cluster: cluster).run(map, encodes: true) { result in
                 switch result {
                 case .success(let found): reply(.mapped(found.answer))
@@ -68,34 +99,52 @@ package final class ClusterNode: PeerService {
                 }
             }
         case .stage(let block):
-            cluster.engine.compute.submit { reply(PeerReply(self.loads.stage(block, from: connection))) }
+            cluster.engine.compute.submit {
+                guard !time.due.hasPassed else { return reply(.failure(self.tooLate)) }
+                reply(PeerReply(self.loads.stage(block, from: connection)))
+            }
         case .control(.flush, let argument):
             // At once, not in a task: what the connection asks behind it must not come before it.
-            guard case .int(let delay)? = argument["delay"] else { return reply(.failure(Self.malformed)) }
+            guard case .int(let delay)? = argument["delay"], delay >= 0 else { return reply(.failure(Self.malformed)) }
+            guard access.allowsFlush else {
+                let why = "\(cluster.selfName) was started with -F, and flushes nothing"
+                return reply(.failure(Failure(.scriptError, why)))
+            }
             router.flushLocally(delaySeconds: UInt32(clamping: delay), now: unixSeconds()) { reply(.value(.null)) }
         case .control(let verb, let argument):
-            Task { reply(PeerReply(await control(verb, argument, connection))) }
+            Task {
+                guard !time.due.hasPassed else { return reply(.failure(tooLate)) }
+                reply(PeerReply(await control(verb, argument, connection, time)))
+            }
         }
+    }
+
+    /// For what waited here, after it had come in time.
+    private var tooLate: Failure {
+        Failure(.timeout, "\(cluster.selfName) did not get to it in time, and did not carry it out")
     }
 
     package func closed(_ connection: PeerConnection) { loads.abandon(connection) }
 
     private func control(
-        _ verb: ControlVerb, _ argument: Value, _ connection: PeerConnection
+        _ verb: ControlVerb, _ argument: Value, _ connection: PeerConnection, _ time: RequestTime
     ) async -> Result<Value, Failure> {
         do throws(Failure) {
             switch verb {
             case .topology: return .success(topology)
-            case .synchronize: return .success(cluster.synchronized(with: argument))
+            case .status: return .success(status)
+            case .synchronize:
+                return .success(try cluster.synchronized(with: argument, from: connection.counterpart))
             case .createFrame: return .success(try await FrameService.create(argument, cluster))
             case .frameStatistics: return .success(try FrameService.statistics(argument, cluster))
-            case .commitLoad: return .success(try await loads.commit(argument))
-            case .abortLoad: return .success(try loads.abort(argument))
+            case .commitLoad: return .success(try await loads.commit(argument, from: connection))
+            case .abortLoad: return .success(try loads.abort(argument, from: connection))
             case .flush: throw Self.malformed
-            case .store: return await store(argument)
+            case .store: return await store(argument, time.due)
             case .dropFrame: return .success(try await FrameService.drop(argument, cluster))
             case .runJob:
-                guard let request = JobRequest(value: argument) else { throw Self.malformed }
+                guard var request = JobRequest(value: argument) else { throw Self.malformed }
+                request.timeoutMilliseconds = max(1, min(request.timeoutMilliseconds, time.leftMilliseconds))
                 return .success(await jobs.run(request, router: router).value)
             case .explainJob:
                 guard let request = JobRequest(value: argument) else { throw Self.malformed }
@@ -122,16 +171,16 @@ package final class ClusterNode: PeerService {
         return .object(["rows": .int(Int64(coverage.rowsSoFar)), "expected": .int(Int64(rows))])
     }
 
-    private func store(_ argument: Value) async -> Result<Value, Failure> {
+    private func store(_ argument: Value, _ due: Deadline) async -> Result<Value, Failure> {
         guard case .bytes(let key)? = argument["key"], case .bytes(let value)? = argument["value"] else {
             return .failure(Self.malformed)
         }
         return await withCheckedContinuation { continuation in
-            router.store(key, value: value) { continuation.resume(returning: $0) }
+            router.store(key, value: value, deadline: due) { continuation.resume(returning: $0) }
         }
     }
 
-    static let malformed = Failure(.scriptVersion, "the request is in a version that is not understood")
+    static let malformed = PeerRequest.notUnderstood
 
     private var topology: Value {
         .object([

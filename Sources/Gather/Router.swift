@@ -122,10 +122,18 @@ package final class Router: Sendable {
     package func forward(
         _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
     ) {
+        forward(command, key: key, node: node, links: links, deadline: .never, completion: completion)
+    }
+
+    /// By `deadline`, or sooner, as forwarded commands have little time.
+    private func forward(
+        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, deadline: Deadline,
+        completion: @escaping ItemCompletion
+    ) {
         guard let links = links ?? cluster.anyLinks else {
             return completion(.failed(Failure(.unreachable, "this node has no peers")))
         }
-        let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds)
+        let deadline = min(deadline, .after(milliseconds: cluster.requestTimeoutMilliseconds))
         links.send(.item(command, key: key), to: node, deadline: deadline) { result in
             switch result {
             case .success(.item(let outcome)): completion(outcome)
@@ -232,6 +240,10 @@ package final class Router: Sendable {
     /// What `get key` would answer here: a plain key's value, a method's or a service's answer; `miss` when there is none.
     /// `byJob`: a job asks. It may not start another one, which could start the next: on all nodes, without end.
     package func fetch(_ key: [UInt8], deadline: Deadline, byJob: Bool = false, completion: @escaping CallCompletion) {
+        guard (1...Self.keyBytesMax).contains(key.count) else {
+            return completion(
+                .failure(Failure(.scriptError, "a key has 1 to \(Self.keyBytesMax) bytes, this one has \(key.count)")))
+        }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
         case .local:
             let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: unixSeconds()) }
@@ -252,7 +264,9 @@ package final class Router: Sendable {
     private static let keyBytesMax = 250
 
     /// What `set key` would do here: store a plain key, or call a method with the value as its last argument.
-    package func store(_ key: [UInt8], value: [UInt8], completion: @escaping CallCompletion) {
+    package func store(
+        _ key: [UInt8], value: [UInt8], deadline: Deadline = .never, completion: @escaping CallCompletion
+    ) {
         guard (1...Self.keyBytesMax).contains(key.count), key.allSatisfy({ $0 > 32 && $0 != 127 }) else {
             return completion(
                 .failure(
@@ -271,8 +285,11 @@ package final class Router: Sendable {
         }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
         case .local: finish(key.withUnsafeBytes { executeLocally(command, key: $0, now: unixSeconds()) })
-        case .remote(let node): forward(command, key: key, node: node, links: nil, completion: finish)
-        case .virtual(let virtualKey): call(virtualKey, data: value, links: nil, deadline: nil, completion: completion)
+        case .remote(let node):
+            forward(command, key: key, node: node, links: nil, deadline: deadline, completion: finish)
+        case .virtual(let virtualKey):
+            let limit = isService(virtualKey) ? deadline : min(deadline, .after(milliseconds: callTimeoutMilliseconds))
+            call(virtualKey, data: value, links: nil, deadline: limit, completion: completion)
         }
     }
 

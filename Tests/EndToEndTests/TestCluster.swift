@@ -82,21 +82,25 @@ final class TestNode {
 final class TestCluster {
     let nodes: [TestNode]
 
-    init(nodes count: Int, arguments: [String] = []) throws {
-        do { nodes = try Self.start(count, arguments) } catch {
+    /// `ofNode`: what a node is started with beyond `arguments`, by its index.
+    init(nodes count: Int, arguments: [String] = [], ofNode: (Int) -> [String] = { _ in [] }) throws {
+        do { nodes = try Self.start(count, arguments, ofNode) } catch {
             // A port that was free is not any more: others will be.
             guard "\(error)".contains("it is in use") else { throw error }
-            nodes = try Self.start(count, arguments)
+            nodes = try Self.start(count, arguments, ofNode)
         }
     }
 
-    private static func start(_ count: Int, _ arguments: [String]) throws -> [TestNode] {
+    private static func start(
+        _ count: Int, _ arguments: [String], _ ofNode: (Int) -> [String]
+    ) throws -> [TestNode] {
         let ports = try freePorts(count)
         let peers = ports.enumerated().map { "n\($0.offset + 1)=127.0.0.1:\($0.element)" }.joined(separator: ",")
         let nodes = ports.enumerated().map { index, port in
             TestNode(
                 name: "n\(index + 1)", port: port,
-                arguments: (count == 1 ? [] : ["--name", "n\(index + 1)", "--peers", peers]) + arguments)
+                arguments: (count == 1 ? [] : ["--name", "n\(index + 1)", "--peers", peers]) + arguments
+                    + ofNode(index))
         }
         do { for node in nodes { try node.start() } } catch {
             for node in nodes { node.stop() }

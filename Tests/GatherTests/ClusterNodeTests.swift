@@ -1,5 +1,6 @@
 // What a node answers to its peers and clients, without a network: loads and their senders, jobs in jobs, keys, jobs by name.
 
+import Coordination
 import Engine
 import Gather
 import Logging
@@ -16,7 +17,7 @@ import Testing
     }
 
     private static func ask(
-        _ node: ClusterNode, _ request: PeerRequest, _ connection: PeerConnection = PeerConnection()
+        _ node: ClusterNode, _ request: PeerRequest, _ connection: PeerConnection = PeerConnection(.client)
     ) async -> PeerReply {
         await withCheckedContinuation { continuation in
             node.handle(request, from: connection) { continuation.resume(returning: $0) }
@@ -51,12 +52,13 @@ import Testing
         let node = Self.node()
         try await Self.createFrame(node)
         for load in 1...200 as ClosedRange<UInt64> {
-            let connection = PeerConnection()
+            let connection = PeerConnection(.client)
             async let first = Self.ask(node, Self.block(load), connection)
             async let second = Self.ask(node, Self.block(load), connection)
             let replies = await [first, second]
             #expect(replies.map(Self.reason) == [nil, nil])
-            let commit = await Self.control(node, .commitLoad, Self.loadArgument(load))
+            let commit = await Self.ask(
+                node, .control(verb: .commitLoad, argument: Self.loadArgument(load)), connection)
             #expect(commit == .value(.object(["rows": .int(4)])))
         }
     }
@@ -65,7 +67,7 @@ import Testing
     func lateBlock() async throws {
         let node = Self.node()
         try await Self.createFrame(node)
-        let connection = PeerConnection()
+        let connection = PeerConnection(.client)
         #expect(Self.reason(await Self.ask(node, Self.block(1), connection)) == nil)
         connection.markClosed()
         node.closed(connection)
@@ -184,7 +186,8 @@ import Testing
         #expect(envelope["status"]?.text == "error")
         #expect(envelope["error"]?["reason"]?.text == "script_error")
         let nested = PeerRequest.fetch(key: Array("job:run:self".utf8), deadlineMilliseconds: 10_000, byJob: true)
-        #expect(Self.reason(await Self.ask(node, nested)) == .scriptError)
+        let peer = PeerConnection(.node(name: "n2", incarnation: 1))
+        #expect(Self.reason(await Self.ask(node, nested, peer)) == .scriptError)
     }
 
     @Test("nothing may be asked of a server: an empty table, or an empty list of keys")

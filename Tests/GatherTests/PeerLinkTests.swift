@@ -1,5 +1,6 @@
 // A link to another node: nobody who asks is left waiting, and a peer that reads nothing costs a bounded amount of memory.
 
+import Coordination
 import Engine
 import Gather
 import NIOCore
@@ -36,7 +37,8 @@ import Testing
     private static func link(to server: any Channel, _ group: any EventLoopGroup, queuedBytesMax: Int) -> PeerLink {
         PeerLink(
             loop: group.next(), name: "deaf", host: "127.0.0.1", port: server.localAddress!.port!,
-            hello: PeerHello(name: "n1", epoch: 1), queuedBytesMax: queuedBytesMax)
+            caller: .node(PeerIdentity(name: "n1", incarnation: 1, epoch: 1, others: ["deaf"])),
+            queuedBytesMax: queuedBytesMax)
     }
 
     @Test("requests to a peer that reads nothing are refused once enough of them wait, and all are ended by closing")

@@ -1,5 +1,6 @@
 // The peer protocol: every message survives the wire, however it is cut; broken ones are refused.
 
+import Coordination
 import Engine
 import Gather
 import NIOCore
@@ -32,7 +33,7 @@ import Testing
             .item(.meta(metaCommand, value: [1, 2]), key: [5]),
             .item(.meta(MetaCommand(.inspect), value: []), key: [6]),
             .item(.get, key: Array("k".utf8)),
-            .item(.getAndTouch(expiry: 77), key: []),
+            .item(.getAndTouch(expiry: 77), key: [32]),
             .item(
                 .store(.cas, flags: 5, expiry: .max, cas: .max, value: [0, 13, 10, 255]),
                 key: Array(repeating: 1, count: 250)),
@@ -174,10 +175,12 @@ import Testing
 
     @Test("the hello line says version, name and epoch")
     func hello() {
-        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 3 n1 ff\r\n")
-        #expect(PeerHello(line: "peer 3 n1 ff") == PeerHello(name: "n1", epoch: 255))
-        #expect(PeerHello(line: "peer 3 - -") == PeerHello(name: "-", epoch: nil))
-        for broken in ["", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff"] {
+        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 4 n1 ff\r\n")
+        #expect(PeerHello(line: "peer 4 n1 ff") == PeerHello(name: "n1", epoch: 255))
+        #expect(PeerHello(line: "peer 4 - -") == .client)
+        for broken in [
+            "peer 4  ff", "peer 4 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
+        ] {
             #expect(PeerHello(line: broken) == nil)
         }
     }
@@ -189,7 +192,7 @@ import Testing
         let second = pending.add(deadline: Deadline(uptimeNanoseconds: 20), "b")!
         #expect(pending.add(deadline: .never, "c") == nil)
         #expect(pending.earliestDeadline == Deadline(uptimeNanoseconds: 10))
-        #expect(pending.takeExpired(now: Deadline(uptimeNanoseconds: 10)) == ["a"])
+        #expect(pending.takeExpired(now: Deadline(uptimeNanoseconds: 10)).map(\.waiter) == ["a"])
         #expect(pending.take(first) == nil)
         #expect(pending.take(second) == "b")
         #expect(pending.take(second) == nil)

@@ -81,6 +81,10 @@ final class LowLevelMachine {
     // MARK: Running
 
     func start(_ key: VirtualKey, data: [UInt8]?, deadline: Deadline) -> (run: Run?, step: Step) {
+        guard !deadline.hasPassed else {
+            let late = Failure(.timeout, "the deadline had passed before \(key.type):\(key.method) could start")
+            return (nil, .finished(.failure(late)))
+        }
         guard let handler = state.function(key.method, ofTable: key.type, in: environment) else {
             return (nil, .finished(.failure(Failure(.scriptError, "\(key.type) has no handler '\(key.method)'"))))
         }

@@ -31,18 +31,19 @@ extension Value {
         }
     }
 
-    /// Reads one value that takes up all of `bytes`; nil when it is cut short, too deep, followed by more, or has what no value
-    /// here is: an integer beyond 64 bits with sign, an extension, a key that is null, NaN, a list or a map.
-    package init?(messagePack bytes: some Collection<UInt8>) {
-        guard let value = try? Value(parsingMessagePack: bytes) else { return nil }
+    /// Reads one value that takes up all of `bytes`; nil when it is cut short, too deep, followed by more, has more parts than
+    /// `partsMax` (a part takes a byte on the wire, and sixteen and more once it is read), or has what no value here is: an
+    /// integer beyond 64 bits with sign, an extension, a key that is null, NaN, a list or a map.
+    package init?(messagePack bytes: some Collection<UInt8>, partsMax: Int = .max) {
+        guard let value = try? Value(parsingMessagePack: bytes, partsMax: partsMax) else { return nil }
         self = value
     }
 
     /// The same, with the reason.
-    package init(parsingMessagePack bytes: some Collection<UInt8>) throws(Failure) {
+    package init(parsingMessagePack bytes: some Collection<UInt8>, partsMax: Int = .max) throws(Failure) {
         let contiguous = Array(bytes)
         let (value, problem) = contiguous.withUnsafeBufferPointer { buffer -> (Value?, String?) in
-            var reader = MessagePackReader(buffer)
+            var reader = MessagePackReader(buffer, partsMax: partsMax)
             guard let value = reader.read(depth: 0) else { return (nil, reader.problem) }
             return reader.atEnd ? (value, nil) : (nil, "there is something behind the value")
         }
@@ -93,7 +94,13 @@ private struct MessagePackReader {
     /// What is wrong, where it is more than a mistake in the format.
     private(set) var problem: String?
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+    /// How many more elements, keys and values there may be.
+    private var partsLeft: Int
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>, partsMax: Int) {
+        self.bytes = bytes
+        partsLeft = partsMax
+    }
 
     private mutating func refuse(_ problem: String) -> Value? {
         self.problem = problem
@@ -156,7 +163,9 @@ private struct MessagePackReader {
     }
 
     private mutating func readArray(_ count: Int, _ depth: Int) -> Value? {
-        guard bytes.count - at >= count else { return nil }  // an element is at least a byte
+        // An element is at least a byte.
+        guard bytes.count - at >= count, count <= partsLeft else { return nil }
+        partsLeft -= count
         var elements: [Value] = []
         elements.reserveCapacity(count)
         for _ in 0..<count {
@@ -167,7 +176,8 @@ private struct MessagePackReader {
     }
 
     private mutating func readMap(_ count: Int, _ depth: Int) -> Value? {
-        guard (bytes.count - at) / 2 >= count else { return nil }
+        guard (bytes.count - at) / 2 >= count, count <= partsLeft / 2 else { return nil }
+        partsLeft -= 2 * count
         var pairs: [Value.Pair] = []
         pairs.reserveCapacity(count)
         for _ in 0..<count {

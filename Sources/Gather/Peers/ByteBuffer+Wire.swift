@@ -28,7 +28,10 @@ extension ByteBuffer {
 
     package mutating func readWireText() -> String? { readWireBytes().map { String(decoding: $0, as: UTF8.self) } }
 
-    package mutating func readWireValue() -> Value? { readWireBytes().flatMap { Value(messagePack: $0) } }
+    /// `partsMax`: how many elements, keys and values it may have, all levels together.
+    package mutating func readWireValue(partsMax: Int) -> Value? {
+        readWireBytes().flatMap { Value(messagePack: $0, partsMax: partsMax) }
+    }
 
     package mutating func readWireFailure() -> Failure? {
         guard let reason = readWireText().flatMap(Reason.init(rawValue:)), let message = readWireText() else {

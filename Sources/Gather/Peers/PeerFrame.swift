@@ -1,5 +1,6 @@
 // Frames of the peer protocol: a length, an id, a message. The decoder takes bytes as they come.
 
+import Coordination
 package import NIOCore
 
 /// One message with its id. On the wire: bytes after this field (u32), id (u64), message. All little-endian.
@@ -10,6 +11,17 @@ package struct PeerFrame: Sendable {
 
     package let id: UInt64
     package var message: ByteBuffer
+    /// It was larger than a request of its kind may be: the message is empty, its bytes were passed over.
+    package var isOversized = false
+    /// With the length and the id.
+    package var bytes: Int { Self.headerBytes + message.readableBytes }
+
+    /// The id of what is said about the connection itself, see `LinkMessage`.
+    package static let linkID: UInt64 = 0
+
+    /// A request's frame begins, after the id, with the sender's clock (u64, nanoseconds) and what was left of the
+    /// request's time then (u32, milliseconds).
+    package static let requestHeaderBytes = 12
 
     /// Appends a frame with what `encode` writes. False, and nothing is appended, when it is larger than `bytesMax`.
     package static func write(
@@ -30,6 +42,22 @@ package struct PeerFrame: Sendable {
     }
 }
 
+/// How large frames may be.
+package enum PeerFrameLimits: Sendable {
+    /// Before it is known who calls.
+    case greeting
+    /// A peer's replies.
+    case replies
+    /// Requests, by their kind. `itemBytesMax`: the largest item of the node that gets them.
+    case requests(itemBytesMax: Int)
+
+    /// Nil when the frame may be as large as any.
+    fileprivate func bytesMax(kind: UInt8) -> Int? {
+        guard case .requests(let itemBytesMax) = self else { return nil }
+        return PeerRequest.bytesMax(kind: kind, itemBytesMax: itemBytesMax)
+    }
+}
+
 /// Cuts a stream of bytes into frames. Pure: bytes in, frames out.
 package struct PeerFrameDecoder {
     package enum Broken: Error {
@@ -37,9 +65,19 @@ package struct PeerFrameDecoder {
         case frameTooShort
     }
 
+    package var limits: PeerFrameLimits
     private var received: ByteBuffer?
+    /// Of a frame that is too large for its kind, still to be passed over.
+    private var skipBytes = 0
+    /// An older version sends its requests with its hello: they are small enough to be answered in words.
+    private static let greetingBytesMax = 16 << 10
+    /// No frame below this is held against its kind's limit.
+    private static let smallBytes = 4 << 10
 
-    package init() {}
+    package init(limits: PeerFrameLimits = .replies) { self.limits = limits }
+
+    /// What came and was not cut off yet.
+    package var heldBytes: Int { received?.readableBytes ?? 0 }
 
     package mutating func append(_ buffer: ByteBuffer) {
         guard var held = received, held.readableBytes > 0 else {
@@ -54,11 +92,27 @@ package struct PeerFrameDecoder {
 
     /// The next whole frame, nil when more bytes are needed.
     package mutating func next() throws(Broken) -> PeerFrame? {
-        guard var held = received,
-            let length: UInt32 = held.getInteger(at: held.readerIndex, endianness: .little)
-        else { return nil }
+        guard var held = received else { return nil }
+        if skipBytes > 0 {
+            let skipped = min(skipBytes, held.readableBytes)
+            held.moveReaderIndex(forwardBy: skipped)
+            skipBytes -= skipped
+            received = held.readableBytes == 0 ? nil : held
+            guard skipBytes == 0 else { return nil }
+        }
+        guard let length: UInt32 = held.getInteger(at: held.readerIndex, endianness: .little) else { return nil }
         guard length >= 8 else { throw .frameTooShort }
         guard length <= PeerFrame.bytesMax else { throw .frameTooLarge(bytes: Int(length)) }
+        if case .greeting = limits, length > Self.greetingBytesMax { throw .frameTooLarge(bytes: Int(length)) }
+        if length > Self.smallBytes, case .requests = limits {
+            let kindAt = held.readerIndex + PeerFrame.headerBytes + PeerFrame.requestHeaderBytes
+            guard let kind: UInt8 = held.getInteger(at: kindAt) else { return nil }
+            if let bytesMax = limits.bytesMax(kind: kind), length > bytesMax {
+                let id: UInt64 = held.getInteger(at: held.readerIndex + 4, endianness: .little)!
+                skipBytes = 4 + Int(length)
+                return PeerFrame(id: id, message: ByteBuffer(), isOversized: true)
+            }
+        }
         guard held.readableBytes >= 4 + Int(length) else { return nil }
         held.moveReaderIndex(forwardBy: 4)
         let id = held.readWire(UInt64.self)!

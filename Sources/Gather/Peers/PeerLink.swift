@@ -1,5 +1,6 @@
-// One event loop's connection to one other node: connects when needed, matches replies to requests, fails fast when down.
+// One event loop's connection to one other node: drives its state machine, and matches replies to requests.
 
+package import Coordination
 import Dispatch
 package import Engine
 package import NIOCore
@@ -7,53 +8,56 @@ import NIOPosix
 
 package typealias PeerCompletion = @Sendable (Result<PeerReply, Failure>) -> Void
 
-/// Everything here happens on `loop`; `send` may be called from any thread.
+/// Everything here happens on `loop`; `send` may be called from any thread. What to do when is `LinkMachine`'s to say.
 package final class PeerLink: @unchecked Sendable {
-    private enum State {
-        case idle
-        case connecting
-        case connected(any Channel)
-        /// Not tried again before this instant (never, once closed): meanwhile requests fail at once with this.
-        case down(until: Deadline, Failure)
-    }
-
-    private static let connectTimeoutMilliseconds: Int64 = 500
-    /// A refusal comes at once and is cheap to ask for again; silence is not.
-    private static let pauseAfterRefusalMilliseconds = 10
-    private static let pauseAfterSilenceMilliseconds = 200
     private static let inFlightMax = 16_384
     /// What may wait here for a peer that does not read.
     package static let queuedBytesMaxDefault = 64 << 20
     private static let writeBufferBytesHigh = 1 << 20
-    /// A peer that read nothing for so long gets another connection: what is queued for this one is not kept.
-    private static let stallMilliseconds = 3_000
 
     private let loop: any EventLoop
     private let name: String
     private let host: String
     private let port: Int
-    private let hello: String
+    private let caller: PeerCaller
+    /// Nil for a command's link, whose user is told by the command.
+    private let status: PeerStatus?
     private let queuedBytesMax: Int
-    private var state = State.idle
+    private let connectMilliseconds: Int
+    /// Makes of what a node says about others what may be believed.
+    private let believe: (@Sendable (inout MapAnswer, Counterpart) -> Void)?
+
+    private var machine: LinkMachine
+    private var channel: (any Channel)?
+    private var greeting: CallerGreeting?
+    private var counterpart: Counterpart?
+    private var attempt = 0
+    private var upSince: Instant?
+    /// Whoever asks while the node is down is told this.
+    private var failure = Failure(.unreachable, "no connection was tried")
     private var pending = PendingRequests<PeerCompletion>(countMax: PeerLink.inFlightMax)
     private var outgoing = ByteBuffer()
     private var flushIsScheduled = false
     private var expiry: Scheduled<Void>?
     private var expiryDeadline = Deadline.never
-    /// The connection takes no more bytes, and is given up when that lasts until then.
-    private var stalledUntil: Deadline?
+    private var timer: Scheduled<Void>?
 
-    /// `hello`: the line that opens the connection, see `PeerHello`.
+    /// `caller`: who opens the connection, and with what it proves it.
     package init(
-        loop: any EventLoop, name: String, host: String, port: Int, hello: PeerHello,
-        queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault
+        loop: any EventLoop, name: String, host: String, port: Int, caller: PeerCaller, status: PeerStatus? = nil,
+        queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault, timing: LinkMachine.Timing = .init(),
+        believe: (@Sendable (inout MapAnswer, Counterpart) -> Void)? = nil
     ) {
         self.loop = loop
         self.name = name
         self.host = host
         self.port = port
-        self.hello = hello.line
+        self.caller = caller
+        self.status = status
         self.queuedBytesMax = queuedBytesMax
+        self.believe = believe
+        connectMilliseconds = timing.connectMilliseconds
+        machine = LinkMachine(timing: timing)
     }
 
     private var address: String {
@@ -82,30 +86,179 @@ package final class PeerLink: @unchecked Sendable {
     package func close() {
         loop.execute {
             self.expiry?.cancel()
-            self.failAll(Failure(.cancelled, "the connection to \(self.address) was closed"), until: .never)
+            self.timer?.cancel()
+            self.failure = Failure(.cancelled, "the connection to \(self.address) was closed")
+            self.receive(.close)
         }
     }
 
+    // MARK: Requests
+
     private func sendOnLoop(_ request: PeerRequest, _ deadline: Deadline, _ completion: @escaping PeerCompletion) {
-        if case .down(let until, let failure) = state {
-            guard until.hasPassed else { return completion(.failure(failure)) }
-            state = .idle
+        let now = Instant.now
+        // Another loop's link may know already what this one would have to find out.
+        if let status, status.isSilent { receive(.suspected, now) }
+        if machine.phase == .idle || !machine.takesRequests {
+            receive(.wanted, now)
+            guard machine.takesRequests else { return completion(.failure(failure)) }
         }
-        guard outgoing.readableBytes < queuedBytesMax, let id = pending.add(deadline: deadline, completion) else {
+        guard deadline.uptimeNanoseconds > now.nanoseconds else {
+            return completion(.failure(Failure(.timeout, "\(address) was not asked: there was no time left")))
+        }
+        guard outgoing.readableBytes < queuedBytesMax,
+            let id = pending.add(deadline: deadline, sent: now.nanoseconds, completion)
+        else {
             return completion(.failure(Failure(.overloaded, "\(address) has too many requests under way; try again")))
         }
-        guard PeerFrame.write(id: id, into: &outgoing, { request.encode(into: &$0) }) else {
+        let left = UInt32(clamping: (deadline.uptimeNanoseconds - now.nanoseconds) / 1_000_000)
+        let isWritten = PeerFrame.write(id: id, into: &outgoing) { buffer in
+            buffer.writeWire(now.nanoseconds)
+            buffer.writeWire(left)
+            request.encode(into: &buffer)
+        }
+        guard isWritten else {
             _ = pending.take(id)
             return completion(
                 .failure(
                     Failure(.budgetExceeded, "the request has more than \(PeerFrame.bytesMax >> 20) MiB: split it")))
         }
         scheduleExpiry(deadline)
-        switch state {
-        case .idle: connect()
-        case .connected: scheduleFlush()
-        case .connecting, .down: break
+        if machine.phase == .up { scheduleFlush() }
+    }
+
+    private func scheduleExpiry(_ deadline: Deadline) {
+        guard deadline < expiryDeadline else { return }
+        expiry?.cancel()
+        expiryDeadline = deadline
+        expiry = loop.scheduleTask(in: .milliseconds(Int64(deadline.remainingMilliseconds) + 1)) { self.expire() }
+    }
+
+    private func expire() {
+        expiryDeadline = .never
+        let now = Instant.now
+        let late = Failure(.timeout, "\(address) did not answer in time; what was asked of it may have happened")
+        let expired = pending.takeExpired(now: Deadline(uptimeNanoseconds: now.nanoseconds))
+        for (_, completion) in expired { completion(.failure(late)) }
+        for (sent, _) in expired { receive(.unanswered(sent: Instant(nanoseconds: sent)), now) }
+        if let next = pending.earliestDeadline { scheduleExpiry(next) }
+    }
+
+    // MARK: The machine
+
+    private func receive(_ event: LinkMachine.Event, _ now: Instant = .now) {
+        for effect in machine.receive(event, now: now) { carryOut(effect, now) }
+    }
+
+    private func carryOut(_ effect: LinkMachine.Effect, _ now: Instant) {
+        switch effect {
+        case .connect: connect()
+        case .greet: greet()
+        case .ping: write(.ping(sent: now.nanoseconds, isHolding: false))
+        case .flush: flush()
+        case .abandon:
+            attempt += 1
+            let channel = channel
+            self.channel = nil
+            channel?.close(promise: nil)
+        case .fail(let cause): fail(cause, now)
+        case .schedule(let instant): schedule(instant, now)
         }
+    }
+
+    private func schedule(_ instant: Instant, _ now: Instant) {
+        timer?.cancel()
+        let milliseconds = Int64(instant.milliseconds(since: now)) + 1
+        timer = loop.scheduleTask(in: .milliseconds(milliseconds)) { self.receive(.timer) }
+    }
+
+    private func fail(_ cause: LinkMachine.Cause, _ now: Instant) {
+        channel = nil
+        switch cause {
+        case .gone, .declined: break  // said by whoever found it out
+        case .noAnswer:
+            failure = Failure(.unreachable, "\(address) can't be reached: no answer to the connection attempt")
+        case .silent:
+            failure = Failure(.unreachable, "\(address) is silent; what was asked of it may have happened")
+        }
+        if machine.phase != .closed {
+            if cause == .declined {
+                status?.note(.refused(message: failure.message))
+            } else {
+                status?.note(.lost(since: upSince, message: failure.message))
+            }
+            if cause == .silent { status?.foundSilent() }
+        }
+        upSince = nil
+        counterpart = nil
+        outgoing = ByteBuffer()
+        for completion in pending.takeAll() { completion(.failure(failure)) }
+    }
+
+    // MARK: The connection
+
+    private func connect() {
+        attempt += 1
+        let attempt = attempt
+        ClientBootstrap(group: loop)
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(
+                .writeBufferWaterMark,
+                value: .init(low: Self.writeBufferBytesHigh / 4, high: Self.writeBufferBytesHigh)
+            )
+            .connectTimeout(.milliseconds(Int64(connectMilliseconds)))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(PeerReplyHandler(link: self))
+                }
+            }
+            .connect(host: host, port: port)
+            .whenComplete { result in
+                guard self.attempt == attempt else {  // given up meanwhile
+                    if case .success(let channel) = result { channel.close(promise: nil) }
+                    return
+                }
+                switch result {
+                case .success(let channel): self.connected(channel)
+                case .failure(let error):
+                    self.failure = Failure(.unreachable, "\(self.address) can't be reached: \(plainText(of: error))")
+                    self.receive(.connectFailed(error is ChannelError ? .noAnswer : .gone))
+                }
+            }
+    }
+
+    private func connected(_ channel: any Channel) {
+        self.channel = channel
+        guard caller.mayReach(channel.remoteAddress) else {
+            return decline(
+                Refusal(
+                    .notAllowed,
+                    "\(address) is on another machine: give all nodes the same --cluster-secret FILE, "
+                        + "or --insecure-peers"))
+        }
+        PeerTransport.notice(loss: channel)
+        receive(.connected)
+    }
+
+    private func greet() {
+        guard let channel else { return }
+        let greeting = caller.greeting(target: name)
+        self.greeting = greeting
+        var first = channel.allocator.buffer(capacity: 256)
+        first.writeString(greeting.hello.line)
+        first.write(link: greeting.greet)
+        channel.writeAndFlush(first, promise: nil)
+    }
+
+    private func decline(_ refusal: Refusal) {
+        failure = refusal.failure
+        receive(.declined)
+    }
+
+    private func write(_ message: LinkMessage) {
+        guard let channel else { return }
+        var buffer = channel.allocator.buffer(capacity: 64)
+        buffer.write(link: message)
+        channel.writeAndFlush(buffer, promise: nil)
     }
 
     /// Requests of one turn of the loop leave in one write.
@@ -119,109 +272,86 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     private func flush() {
-        guard case .connected(let channel) = state, outgoing.readableBytes > 0, channel.isWritable else { return }
+        guard machine.phase == .up, let channel, outgoing.readableBytes > 0, channel.isWritable else { return }
         let bytes = outgoing
         outgoing = channel.allocator.buffer(capacity: 4096)
         channel.writeAndFlush(bytes, promise: nil)
     }
 
     fileprivate func writabilityChanged(_ channel: any Channel) {
-        guard case .connected(let current) = state, current === channel else { return }
-        let isWritable = channel.isWritable
-        stalledUntil = isWritable ? nil : .after(milliseconds: Self.stallMilliseconds)
-        if isWritable { flush() }
+        if channel === self.channel, channel.isWritable { flush() }
     }
 
-    private func connect() {
-        state = .connecting
-        ClientBootstrap(group: loop)
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
-            .channelOption(
-                .writeBufferWaterMark,
-                value: .init(low: Self.writeBufferBytesHigh / 4, high: Self.writeBufferBytesHigh)
-            )
-            .connectTimeout(.milliseconds(Self.connectTimeoutMilliseconds))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(PeerReplyHandler(link: self))
-                }
-            }
-            .connect(host: host, port: port)
-            .whenComplete { result in
-                switch result {
-                case .success(let channel): self.connected(channel)
-                case .failure(let error):
-                    self.failAll(
-                        Failure(.unreachable, "\(self.address) can't be reached: \(plainText(of: error))"),
-                        pauseMilliseconds: error is ChannelError
-                            ? Self.pauseAfterSilenceMilliseconds : Self.pauseAfterRefusalMilliseconds)
-                }
-            }
-    }
+    // MARK: What comes
 
-    private func connected(_ channel: any Channel) {
-        guard case .connecting = state else { return channel.close(promise: nil) }  // closed meanwhile
-        state = .connected(channel)
-        stalledUntil = nil
-        var first = channel.allocator.buffer(capacity: hello.utf8.count + outgoing.readableBytes)
-        first.writeString(hello)
-        first.writeBuffer(&outgoing)
-        outgoing = first
-        flush()
-    }
-
-    fileprivate func received(_ frame: PeerFrame) {
+    /// A frame; true when the other side can only have sent it after it heard from us.
+    fileprivate func received(_ frame: PeerFrame, on channel: any Channel) -> Bool {
+        guard channel === self.channel else { return false }
         var message = frame.message
-        guard let completion = pending.take(frame.id) else { return }  // late: nobody waits any more
-        guard let reply = PeerReply(decoding: &message) else {
-            return completion(
-                .failure(Failure(.scriptVersion, "\(address) answers in a version that is not understood")))
+        if frame.id == PeerFrame.linkID { return received(link: &message) }
+        guard let completion = pending.take(frame.id) else { return true }  // late: nobody waits any more
+        guard var reply = PeerReply(decoding: &message) else {
+            completion(.failure(Failure(.scriptVersion, "\(address) answers in a version that is not understood")))
+            return true
         }
-        if case .failure(let failure) = reply {
-            completion(.failure(failure))
-        } else {
+        switch reply {
+        case .failure(let failure): completion(.failure(failure))
+        case .mapped(var answer):
+            guard let counterpart, case .node(_, answer.incarnation) = counterpart else {
+                completion(.failure(Failure(.scriptVersion, "\(address) answers as another run of its process")))
+                return true
+            }
+            believe?(&answer, counterpart)
+            reply = .mapped(answer)
             completion(.success(reply))
+        default: completion(.success(reply))
         }
+        return true
+    }
+
+    private func received(link bytes: inout ByteBuffer) -> Bool {
+        guard let message = LinkMessage(Array(bytes.readableBytesView)) else {
+            if case .failure(let failure)? = PeerReply(decoding: &bytes) { decline(Refusal(failure)) }
+            return true
+        }
+        switch message {
+        case .ping(let sent, let isHolding):
+            write(.pong(echo: sent, stamp: Instant.now.nanoseconds))
+            return isHolding
+        case .pong: return true
+        default: break
+        }
+        switch greeting?.receive(message, stamp: Instant.now.nanoseconds) {
+        case .send(let answer): write(answer)
+        case .declined(let refusal): decline(refusal)
+        case .welcomed(let counterpart): welcomed(counterpart)
+        case nil: break
+        }
+        return true
+    }
+
+    private func welcomed(_ counterpart: Counterpart) {
+        guard machine.phase == .greeting else { return }
+        greeting = nil
+        self.counterpart = counterpart
+        let now = Instant.now
+        upSince = now
+        if case .node(_, let incarnation) = counterpart { status?.met(incarnation: incarnation) }
+        status?.note(.up(now: now))
+        receive(.welcomed, now)
+    }
+
+    fileprivate func heard(on channel: any Channel) {
+        guard channel === self.channel else { return }
+        let now = Instant.now
+        status?.heard(now)
+        receive(.heard, now)
     }
 
     fileprivate func disconnected(_ channel: any Channel, _ reason: String) {
-        guard case .connected(let current) = state, current === channel else { return }
-        failAll(
-            Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened"),
-            pauseMilliseconds: Self.pauseAfterRefusalMilliseconds)
-    }
-
-    private func failAll(_ failure: Failure, pauseMilliseconds: Int) {
-        if case .down(until: .never, _) = state { return }  // closed
-        failAll(failure, until: .after(milliseconds: pauseMilliseconds))
-    }
-
-    private func failAll(_ failure: Failure, until: Deadline) {
-        let before = state
-        state = .down(until: until, failure)  // before the close, which calls back at once
-        outgoing = ByteBuffer()
-        if case .connected(let channel) = before { channel.close(promise: nil) }
-        for completion in pending.takeAll() { completion(.failure(failure)) }
-    }
-
-    private func scheduleExpiry(_ deadline: Deadline) {
-        guard deadline < expiryDeadline else { return }
-        expiry?.cancel()
-        expiryDeadline = deadline
-        expiry = loop.scheduleTask(in: .milliseconds(Int64(deadline.remainingMilliseconds) + 1)) { self.expire() }
-    }
-
-    private func expire() {
-        expiryDeadline = .never
-        let failure = Failure(.timeout, "\(address) did not answer in time")
-        for completion in pending.takeExpired(now: .after(milliseconds: 0)) { completion(.failure(failure)) }
-        if let stalledUntil, stalledUntil.hasPassed {
-            self.stalledUntil = nil
-            failAll(
-                Failure(.timeout, "\(address) reads nothing; what was asked of it may have happened"),
-                pauseMilliseconds: Self.pauseAfterSilenceMilliseconds)
-        }
-        if let next = pending.earliestDeadline { scheduleExpiry(next) }
+        guard channel === self.channel else { return }
+        failure = Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened")
+        receive(.disconnected)
     }
 }
 
@@ -237,7 +367,11 @@ private final class PeerReplyHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         decoder.append(unwrapInboundIn(data))
         do {
-            while let frame = try decoder.next() { link.received(frame) }
+            var isSignOfLife = false
+            while let frame = try decoder.next() {
+                if link.received(frame, on: context.channel) { isSignOfLife = true }
+            }
+            if isSignOfLife || decoder.heldBytes > 0 { link.heard(on: context.channel) }
         } catch {
             reason = "speaks another protocol: it is no cacheismo node"
             context.close(promise: nil)
@@ -254,6 +388,13 @@ private final class PeerReplyHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) { link.disconnected(context.channel, reason) }
+}
+
+extension ByteBuffer {
+    /// Appends a frame about the connection itself.
+    package mutating func write(link message: LinkMessage) {
+        _ = PeerFrame.write(id: PeerFrame.linkID, into: &self) { $0.writeBytes(message.bytes) }
+    }
 }
 
 /// An error in a few words, without type names or nested descriptions.

@@ -1,5 +1,6 @@
 // The links to the other nodes that belong to one event loop, so that a forwarded request never changes threads.
 
+package import Coordination
 package import Engine
 package import NIOCore
 
@@ -7,11 +8,16 @@ package final class PeerLinks: Sendable {
     private let links: [PeerLink?]
 
     /// One link a node of the topology, none to this node itself. Connections are made when they are first needed.
-    package init(loop: any EventLoop, topology: Topology) {
-        let hello = PeerHello(name: topology.selfName, epoch: topology.epoch)
+    /// `statuses`: what is known of each node, shared with the links of other loops.
+    package init(
+        loop: any EventLoop, topology: Topology, identity: PeerIdentity, statuses: [PeerStatus],
+        believe: @escaping @Sendable (inout MapAnswer, Counterpart) -> Void
+    ) {
         links = topology.nodes.enumerated().map { index, node in
             guard index != topology.selfIndex else { return nil }
-            return PeerLink(loop: loop, name: node.name, host: node.host, port: node.port, hello: hello)
+            return PeerLink(
+                loop: loop, name: node.name, host: node.host, port: node.port, caller: .node(identity),
+                status: statuses[index], believe: believe)
         }
     }
 

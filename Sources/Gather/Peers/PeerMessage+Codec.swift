@@ -1,6 +1,6 @@
 // Peer messages to and from bytes: little-endian numbers, lengths before bytes, MessagePack for values.
 
-import Engine
+package import Engine
 package import NIOCore
 
 extension PeerRequest {
@@ -45,12 +45,19 @@ extension PeerRequest {
         }
     }
 
-    /// Nil when the bytes are no request of this version.
+    /// Nil when the bytes are no request of this version, or one that nobody may make.
     package init?(decoding buffer: inout ByteBuffer) {
-        guard let kind = buffer.readWire(UInt8.self), let request = PeerRequest.decode(kind: kind, &buffer),
-            buffer.readableBytes == 0
-        else { return nil }
+        guard let request = try? PeerRequest.decode(&buffer) else { return nil }
         self = request
+    }
+
+    /// Throws what is wrong with it: it is of another version, or one of its parts is not what it may be.
+    package static func decode(_ buffer: inout ByteBuffer) throws(Failure) -> PeerRequest {
+        guard let kind = buffer.readWire(UInt8.self), let request = decode(kind: kind, &buffer),
+            buffer.readableBytes == 0
+        else { throw notUnderstood }
+        try request.check()
+        return request
     }
 
     private static func decode(kind: UInt8, _ buffer: inout ByteBuffer) -> PeerRequest? {
@@ -68,7 +75,7 @@ extension PeerRequest {
         case 5: return decodeStage(&buffer)
         case 6:
             guard let verb = buffer.readWire(UInt8.self).flatMap(ControlVerb.init(rawValue:)),
-                let argument = buffer.readWireValue()
+                let argument = buffer.readWireValue(partsMax: partsMax(of: verb))
             else { return nil }
             return .control(verb: verb, argument: argument)
         default: return nil
@@ -77,7 +84,7 @@ extension PeerRequest {
 
     private static func decodeCall(_ buffer: inout ByteBuffer) -> PeerRequest? {
         guard let type = buffer.readWireText(), let method = buffer.readWireText(), let object = buffer.readWireBytes(),
-            let count = buffer.readWire(UInt32.self), Int(count) <= buffer.readableBytes / 4
+            let count = buffer.readWire(UInt32.self), Int(count) <= PeerRequest.keyBytesMax
         else { return nil }
         var arguments: [[UInt8]] = []
         for _ in 0..<count {
@@ -100,7 +107,8 @@ extension PeerRequest {
 
     private static func decodeStage(_ buffer: inout ByteBuffer) -> PeerRequest? {
         guard let load = buffer.readWire(UInt64.self), let frame = buffer.readWireText(),
-            let format = buffer.readWire(UInt8.self), case .array(let header)? = buffer.readWireValue(),
+            let format = buffer.readWire(UInt8.self),
+            case .array(let header)? = buffer.readWireValue(partsMax: headerColumnsMax),
             let firstLine = buffer.readWire(UInt64.self), let skips = buffer.readWire(UInt8.self),
             let bytes = buffer.readWireBytes()
         else { return nil }
@@ -112,6 +120,9 @@ extension PeerRequest {
 }
 
 extension PeerReply {
+    /// Of an answer's value: 100,000 rows of 160 columns.
+    private static let replyPartsMax = 16 << 20
+
     package func encode(into buffer: inout ByteBuffer) {
         switch self {
         case .item(let outcome):
@@ -139,7 +150,7 @@ extension PeerReply {
     private static func decode(kind: UInt8, _ buffer: inout ByteBuffer) -> PeerReply? {
         switch kind {
         case 101: ItemOutcome(decoding: &buffer).map { .item($0) }
-        case 102: buffer.readWireValue().map { .value($0) }
+        case 102: buffer.readWireValue(partsMax: replyPartsMax).map { .value($0) }
         case 103: buffer.readWireFailure().map { .failure($0) }
         case 104: MapAnswer(decoding: &buffer).map { .mapped($0) }
         default: nil
@@ -270,7 +281,8 @@ extension MapRequest {
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
         guard let query = buffer.readWire(UInt64.self), let name = buffer.readWireText(),
-            let source = buffer.readWireBytes(), let parameters = buffer.readWireValue(),
+            let source = buffer.readWireBytes(),
+            let parameters = buffer.readWireValue(partsMax: PeerRequest.parameterPartsMax),
             let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self),
             let explains = buffer.readWire(UInt8.self), let candidates = buffer.readWireBytes()
         else { return nil }
@@ -298,23 +310,35 @@ extension MapAnswer {
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
         guard let incarnation = buffer.readWire(UInt64.self), let shards = buffer.readWire(UInt32.self),
-            let partial = buffer.readWireBytes(), let rows = buffer.readWire(UInt64.self),
-            let chunks = buffer.readWire(UInt64.self), let pruned = buffer.readWire(UInt64.self),
-            let cached = buffer.readWire(UInt64.self), let everFirst = buffer.readWire(UInt64.self),
-            let everLast = buffer.readWire(UInt64.self), everFirst <= everLast,
+            (1...Self.shardsMax).contains(shards), let partial = buffer.readWireBytes(), let rows = buffer.readCount(),
+            let chunks = buffer.readCount(), let pruned = buffer.readCount(), let cached = buffer.readCount(),
+            let everFirst = buffer.readCount(), let everLast = buffer.readCount(), everFirst <= everLast,
             let truncated = buffer.readWire(UInt8.self), truncated <= 1,
-            let bits = buffer.readWire(UInt64.self), case let milliseconds = Double(bitPattern: bits),
-            (0...Self.millisecondsMax).contains(milliseconds), case .array(let list)? = buffer.readWireValue()
+            let milliseconds = buffer.readWire(UInt64.self).map({ Double(bitPattern: $0) }),
+            (0...Self.millisecondsMax).contains(milliseconds),
+            case .array(let list)? = buffer.readWireValue(partsMax: Self.framePartsMax)
         else { return nil }
         self.init(
-            incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: Int(clamping: rows),
-            chunksScanned: Int(clamping: chunks), chunksPruned: Int(clamping: pruned),
-            chunksCached: Int(clamping: cached), milliseconds: milliseconds,
-            frames: list.compactMap(FrameAcknowledgements.init(value:)))
-        rowsEver = Int(clamping: everFirst)...Int(clamping: everLast)
+            incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: rows, chunksScanned: chunks,
+            chunksPruned: pruned, chunksCached: cached, milliseconds: milliseconds, frames: [])
+        for value in list {
+            guard let frame = FrameAcknowledgements(value: value), frame.isSane else { return nil }
+            frames.append(frame)
+        }
+        rowsEver = everFirst...everLast
         isTruncated = truncated == 1
     }
 
+    private static let shardsMax: UInt32 = 256
+    private static let framePartsMax = 1 << 20
     /// A year.
     private static let millisecondsMax = 366.0 * 86_400_000
+}
+
+extension ByteBuffer {
+    /// Of rows or chunks; nil for what can be no such count.
+    fileprivate mutating func readCount() -> Int? {
+        guard let count = readWire(UInt64.self), count <= UInt64(FrameAcknowledgements.rowsMax) else { return nil }
+        return Int(count)
+    }
 }

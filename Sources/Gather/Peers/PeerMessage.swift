@@ -49,6 +49,8 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case cancelJob
     /// As runJob → what it would do.
     case explainJob
+    /// → what `cluster status` shows: this node, and what it knows of the others.
+    case status
 }
 
 /// What a node needs to run its part of a job. Source and parameters travel with it, so the code is the same everywhere.

@@ -28,9 +28,9 @@ final class LoadTable: Sendable {
     }
 
     /// `{load}` → `{rows}`, once every node that can be reached knows of them.
-    func commit(_ argument: Value) async throws(Failure) -> Value {
+    func commit(_ argument: Value, from connection: PeerConnection) async throws(Failure) -> Value {
         let id = try Self.id(argument)
-        guard senders.withLock({ $0.removeValue(forKey: id) }) != nil else { return .object(["rows": .int(0)]) }
+        guard take(id, from: connection) else { return .object(["rows": .int(0)]) }
         let rows: Int
         do throws(Failure) { rows = try cluster.engine.frames.commitLoad(id) } catch {
             cluster.engine.frames.abortLoad(id)  // nobody could end it any more
@@ -40,11 +40,19 @@ final class LoadTable: Sendable {
         return .object(["rows": .int(Int64(rows))])
     }
 
-    func abort(_ argument: Value) throws(Failure) -> Value {
+    func abort(_ argument: Value, from connection: PeerConnection) throws(Failure) -> Value {
         let id = try Self.id(argument)
-        _ = senders.withLock { $0.removeValue(forKey: id) }
-        cluster.engine.frames.abortLoad(id)
+        if take(id, from: connection) { cluster.engine.frames.abortLoad(id) }
         return .null
+    }
+
+    /// Whether the load was there, and the connection's own: nobody ends another one's.
+    private func take(_ id: String, from connection: PeerConnection) -> Bool {
+        senders.withLock { senders in
+            guard senders[id] === connection else { return false }
+            senders[id] = nil
+            return true
+        }
     }
 
     func abandon(_ connection: PeerConnection) {
@@ -61,7 +69,12 @@ final class LoadTable: Sendable {
         let frame = try cluster.engine.frames.require(request.frame)
         let result = senders.withLock { senders -> Result<FrameLoad, Failure> in
             do throws(Failure) {
-                guard senders[id] == nil else { return .success(try cluster.engine.frames.load(id)) }
+                if let sender = senders[id] {
+                    guard sender === connection else {
+                        throw Failure(.scriptError, "load \(id) is another connection's: choose another number")
+                    }
+                    return .success(try cluster.engine.frames.load(id))
+                }
                 // A block that was queued when its sender went away: nobody would ever end this load.
                 guard !connection.isClosed else { throw Failure(.cancelled, "the sender of load \(id) is gone") }
                 let load = try cluster.engine.frames.beginLoad(id, into: frame)

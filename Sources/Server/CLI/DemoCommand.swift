@@ -46,7 +46,7 @@ struct Demo: AsyncParsableCommand {
     }
 
     private func show(_ cluster: DemoCluster) async throws {
-        let clients = cluster.addresses.map(NodeClient.init)
+        let clients = cluster.addresses.map { NodeClient($0) }
         defer { for client in clients { client.close() } }
         try await loadFlights(clients[0])
         for (index, job) in Self.jobs.enumerated() { try await runJob(job, on: clients[index % clients.count]) }

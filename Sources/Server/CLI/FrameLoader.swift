@@ -73,7 +73,7 @@ struct FrameLoader: Sendable {
     private func reachableNodes() async throws(Failure) -> [NodeClient] {
         var reachable: [NodeClient] = []
         for (name, address) in try await client.nodes() {
-            let node = NodeClient(address)
+            let node = client.peer(at: address)
             do {
                 _ = try await node.control(.topology, .null, timeoutMilliseconds: 1_000)
                 reachable.append(node)

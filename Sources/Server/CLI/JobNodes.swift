@@ -10,15 +10,19 @@ enum JobNodes {
         _ verb: ControlVerb, _ argument: Value, _ client: NodeClient
     ) async throws(Failure) -> [(node: String, answer: Value)] {
         var answers: [(node: String, answer: Value)] = []
+        var lastFailure: Failure?
         for (name, address) in try await client.nodes() {
-            let node = NodeClient(address)
+            let node = client.peer(at: address)
             defer { node.close() }
             do {
                 answers.append((name, try await node.control(verb, argument, timeoutMilliseconds: 2_000)))
             } catch {
                 CommandFailure.printError("\(name) is left out: \(error.message)")
+                lastFailure = error
             }
         }
+        // Nobody's answer is not the same as nothing to tell.
+        if answers.isEmpty, let lastFailure { throw lastFailure }
         return answers
     }
 

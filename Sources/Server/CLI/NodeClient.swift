@@ -1,7 +1,9 @@
 // A command's connection to a node: requests over the peer protocol, answers awaited.
 
+import Coordination
 import Engine
 import Gather
+import Logging
 import NIOCore
 import NIOPosix
 
@@ -32,16 +34,31 @@ struct ServerAddress: Sendable, Equatable, CustomStringConvertible {
     var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
+/// As whom a command asks, where a node wants to know.
+struct Login: Sendable {
+    var name: String
+    var password: [UInt8]
+
+    static let none = Login(name: "", password: [])
+}
+
 struct NodeClient: Sendable {
     let address: ServerAddress
+    let login: Login
     private let link: PeerLink
+    private let status: PeerStatus
 
     /// Connects when the first request is sent.
-    init(_ address: ServerAddress) {
+    init(_ address: ServerAddress, login: Login = .none) {
         self.address = address
+        self.login = login
+        // What happens to the connection is the command's to say.
+        status = PeerStatus(
+            name: "", address: address.description,
+            logger: Logger(label: "cacheismo") { _ in SwiftLogNoOpLogHandler() })
         link = PeerLink(
             loop: MultiThreadedEventLoopGroup.singleton.next(), name: "", host: address.host, port: address.port,
-            hello: PeerHello(name: "-", epoch: nil))
+            caller: .client(login: Array(login.name.utf8), password: login.password), status: status)
     }
 
     func send(_ request: PeerRequest, timeoutMilliseconds: Int) async throws(Failure) -> Value {
@@ -75,6 +92,15 @@ struct NodeClient: Sendable {
             }
             return (name, nodes.count == 1 ? address : ServerAddress(host: host, port: Int(port)))
         }
+    }
+
+    /// Another node, asked as the same user.
+    func peer(at address: ServerAddress) -> NodeClient { NodeClient(address, login: login) }
+
+    /// The node is there, and does not want this client.
+    var isRefused: Bool {
+        guard case .refused = status.state else { return false }
+        return true
     }
 
     func close() { link.close() }

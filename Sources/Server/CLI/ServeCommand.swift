@@ -1,6 +1,7 @@
 // `cacheismo serve`: one node, with the options that a memcached user types.
 
 import ArgumentParser
+import Coordination
 import Dispatch
 import Engine
 import Gather
@@ -111,6 +112,18 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "All nodes of the cluster, this one too: n1=host:port,n2=host:port,…")
     var peers: String?
 
+    @Option(
+        name: .customLong("cluster-secret"),
+        help: ArgumentHelp(
+            "What the nodes know each other by: this file's first line, 16 bytes or more, the same on all nodes.",
+            valueName: "file"))
+    var clusterSecret: String?
+
+    @Flag(
+        name: .customLong("insecure-peers"),
+        help: "Take nodes on other machines at their word: whoever reaches the port can be one.")
+    var insecurePeers = false
+
     @Option(help: ArgumentHelp("Object types of your own: the Lua files of this folder.", valueName: "folder"))
     var scripts: String?
 
@@ -153,9 +166,10 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("-D takes one character")
         }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
-        guard authFile == nil || peers == nil else {
+        guard authFile == nil || peers == nil || clusterSecret != nil else {
             throw ValidationError(
-                "-Y and --peers: nodes do not say who they are to each other; -Y is for one node alone")
+                "-Y and --peers want --cluster-secret FILE too: without it whoever calls itself a node needs no password"
+            )
         }
         guard (name == nil) == (peers == nil) else {
             throw ValidationError("--name and --peers go together: --name n1 --peers n1=127.0.0.1:11211,n2=…")
@@ -167,6 +181,8 @@ struct Serve: AsyncParsableCommand {
         let logger = makeLogger()
         for line in compatibility.passedOver { logger.warning("\(line)") }
         let topology = try makeTopology()
+        let security = try makeSecurity()
+        try security.check(topology)
         let port = port ?? topology.selfIndex.map { topology.nodes[$0].port } ?? Self.portDefault
         if peers != nil, let index = topology.selfIndex, topology.nodes[index].port != port {
             logger.warning(
@@ -178,8 +194,13 @@ struct Serve: AsyncParsableCommand {
         let engine = try makeEngine(logger)
         let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }
         defer { users?.close() }
-        let cluster = Cluster(engine: engine, topology: topology, loops: loops, logger: logger)
-        let node = ClusterNode(cluster: cluster, answersVirtualKeys: !noVirtualKeys)
+        let cluster = Cluster(engine: engine, topology: topology, loops: loops, security: security, logger: logger)
+        var access = ClientAccess(allowsVirtualKeys: !noVirtualKeys, allowsFlush: !disableFlush)
+        if let credentials = users?.credentials {
+            access.isUser = { credentials.contains(login: $0, password: $1) }
+        }
+        let node = ClusterNode(
+            cluster: cluster, answersVirtualKeys: !noVirtualKeys, access: access, version: CacheismoVersion.product)
         let service = ServingNode(
             node: node, group: group, threads: threads,
             configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials),
@@ -209,7 +230,7 @@ struct Serve: AsyncParsableCommand {
     private func makeLogger() -> Logger {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "cacheismo")
-        logger.logLevel = [.warning, .info][min(verbose, 1)]
+        logger.logLevel = [.notice, .info][min(verbose, 1)]
         if verbose > 1 { logger.logLevel = .debug }
         return logger
     }
@@ -234,6 +255,18 @@ struct Serve: AsyncParsableCommand {
             return Topology.alone(name: "node", host: "127.0.0.1", port: port == 0 ? Self.portDefault : port)
         }
         return try Topology(peers: peers, selfName: name)
+    }
+
+    /// What nodes know each other by. A file that says nothing is refused: it would be no secret.
+    private func makeSecurity() throws(Failure) -> PeerSecurity {
+        guard let clusterSecret else { return PeerSecurity(trustsAnyAddress: insecurePeers) }
+        guard let secret = ClusterSecret(file: try FilePath.read(clusterSecret)) else {
+            throw Failure(
+                .wrongType,
+                "--cluster-secret \(clusterSecret): the first line has fewer than \(ClusterSecret.bytesMin) bytes; "
+                    + "make one with: head -c 24 /dev/urandom | base64 > \(clusterSecret)")
+        }
+        return PeerSecurity(secret: secret, trustsAnyAddress: insecurePeers)
     }
 
     private func makeEngine(_ logger: Logger) throws(Failure) -> Engine {

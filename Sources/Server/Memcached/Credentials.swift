@@ -44,6 +44,11 @@ package final class Credentials: Sendable {
         return users
     }
 
+    /// As a command says who it is.
+    package func contains(login: [UInt8], password: [UInt8]) -> Bool {
+        login.withUnsafeBytes { login in password.withUnsafeBytes { contains(login, $0) } }
+    }
+
     /// Takes as long whether a beginning is right or not, so that nobody learns a password byte by byte.
     func contains(_ name: UnsafeRawBufferPointer, _ password: UnsafeRawBufferPointer) -> Bool {
         users.withLock { users in

@@ -51,6 +51,8 @@ extension MemcachedSession {
             awaitsVisit = true
             inbox.expectVisit()
         }
+        var slot = PendingSlot(reply: reply)
+        if case .retrieval(_, _, isAlone: false) = reply { slot.retrieval = retrievals }
         if slots.isEmpty {
             swap(&ready, &out)
         } else if out.readableBytes > 0 {
@@ -58,7 +60,7 @@ extension MemcachedSession {
             queuedBytes += out.readableBytes
             slots[last].following = out.takeArray()
         }
-        slots.append(PendingSlot(reply: reply))
+        slots.append(slot)
         return firstSlot + UInt64(slots.count - 1)
     }
 
@@ -71,13 +73,11 @@ extension MemcachedSession {
             let at = slots.index(slots.startIndex, offsetBy: Int(number - firstSlot))
             if slots[at].answer == nil { slots[at].answer = answer }
         }
-        guard slots.first?.answer != nil else { return }
+        guard slots.first?.answer != nil else { return answerAhead() }
         while let answer = slots.first?.answer {
             let slot = slots.removeFirst()
             firstSlot += 1
-            let written = ready.readableBytes
-            write(answer, slot.reply)
-            answerBytesExpected = max(ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
+            if !slot.isWritten { writeMeasured(answer, slot.reply) }
             queuedBytes -= slot.following.count
             ready.writeBytes(slot.following)
         }
@@ -86,6 +86,48 @@ extension MemcachedSession {
             // Nothing is pending any more: both parts of the output become one.
             ready.take(&out)
             swap(&ready, &out)
+        } else {
+            answerAhead()
+        }
+    }
+
+    private func writeMeasured(_ answer: PendingAnswer, _ reply: PendingReply) {
+        let written = ready.readableBytes
+        write(answer, reply)
+        answerBytesExpected = max(ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
+    }
+
+    /// The keys of one retrieval may be answered in any order: once a later one's answer has overtaken the first one's, whose
+    /// node is slow or hangs, none of those that are there waits for it. Only the `END` does.
+    private func answerAhead() {
+        guard let retrieval = slots.first?.retrieval,
+            slots.contains(where: { $0.retrieval == retrieval && $0.answer != nil && !$0.isWritten })
+        else { return }
+        for at in slots.indices {
+            guard slots[at].retrieval == retrieval else { return }
+            if let answer = slots[at].answer, !slots[at].isWritten {
+                slots[at].isWritten = true
+                writeMeasured(answer, slots[at].reply)
+            }
+            writeOwn(behind: at, retrieval)
+        }
+    }
+
+    /// The values of a retrieval that stand behind one of its slots: all that is between two of them, and what comes before
+    /// its `END`.
+    private func writeOwn(behind at: Int, _ retrieval: UInt64) {
+        let isLast = at + 1 == slots.endIndex
+        let isBetween = !isLast && slots[at + 1].retrieval == retrieval
+        let own = isBetween ? slots[at].following.count : slots[at].ownBytes
+        guard own > 0 else { return }
+        slots[at].ownBytes = 0
+        if isLast {
+            ready.writeBytes(UnsafeRawBufferPointer(rebasing: out.readable[..<own]))
+            out.consume(own)
+        } else {
+            slots[at].following.withUnsafeBytes { ready.writeBytes(UnsafeRawBufferPointer(rebasing: $0[..<own])) }
+            slots[at].following.removeFirst(own)
+            queuedBytes -= own
         }
     }
 

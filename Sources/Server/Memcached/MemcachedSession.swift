@@ -45,6 +45,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// What may be sent while slots are pending; empty while there is none.
     @exclusivity(unchecked) var ready = ReplyBuffer()
     @exclusivity(unchecked) var slots = Deque<PendingSlot>()
+    /// Retrievals of several keys so far.
+    var retrievals: UInt64 = 0
     /// The number of the first slot in `slots`.
     var firstSlot: UInt64 = 0
     /// Bytes that wait in the slots; those in `out` come on top.
@@ -340,7 +342,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// The first line of a peer: how much of the input it took, 0 to wait for its end; nil when it is a client's.
     private func peerLine(_ bytes: UnsafeRawBufferPointer) -> Int? {
         let word: StaticString = "peer "
-        guard configuration.allowsPeers, !awaitsCredentials else {
+        guard configuration.allowsPeers else {
             isFresh = false
             return nil
         }
@@ -443,6 +445,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
             return lineBytes
         }
         retrieval = (verb, expiry, keyBytesLeft: end - start, lineBytesLeft: lineBytes - start)
+        retrievals &+= 1
         return start + continueRetrieval(UnsafeRawBufferPointer(rebasing: bytes[start...]))
     }
 
@@ -472,6 +475,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
             }
         }
         retrieval = nil
+        if let last = slots.indices.last, slots[last].retrieval == retrievals {
+            slots[last].ownBytes = out.readableBytes
+        }
         out.writeLine("END\r\n")
         return lineBytes
     }

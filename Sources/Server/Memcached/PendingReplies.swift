@@ -36,6 +36,12 @@ struct PendingSlot {
     var answer: PendingAnswer?
     /// Bytes to send once this slot has been answered, and before the next one.
     var following: [UInt8] = []
+    /// Of a key of a retrieval of several: which retrieval, so that its keys need not wait for each other.
+    var retrieval: UInt64?
+    /// How many of the bytes that follow are values of the same retrieval; more may come behind the last slot.
+    var ownBytes = 0
+    /// It was answered ahead of its turn.
+    var isWritten = false
 }
 
 /// Where completions leave their answers, from any thread, until the session's event loop collects them.

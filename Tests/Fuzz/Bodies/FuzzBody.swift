@@ -11,6 +11,7 @@ enum FuzzBodies {
         FuzzBody(name: "session", run: SessionFuzz.run), FuzzBody(name: "store", run: StoreFuzz.run),
         FuzzBody(name: "text", run: TextFuzz.run), FuzzBody(name: "wire", run: WireFuzz.run),
         FuzzBody(name: "plans", run: PlansFuzz.run), FuzzBody(name: "scripts", run: ScriptsFuzz.run),
+        FuzzBody(name: "peers", run: PeersFuzz.run),
     ]
 }
 

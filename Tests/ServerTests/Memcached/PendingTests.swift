@@ -33,8 +33,10 @@ import Testing
         #expect(harness.answer() == "VALUE a 0 1\r\n1\r\nEND\r\n")
     }
 
-    @Test("every order of four answers gives the same replies")
-    func allOrders() {
+    @Test(
+        "every order of four answers gives the same replies, but for keys of one retrieval, which don't wait for each other"
+    )
+    func allOrders() throws {
         for permutation in Self.permutations(4) {
             let router = ScriptedRouter()
             let harness = SessionHarness(router)
@@ -43,10 +45,43 @@ import Testing
                 router.answer(index, .value(flags: 0, cas: 0, bytes: [UInt8(48 + index)]))
                 harness.collect()
             }
+            let at = (0..<4).map { number in permutation.firstIndex(of: number)! }
+            // Their turn comes once the first request is answered.
+            let isSecondFirst = max(at[0], at[2]) < at[1]
+            let (one, two) = ("VALUE r:1 0 1\r\n1\r\n", "VALUE r:2 0 1\r\n2\r\n")
             #expect(
-                harness.text == "VALUE r:0 0 1\r\n0\r\nEND\r\nVALUE r:1 0 1\r\n1\r\nVALUE r:2 0 1\r\n2\r\nEND\r\nMN\r\n"
+                harness.text == "VALUE r:0 0 1\r\n0\r\nEND\r\n\(isSecondFirst ? two + one : one + two)END\r\nMN\r\n"
                     + "VALUE r:3 0 1\r\n3\r\nEND\r\n")
         }
+    }
+
+    @Test("of several keys those that are there are answered at once; only the end waits for the one that is not")
+    func aheadOfASlowKey() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        harness.send("set a 0 0 1\r\n1\r\nset b 0 0 1\r\n2\r\n")
+        _ = harness.answer()
+        harness.send("get a r:1 b r:2 a r:3 b\r\nget a\r\nget r:4 r:5\r\nget b\r\n")
+        #expect(harness.answer() == "VALUE a 0 1\r\n1\r\n")
+        router.answer(2, .value(flags: 0, cas: 0, bytes: [51]))
+        harness.collect()
+        #expect(
+            harness.answer()
+                == "VALUE b 0 1\r\n2\r\nVALUE a 0 1\r\n1\r\nVALUE r:3 0 1\r\n3\r\nVALUE b 0 1\r\n2\r\n")
+        router.answer(1, .miss)
+        // The next requests' answers wait for their turn.
+        router.answer(4, .value(flags: 0, cas: 0, bytes: [53]))
+        harness.collect()
+        #expect(harness.answer() == "")
+        router.answer(0, .failed(Failure(.timeout, "hung")))
+        harness.collect()
+        #expect(harness.answer() == "END\r\nVALUE a 0 1\r\n1\r\nEND\r\nVALUE r:5 0 1\r\n5\r\n")
+        router.answer(3, .value(flags: 0, cas: 0, bytes: [52]))
+        harness.collect()
+        #expect(harness.answer() == "VALUE r:4 0 1\r\n4\r\nEND\r\nVALUE b 0 1\r\n2\r\nEND\r\n")
+        #expect(harness.statistics[.cmdGet] == 10)
+        harness.send("get a\r\n")
+        #expect(harness.answer() == "VALUE a 0 1\r\n1\r\nEND\r\n")
     }
 
     static func permutations(_ count: Int) -> [[Int]] {

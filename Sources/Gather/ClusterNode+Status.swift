@@ -1,0 +1,56 @@
+// What `cluster status` asks of a node: itself, and what it knows of the others.
+
+import Coordination
+import Engine
+
+extension ClusterNode {
+    /// `{self, epoch, version, incarnation, shards, scripts, nodes}`; `epoch`, `incarnation` and hashes as text in
+    /// hexadecimal digits.
+    var status: Value {
+        let registry = cluster.readRegistry { $0.frames.values.map(\.acknowledged) }
+        return .object([
+            "self": .string(cluster.selfName), "epoch": Self.hexadecimal(cluster.topology.epoch),
+            "version": .string(version), "incarnation": Self.hexadecimal(cluster.incarnation),
+            "shards": .int(Int64(cluster.engine.shards.count)),
+            "scripts": .array(
+                cluster.engine.catalog.statuses.map { script in
+                    .object([
+                        "file": .string(script.file), "version": script.version.map(Self.hexadecimal) ?? .null,
+                        "error": script.failure.map { .string($0.message) } ?? .null,
+                    ])
+                }),
+            "nodes": .array(cluster.topology.nodes.indices.map { describe($0, registry) }),
+        ])
+    }
+
+    private func describe(_ index: Int, _ frames: [FrameAcknowledgements]) -> Value {
+        let node = cluster.topology.nodes[index]
+        let isSelf = index == cluster.topology.selfIndex
+        let status = cluster.statuses[index]
+        let (state, reason) = isSelf ? ("up", "") : Self.words(status.state)
+        let incarnation = isSelf ? cluster.incarnation : status.incarnation
+        let silent = isSelf ? 0 : status.silentMilliseconds(now: .now)
+        var lost: [Value.Pair] = []
+        for frame in incarnation == nil ? [] : frames.sorted(by: { $0.frame < $1.frame }) {
+            let rows = frame.lostRows(node: node.name, incarnation: incarnation ?? 0)
+            if rows > 0 { lost.append(Value.Pair(.string(frame.frame), .int(Int64(rows)))) }
+        }
+        return .object([
+            "name": .string(node.name), "host": .string(node.host), "port": .int(Int64(node.port)),
+            "state": .string(state), "reason": .string(reason),
+            "incarnation": incarnation.map(Self.hexadecimal) ?? .null,
+            "silentMs": silent.map { .int(Int64($0)) } ?? .null, "lostRows": .map(lost),
+        ])
+    }
+
+    private static func words(_ state: PeerPresence.State) -> (state: String, reason: String) {
+        switch state {
+        case .unknown: ("unknown", "")
+        case .up: ("up", "")
+        case .down(let why): ("down", why)
+        case .refused(let why): ("refused", why)
+        }
+    }
+
+    private static func hexadecimal(_ number: UInt64) -> Value { .string(String(number, radix: 16)) }
+}

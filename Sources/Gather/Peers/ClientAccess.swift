@@ -1,0 +1,76 @@
+// Who may ask what: a command is a client as any other, a peer is asked by peers only.
+
+package import Coordination
+package import Engine
+
+/// What clients may do, over memcached's protocol and as commands alike.
+package struct ClientAccess: Sendable {
+    /// `--no-virtual-keys` switches them off, and with them jobs, loads and frames.
+    package var allowsVirtualKeys: Bool
+    /// memcached's -F switches it off, for what peers pass on too.
+    package var allowsFlush: Bool
+    /// Of a name and its password; nil where nobody has to say who they are (memcached's -Y).
+    package var isUser: (@Sendable (_ login: [UInt8], _ password: [UInt8]) -> Bool)?
+
+    package init(
+        allowsVirtualKeys: Bool = true, allowsFlush: Bool = true,
+        isUser: (@Sendable (_ login: [UInt8], _ password: [UInt8]) -> Bool)? = nil
+    ) {
+        self.allowsVirtualKeys = allowsVirtualKeys
+        self.allowsFlush = allowsFlush
+        self.isUser = isUser
+    }
+}
+
+extension ControlVerb {
+    /// Asked by nodes of each other.
+    private var isPeers: Bool {
+        switch self {
+        case .synchronize, .createFrame, .frameStatistics, .flush: true
+        case .topology, .status, .commitLoad, .abortLoad, .runJob, .dropFrame, .store, .listJobs, .jobProgress,
+            .cancelJob, .explainJob:
+            false
+        }
+    }
+
+    /// Asked by commands. What is no more than looking at the cluster, and a plain key, goes without virtual keys too.
+    private enum ClientUse { case always, withVirtualKeys, never }
+
+    private var clientUse: ClientUse {
+        switch self {
+        case .topology, .status, .store: .always
+        case .createFrame, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress, .cancelJob, .explainJob:
+            .withVirtualKeys
+        case .synchronize, .frameStatistics, .flush, .dropFrame: .never
+        }
+    }
+
+    func refusal(for counterpart: Counterpart, _ access: ClientAccess) -> Failure? {
+        guard counterpart == .client else { return isPeers ? nil : PeerRequest.notForPeers }
+        switch clientUse {
+        case .always: return nil
+        case .withVirtualKeys: return access.allowsVirtualKeys ? nil : PeerRequest.noVirtualKeys
+        case .never: return PeerRequest.notForClients
+        }
+    }
+}
+
+extension PeerRequest {
+    static let notForClients = Failure(.scriptError, "not allowed: only nodes of the cluster ask each other that")
+    static let notForPeers = Failure(.scriptError, "not allowed: only clients ask that")
+    static let noVirtualKeys = Failure(
+        .scriptError, "not allowed: the node was started with --no-virtual-keys, which takes jobs and frames too")
+
+    /// Why whoever calls may not ask this; nil when they may.
+    package func refusal(for counterpart: Counterpart, _ access: ClientAccess) -> Failure? {
+        let isClient = counterpart == .client
+        switch self {
+        case .item, .call, .map: return isClient ? Self.notForClients : nil
+        case .fetch(_, _, let byJob): return isClient && byJob ? Self.notForClients : nil
+        case .stage:
+            guard isClient else { return Self.notForPeers }
+            return access.allowsVirtualKeys ? nil : Self.noVirtualKeys
+        case .control(let verb, _): return verb.refusal(for: counterpart, access)
+        }
+    }
+}
