@@ -46,9 +46,11 @@ package final class Cluster: Sendable {
         self.incarnation = incarnation
         self.identity = identity
         self.statuses = statuses
-        let believe: @Sendable (inout MapAnswer, Counterpart) -> Void = { answer, speaker in
+        let believe: @Sendable (inout MapAnswer, Counterpart) -> Bool = { answer, speaker in
             let belief = Belief(speaker: speaker, identity: identity, statuses: statuses)
-            answer.frames = answer.frames.compactMap { belief.restricted($0) }
+            let believed = answer.frames.compactMap { belief.restricted($0) }
+            defer { answer.frames = believed }
+            return believed.count == answer.frames.count
         }
         links =
             topology.isAlone

@@ -25,7 +25,7 @@ package final class ClusterNode: PeerService {
         var access = access
         access.allowsVirtualKeys = access.allowsVirtualKeys && answersVirtualKeys
         self.access = access
-        refusals = RefusalLog(logger: cluster.logger)
+        refusals = RefusalLog(peers: cluster.identity.others, logger: cluster.logger)
         loads = LoadTable(cluster: cluster)
         jobs = JobRunner(cluster: cluster)
         router = Router(

@@ -24,8 +24,8 @@ package final class PeerLink: @unchecked Sendable {
     private let status: PeerStatus?
     private let queuedBytesMax: Int
     private let connectMilliseconds: Int
-    /// Makes of what a node says about others what may be believed.
-    private let believe: (@Sendable (inout MapAnswer, Counterpart) -> Void)?
+    /// Makes of what a node says about others what may be believed; false where it can't be.
+    private let believe: (@Sendable (inout MapAnswer, Counterpart) -> Bool)?
 
     private var machine: LinkMachine
     private var channel: (any Channel)?
@@ -46,7 +46,7 @@ package final class PeerLink: @unchecked Sendable {
     package init(
         loop: any EventLoop, name: String, host: String, port: Int, caller: PeerCaller, status: PeerStatus? = nil,
         queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault, timing: LinkMachine.Timing = .init(),
-        believe: (@Sendable (inout MapAnswer, Counterpart) -> Void)? = nil
+        believe: (@Sendable (inout MapAnswer, Counterpart) -> Bool)? = nil
     ) {
         self.loop = loop
         self.name = name
@@ -301,7 +301,10 @@ package final class PeerLink: @unchecked Sendable {
                 completion(.failure(Failure(.scriptVersion, "\(address) answers as another run of its process")))
                 return true
             }
-            believe?(&answer, counterpart)
+            guard believe?(&answer, counterpart) ?? true else {
+                completion(.failure(Failure(.scriptVersion, "\(address) tells of rows or nodes that can't be")))
+                return true
+            }
             reply = .mapped(answer)
             completion(.success(reply))
         default: completion(.success(reply))

@@ -11,7 +11,7 @@ package final class PeerLinks: Sendable {
     /// `statuses`: what is known of each node, shared with the links of other loops.
     package init(
         loop: any EventLoop, topology: Topology, identity: PeerIdentity, statuses: [PeerStatus],
-        believe: @escaping @Sendable (inout MapAnswer, Counterpart) -> Void
+        believe: @escaping @Sendable (inout MapAnswer, Counterpart) -> Bool
     ) {
         links = topology.nodes.enumerated().map { index, node in
             guard index != topology.selfIndex else { return nil }

@@ -5,28 +5,27 @@ import Logging
 import Synchronization
 
 final class RefusalLog: Sendable {
-    /// Callers that nobody knows are all one: their names can't fill the log, nor this.
+    /// Beyond these nothing more is said: whoever calls from many addresses can't fill the log.
     private static let saidMax = 256
     private let logger: Logger
-    private let said = Mutex([String: String]())
+    private let peers: Set<String>
+    private let said = Mutex(Set<String>())
 
-    init(logger: Logger) { self.logger = logger }
+    init(peers: Set<String>, logger: Logger) {
+        self.peers = peers
+        self.logger = logger
+    }
 
+    /// `name`: what the caller calls itself, which counts where a peer is called so.
     func note(_ refusal: Refusal, name: String, address: String) {
         let host = address.split(separator: ":").dropLast().joined(separator: ":")
-        let who = name.isEmpty ? "client at \(host)" : "peer \(name.prefix(64)) at \(host)"
-        let isNew = said.withLock { said in
-            guard said[who] != refusal.message, said.count < Self.saidMax else { return false }
-            said[who] = refusal.message
-            return true
-        }
+        let who = peers.contains(name) ? "peer \(name) at \(host)" : "a caller at \(host)"
+        let isNew = said.withLock { $0.count < Self.saidMax && $0.insert("\(who) \(refusal.kind)").inserted }
         if isNew { logger.warning("refused \(who): \(refusal.message)") }
     }
 
     /// It was taken now: another refusal is news.
     func forget(_ name: String) {
-        said.withLock { said in
-            for who in said.keys where who.hasPrefix("peer \(name) at ") { said[who] = nil }
-        }
+        said.withLock { said in said = said.filter { !$0.hasPrefix("peer \(name) at ") } }
     }
 }
