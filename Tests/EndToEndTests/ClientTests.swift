@@ -88,7 +88,7 @@ import Testing
         #expect(try #require(Int(evictions.split(separator: " ")[2])) > 1_000)
     }
 
-    @Test("a node that is ended while it works ends at once, and says nothing")
+    @Test("a node that is ended while it works ends at once, and says nothing but of its peers")
     func endedAtWork() throws {
         for round in 0..<3 {
             let cluster = try TestCluster(nodes: 2)
@@ -98,7 +98,8 @@ import Testing
             for wire in wires { _ = try wire.exchange(work, until: "\r\n") }
             for node in cluster.nodes {
                 node.stop()
-                #expect(node.logText == "", "round \(round)")
+                let lines = node.logText.split(separator: "\n").filter { !$0.contains("[Gather] peer n") }
+                #expect(lines.isEmpty, "round \(round): \(lines)")
                 #expect(node.exitCode == 0)
             }
         }

@@ -63,6 +63,24 @@ final class TestNode {
 
     func signal(_ number: Int32) { if let process, process.isRunning { kill(process.processIdentifier, number) } }
 
+    /// Stops all of the process, and comes back once it stands.
+    func hang() throws {
+        guard let process else { return }
+        signal(SIGSTOP)
+        for _ in 0..<200 {
+            let threads =
+                (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(process.processIdentifier)/task")) ?? []
+            let areStopped = threads.allSatisfy { thread in
+                let path = "/proc/\(process.processIdentifier)/task/\(thread)/stat"
+                guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return false }
+                return text[(text.lastIndex(of: ")") ?? text.startIndex)...].hasPrefix(") T")
+            }
+            if areStopped { return }
+            usleep(10_000)
+        }
+        throw TestFailure("\(name) does not stop")
+    }
+
     /// Of the process that was stopped last.
     private(set) var exitCode: Int32?
 

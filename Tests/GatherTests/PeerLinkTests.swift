@@ -35,10 +35,13 @@ import Testing
     }
 
     private static func link(to server: any Channel, _ group: any EventLoopGroup, queuedBytesMax: Int) -> PeerLink {
-        PeerLink(
+        // Given up in the end: not before this test has seen what it costs until then.
+        var timing = LinkMachine.Timing()
+        timing.greetMilliseconds = 600_000
+        return PeerLink(
             loop: group.next(), name: "deaf", host: "127.0.0.1", port: server.localAddress!.port!,
             caller: .node(PeerIdentity(name: "n1", incarnation: 1, epoch: 1, others: ["deaf"])),
-            queuedBytesMax: queuedBytesMax)
+            queuedBytesMax: queuedBytesMax, timing: timing)
     }
 
     @Test("requests to a peer that reads nothing are refused once enough of them wait, and all are ended by closing")

@@ -82,6 +82,8 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     private var isHolding = false
     private var share = 0
     private var heardAt = Instant.never
+    /// Something has come since the last tick, be it a part of a large frame.
+    private var hasRead = false
     private var tickDue = Instant.never
 
     /// `line`: what the connection began with. `budget` is shared by all of them.
@@ -129,6 +131,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     package func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        hasRead = true
         decoder.append(unwrapInboundIn(data))
         work()
     }
@@ -192,7 +195,8 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         guard let context, case .taken(let connection) = phase else { return }
         let now = Instant.now
         // A timer that comes much too late was not late alone: this process was stopped.
-        if now.milliseconds(since: tickDue) > Int(Self.tickMilliseconds) || isHolding { heardAt = now }
+        if now.milliseconds(since: tickDue) > Int(Self.tickMilliseconds) || isHolding || hasRead { heardAt = now }
+        hasRead = false
         if case .node = connection.counterpart, now.milliseconds(since: heardAt) > Self.silenceMilliseconds {
             context.close(promise: nil)
             return
@@ -229,7 +233,6 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         case .refused(let failure): write(.failure(failure), id: frame.id)
         case .taken(let connection):
             let now = Instant.now
-            heardAt = now
             if frame.id == PeerFrame.linkID { return handle(link: frame.message, now) }
             handle(request: frame, connection, now)
         case .closed: break
