@@ -1,9 +1,10 @@
-// Compressed items in the log: made when an item is moved within or to main, expanded when it is read.
+// Compressed items in the log: made when an item is new to a full store or moves to main, expanded when it is read.
 //
 // Unsafe: passes values between segments and the compressor's buffers.
 //
-// Nothing is compressed while a client waits for its store, nor in the small queue: what survives there has shown that
-// it will stay for a while. A segment's compressed values all need the same dictionary, which the segment keeps alive.
+// Nothing is compressed while there is memory left. A full store compresses what is new to it, too, where values shrink:
+// else the small queue would hold half as many items as it might. A segment's compressed values all need the same
+// dictionary, which the segment keeps alive.
 
 extension ItemLog {
     /// The value as the client stored it. A compressed one is expanded into a buffer, good until the next such call.
@@ -24,13 +25,7 @@ extension ItemLog {
     /// Moves an item to main's open segment, its value in the form that suits it there.
     func relocateToMain(_ place: ItemPlace, _ item: ItemPointer, use: UInt64, now: UInt32) -> Bool {
         guard let compressor else { return relocate(place, item, to: .main, use: use) }
-        if item.isCompressed {
-            let dictionary = pool[place.segment].dictionary
-            if dictionary == compressor.current {
-                return relocate(place, item, to: .main, use: use)
-            }
-            return relocateRecoded(place, item, from: dictionary, use: use)
-        }
+        if item.isCompressed { return relocateCompressed(place, item, to: .main, use: use) }
         if compressor.wantsSample(now: now) { compressor.addSample(UnsafeRawBufferPointer(item.value)) }
         // What is read very often stays as it is.
         guard item.use < ItemPointer.useMax, !item.isIncompressible,
@@ -42,34 +37,38 @@ extension ItemLog {
             item.markIncompressible()
             return relocate(place, item, to: .main, use: use)
         }
-        return relocate(place, item, as: packed, isCompressed: true, use: use)
+        return relocate(place, item, to: .main, as: packed, isCompressed: true, use: use)
     }
 
-    /// The dictionary has changed since the item was compressed.
-    private func relocateRecoded(_ place: ItemPlace, _ item: ItemPointer, from dictionary: UInt8, use: UInt64) -> Bool {
-        guard let compressor else { return false }
+    /// Moves a compressed item; coded anew if the dictionary has changed since it was compressed.
+    func relocateCompressed(_ place: ItemPlace, _ item: ItemPointer, to lane: Lane, use: UInt64) -> Bool {
+        let dictionary = pool[place.segment].dictionary
+        guard let compressor, dictionary != compressor.current else {
+            return relocate(place, item, to: lane, use: use)
+        }
         let raw = expandedValue(item, dictionary: dictionary)
         if let packed = compressor.compress(raw, key: item.key) {
-            return relocate(place, item, as: packed, isCompressed: true, use: use)
+            return relocate(place, item, to: lane, as: packed, isCompressed: true, use: use)
         }
-        return relocate(place, item, as: raw, isCompressed: false, use: use)
+        return relocate(place, item, to: lane, as: raw, isCompressed: false, use: use)
     }
 
-    /// Writes the item anew to main's open segment, with another form of its value.
+    /// Writes the item anew to the lane's open segment, with another form of its value.
     private func relocate(
-        _ place: ItemPlace, _ item: ItemPointer, as value: UnsafeRawBufferPointer, isCompressed: Bool, use: UInt64
+        _ place: ItemPlace, _ item: ItemPointer, to lane: Lane, as value: UnsafeRawBufferPointer, isCompressed: Bool,
+        use: UInt64
     ) -> Bool {
         let facts = ItemFacts(
             keyBytes: item.keyBytes, valueBytes: value.count, flags: item.flags, expiry: item.expiry,
             unique: item.unique, extra: item.extra)
         let stride = facts.strideBytes
         // Expanded, it may have become too large for a regular segment.
-        guard stride <= pool.segmentBytes, hasRoom(for: stride, in: .main) || replaceOpenSegment(in: .main) else {
+        guard stride <= pool.segmentBytes, hasRoom(for: stride, in: lane) || replaceOpenSegment(in: lane) else {
             return false
         }
         let hash = keyHash(item.key)
         let slot = slot(of: place, hash: hash)
-        let target = take(stride, from: pool[.main].open)
+        let target = take(stride, from: pool[lane].open)
         let copy = self.item(at: target)
         copy.initialize(facts, key: item.key)
         copy.setUse(use)
@@ -85,35 +84,61 @@ extension ItemLog {
         return true
     }
 
+    /// About how much smaller the segment's items would be, judged by those compressed so far.
+    func compressionGain(of number: UInt32) -> Int {
+        guard let compressor else { return 0 }
+        var bytes = 0
+        forEachLive(in: number) { _, item in
+            guard !item.isCompressed, !item.isIncompressible, compressor.takes(item.valueBytes) else { return }
+            bytes += item.valueBytes
+        }
+        return Int(Double(bytes) * (1 - compressor.ratio))
+    }
+
     // MARK: Storing
 
-    /// Stores a value of a key that is not in the store but was dropped lately, so that it goes to main: compressed if
-    /// that pays. False when there is no room.
+    /// Whether a value of a key that is not in the store should go to `lane` by way of `placeNewcomer`.
+    @inline(__always)
+    func mayCompressNewcomer(in lane: Lane) -> Bool { lane == .main || !isFilling && compressor != nil }
+
+    /// Stores a value of a key that is not in the store, which is full or has dropped the key lately: compressed if that
+    /// pays. False when there is no room.
     @inline(never)
-    func placeInMain(
-        _ facts: ItemFacts, _ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32
+    func placeNewcomer(
+        _ facts: ItemFacts, _ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64, in lane: Lane,
+        now: UInt32
     ) -> Bool {
-        var packedFacts = facts
-        var packed: [UInt8]?
-        if let compressor, !pool.isLarge(facts.strideBytes), compressor.shouldTry(key, valueBytes: value.count) {
-            // Copied, as making room may need the buffer.
-            packed = compressor.compress(value, key: key).map { Array($0) }
-        }
-        guard let packed, let dictionary = compressor?.current else {
-            return place(facts, key: key, hash: hash, previous: nil, now: now, lane: .main) {
+        let isTried = shouldTryNewcomer(value, key: key, stride: facts.strideBytes, in: lane)
+        if let compressor, compressor.wantsSample(now: now) { compressor.addSample(value) }
+        // Held, as making room may compress others.
+        guard let compressor, isTried, let packed = compressor.compress(value, key: key).map(compressor.hold) else {
+            let item = place(facts, key: key, hash: hash, previous: nil, now: now, lane: lane) {
                 if value.count > 0 { $0.copyMemory(from: value) }
-            } != nil
+            }
+            if isTried { item?.markIncompressible() }
+            return item != nil
         }
+        let dictionary = compressor.current
+        var packedFacts = facts
         packedFacts.valueBytes = packed.count
         guard
             let item = place(
-                packedFacts, key: key, hash: hash, previous: nil, now: now, lane: .main,
-                fill: { $0.copyBytes(from: packed) })
+                packedFacts, key: key, hash: hash, previous: nil, now: now, lane: lane,
+                fill: { $0.copyMemory(from: packed) })
         else { return false }
-        precondition(compressor?.current == dictionary, "the dictionary changed under the lock")
+        precondition(compressor.current == dictionary, "the dictionary changed under the lock")
         item.setCompressed(true)
         countCompressed(item, 1)
         return true
+    }
+
+    private func shouldTryNewcomer(
+        _ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, stride: Int, in lane: Lane
+    ) -> Bool {
+        guard let compressor, !pool.isLarge(stride) else { return false }
+        return lane == .main
+            ? compressor.shouldTry(key, valueBytes: value.count)
+            : compressor.shouldTryNewcomer(key, valueBytes: value.count)
     }
 
     // MARK: Hot items
@@ -124,16 +149,17 @@ extension ItemLog {
     /// Stores a compressed item as it is from now on, as it is read very often. It stays compressed if there is no room.
     @inline(never)
     func expandHot(_ found: Found, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32) {
-        // Copied, as making room may need the buffer.
-        let value = Array(expandedValue(found))
-        guard evicts, value.count <= hotQuotaBytes else { return }
+        guard evicts, let compressor, ZstdCodec.rawBytes(UnsafeRawBufferPointer(found.item.value)) <= hotQuotaBytes
+        else { return }
+        // Held, as making room may compress others.
+        let value = compressor.hold(expandedValue(found))
         hotQuotaBytes -= value.count
         let item = found.item
         let facts = ItemFacts(
             keyBytes: key.count, valueBytes: value.count, flags: item.flags, expiry: item.expiry, unique: item.unique,
             extra: item.extra)
         let wasRead = item.isRead
-        let placed = place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyBytes(from: value) }
+        let placed = place(facts, key: key, hash: hash, previous: found, now: now) { $0.copyMemory(from: value) }
         if wasRead { placed?.markRead() }
         if placed != nil { counts.expansions += 1 }
     }
@@ -149,10 +175,12 @@ extension ItemLog {
 
     // MARK: Dictionaries
 
-    /// From now on main's items are compressed with this dictionary.
-    func adopt(_ dictionary: CompressionDictionary, ratio: Double) {
-        guard let compressor, compressor.adopt(dictionary, ratio: ratio) else { return }
+    /// A training is over. From now on values are compressed with the dictionary, if it found one.
+    func finishTraining(_ result: (dictionary: CompressionDictionary, ratio: Double)?) {
+        compressor?.finishTraining()
+        guard let result, let compressor, compressor.adopt(result.dictionary, ratio: result.ratio) else { return }
         // One dictionary a segment.
+        sealOpenSegment(of: .small)
         sealOpenSegment(of: .main)
     }
 
@@ -162,13 +190,13 @@ extension ItemLog {
         var count = 0
         forEachLive(in: number) { _, item in
             count += 1
-            if count & 7 == 0 { compressor.addSample(UnsafeRawBufferPointer(item.value)) }
+            if count & 7 == 0, !item.isCompressed { compressor.addSample(UnsafeRawBufferPointer(item.value)) }
         }
     }
 
     /// Gives back a segment that was unlinked or never sealed, and its hold on a dictionary.
     func release(_ number: UInt32) {
-        if pool[number].lane == .main, !pool[number].isDedicated { compressor?.release(pool[number].dictionary) }
+        if !pool[number].isDedicated { compressor?.release(pool[number].dictionary) }
         pool.release(number)
     }
 }

@@ -8,12 +8,18 @@ extension ItemLog {
         var compressedItems = 0
         var laneBytes = [0, 0]
         var sealed = [0, 0]
+        var byDictionary = [Int](repeating: 0, count: 256)
         for number in 1..<max(pool.end, 1) where pool[number].state != .free {
             compressedItems += checkSegment(number)
             items += pool[number].liveItems
             liveBytes += pool[number].liveBytes
             laneBytes[pool[number].lane.rawValue] += pool[number].capacityBytes
             if pool[number].state == .sealed { sealed[pool[number].lane.rawValue] += 1 }
+            if !pool[number].isDedicated { byDictionary[Int(pool[number].dictionary)] += 1 }
+        }
+        if let compressor {
+            let known = (0..<UInt8(5)).map { compressor.segments(of: $0) }
+            precondition(known == Array(byDictionary[..<5]), "a dictionary's segments are counted wrong")
         }
         for lane in [Lane.small, .main] {
             precondition(laneBytes[lane.rawValue] == pool[lane].bytes, "a queue's bytes are wrong")
@@ -47,7 +53,7 @@ extension ItemLog {
             let raw = expandedValue(
                 ItemLog.Found(slot: slot(of: place, hash: keyHash(item.key)), place: place, item: item))
             precondition(raw.count > item.valueBytes, "a compressed value is no smaller")
-            precondition(pool[number].lane == .main, "a compressed item is in the small queue")
+            precondition(!pool[number].isDedicated, "a large item is compressed")
         }
         precondition(items == pool[number].liveItems, "a segment's item count is wrong")
         precondition(bytes == pool[number].liveBytes, "a segment's byte count is wrong")

@@ -25,6 +25,7 @@ extension ItemLog {
     /// Ghosts take at most this part of the memory, whatever the number of items.
     private static let ghostMemoryShare = 32
     private static let adaptionWeightMax = 32
+    private static let largeSkippedMax = 64
 
     /// Frees some memory, or moves nearer to it. False when nothing can be freed. Bounded: at most one segment's items
     /// are looked at. Every call makes progress: it empties a segment, shortens the small queue, or takes a chance from a
@@ -32,7 +33,7 @@ extension ItemLog {
     func makeRoom(now: UInt32) -> Bool {
         reclaimEpoch += 1
         if reclaim == nil { sweepNextSegment(now: now) }
-        if reclaim == nil, !beginCompaction() {
+        if reclaim == nil, !beginCompaction(), !beginCompression() {
             guard evicts else { return makeRoomWithoutEvicting(now: now) || unmapSpare() }
             guard let victim = nextVictim(now: now) else {
                 guard pool[.small].open != 0 || pool[.main].open != 0 else { return unmapSpare() }
@@ -56,7 +57,7 @@ extension ItemLog {
     @inline(never)
     func reclaimAhead(ofItem stride: Int, now: UInt32) {
         if reclaim == nil { sweepNextSegment(now: now) }
-        if reclaim == nil, !beginCompaction() {
+        if reclaim == nil, !beginCompaction(), !beginCompression() {
             guard let victim = nextVictim(now: now), !pool[victim].isDedicated else { return }
             noteFull()
             beginEviction(of: victim, now: now)
@@ -143,11 +144,6 @@ extension ItemLog {
     }
 
     private func beginEviction(of victim: UInt32, now: UInt32) {
-        if pool[victim].isUntried, compressor?.isWorthwhile ?? false {
-            // Rather than dropping anything, see how much room compression makes.
-            beginCompaction(of: victim)
-            return
-        }
         counts.segmentsReclaimed += 1
         if pool[victim].lane == .main {
             hotQuotaBytes = min(
@@ -224,9 +220,10 @@ extension ItemLog {
         let lane = pool[place.segment].lane
         switch purpose {
         case .compact:
-            return lane == .small
-                ? relocate(place, item, to: .small, use: item.use)
-                : relocateToMain(place, item, use: item.use, now: now)
+            if lane == .main { return relocateToMain(place, item, use: item.use, now: now) }
+            return item.isCompressed
+                ? relocateCompressed(place, item, to: .small, use: item.use)
+                : relocate(place, item, to: .small, use: item.use)
         case .evict:
             return relocateToMain(place, item, use: useAfterKeeping(item, from: lane), now: now)
         }
@@ -313,6 +310,21 @@ extension ItemLog {
             return true
         }
         return false
+    }
+
+    /// Chooses a segment that came to main before the store was full: rather than dropping anything, from whichever queue,
+    /// see how much room compression makes. Until there are no more such segments, the store is still being filled. False
+    /// when there is none, or little to be won.
+    private func beginCompression() -> Bool {
+        guard evicts, compressor?.isWorthwhile ?? false else { return false }
+        // Past a few large items, which have segments of their own.
+        var (number, steps) = (pool[.main].oldest, Self.largeSkippedMax)
+        while number != 0, pool[number].isDedicated, steps > 0 { (number, steps) = (pool[number].newer, steps - 1) }
+        guard number != 0, pool[number].isUntried else { return false }
+        pool[number].isUntried = false
+        guard compressionGain(of: number) >= pool.segmentBytes / 8 else { return false }
+        beginCompaction(of: number)
+        return true
     }
 
     private func beginCompaction(of number: UInt32) {

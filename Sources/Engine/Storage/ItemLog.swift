@@ -321,18 +321,17 @@ final class ItemLog {
             if !pool[oldest].isDedicated {
                 sampleSegment(oldest, now: now)
                 pool[oldest].isUntried = true
-                compressor?.retain(0)
             }
             pool.requeue(oldest, to: .main)
         }
     }
 
-    /// Seals the lane's open segment and opens an empty one.
+    /// Seals the lane's open segment and opens an empty one, for values compressed with the present dictionary.
     func replaceOpenSegment(in lane: Lane) -> Bool {
         guard let fresh = pool.acquire(lane) else { return false }
         sealOpenSegment(of: lane)
         pool[lane].open = fresh
-        if lane == .main, let compressor {
+        if let compressor {
             pool[fresh].dictionary = compressor.current
             compressor.retain(compressor.current)
         }

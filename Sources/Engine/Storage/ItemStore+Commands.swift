@@ -47,10 +47,15 @@ extension ItemStore {
             totalItems += 1
             return .stored
         }
-        if previous == nil, log.laneOfNewcomer(hash, stride: facts.strideBytes) == .main {
-            guard log.placeInMain(facts, value, key: key, hash: hash, now: now) else { return .outOfMemory }
-            totalItems += 1
-            return .stored
+        if previous == nil {
+            let lane = log.laneOfNewcomer(hash, stride: facts.strideBytes)
+            if log.mayCompressNewcomer(in: lane) {
+                guard log.placeNewcomer(facts, value, key: key, hash: hash, in: lane, now: now) else {
+                    return .outOfMemory
+                }
+                totalItems += 1
+                return .stored
+            }
         }
         let placed = log.place(facts, key: key, hash: hash, previous: previous, now: now) {
             if value.count > 0 { $0.copyMemory(from: value) }

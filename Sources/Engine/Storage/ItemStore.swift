@@ -210,8 +210,8 @@ package final class ItemStore: @unchecked Sendable {
     private func train(now: UInt32) {
         guard let (sample, present) = lock.withLock({ log.compressor?.takeSample(now: now) }) else { return }
         let work: @Sendable () -> Void = { [weak self] in
-            guard let (dictionary, ratio) = sample.train(against: present) else { return }
-            self?.lock.withLock { self?.log.adopt(dictionary, ratio: ratio) }
+            let result = sample.train(against: present)
+            self?.lock.withLock { self?.log.finishTraining(result) }
         }
         if let background = configuration.background { background(work) } else { work() }
     }

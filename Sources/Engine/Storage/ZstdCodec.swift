@@ -59,15 +59,21 @@ final class ZstdCodec {
         ZSTD_sizeof_CCtx(compressing) + ZSTD_sizeof_DCtx(decompressing) + packed.count + raw.count
     }
 
+    /// Values are compressed with this dictionary from now on; nil: without. libzstd digests it with the next value.
+    func use(_ dictionary: CompressionDictionary?) {
+        // A compression that was given up for want of room counts as under way, and then libzstd loads nothing.
+        ZSTD_CCtx_reset(compressing, ZSTD_reset_session_only)
+        let content = dictionary?.content ?? []
+        let status = ZSTD_CCtx_loadDictionary(compressing, content, content.count)
+        precondition(ZSTD_isError(status) == 0, "libzstd has no memory for a dictionary")
+    }
+
     /// The stored form of a value, or nil when it is not at least 15 % and 16 bytes smaller.
-    func compress(
-        _ value: UnsafeRawBufferPointer, with dictionary: CompressionDictionary?
-    ) -> UnsafeRawBufferPointer? {
+    func compress(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard value.count > 0, value.count <= Self.valueBytesMax else { return nil }
         Self.reserve(&packed, ZSTD_compressBound(value.count) + Self.lengthBytesMax)
         let target = packed.baseAddress!
         let lengthBytes = Self.writeLength(value.count, to: target)
-        ZSTD_CCtx_refCDict(compressing, dictionary?.compressing)
         // libzstd gives up as soon as what is not worth keeping has no room.
         let worthwhile = min(value.count * 85 / 100, value.count - 16)
         guard worthwhile > lengthBytes else { return nil }

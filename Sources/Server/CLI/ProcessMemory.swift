@@ -24,40 +24,45 @@ enum ProcessMemory {
         #endif
     }
 
-    private static let intervalSeconds = 10
+    private static let intervalSeconds = 1
 
-    /// From now on, gives back the pages of code every few seconds: what starting needed is most of them. What is still
-    /// in use is mapped in again from the page cache.
+    /// From now on, gives back the pages of code and constants every second: what starting needed is most of them. What
+    /// is still in use is mapped in again from the page cache.
     static func keepCodeSmall() -> any DispatchSourceTimer {
+        let constants = FileMapping.unchangedConstants(smaps: lines(of: "/proc/self/smaps"))
         let timer = DispatchSource.makeTimerSource(queue: .global(qos: .utility))
         timer.schedule(deadline: .now() + 1, repeating: .seconds(intervalSeconds))
-        timer.setEventHandler { giveBackCodePages() }
+        timer.setEventHandler { giveBackPages(constants) }
         timer.resume()
         return timer
     }
 
-    private static func giveBackCodePages() {
+    private static func giveBackPages(_ constants: Set<FileMapping>) {
+        for line in lines(of: "/proc/self/maps") {
+            guard let mapping = FileMapping(line), mapping.isCode || constants.contains(mapping) else { continue }
+            discard(mapping)
+        }
+    }
+
+    private static func discard(_ mapping: FileMapping) {
         #if canImport(Glibc)
-            guard let maps = fopen("/proc/self/maps", "r") else { return }
-            defer { fclose(maps) }
-            var line: UnsafeMutablePointer<CChar>?
-            var capacity = 0
-            defer { free(line) }
-            while getline(&line, &capacity, maps) > 0 {
-                guard let line, let range = fileRange(String(cString: line)) else { continue }
-                madvise(range.baseAddress, range.count, MADV_DONTNEED)
-            }
+            madvise(UnsafeMutableRawPointer(bitPattern: mapping.start), mapping.byteCount, MADV_DONTNEED)
         #endif
     }
 
-    /// The addresses of a line of /proc/self/maps, if they are a file's and may not be written.
-    private static func fileRange(_ line: String) -> UnsafeMutableRawBufferPointer? {
-        let fields = line.split(separator: " ", omittingEmptySubsequences: true)
-        guard fields.count >= 6, fields[5].hasPrefix("/"), fields[1] == "r-xp" else { return nil }
-        let ends = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
-        guard ends.count == 2, ends[0] < ends[1], let start = UnsafeMutableRawPointer(bitPattern: ends[0]) else {
-            return nil
-        }
-        return UnsafeMutableRawBufferPointer(start: start, count: Int(ends[1] - ends[0]))
+    /// None where there is no such file.
+    private static func lines(of path: String) -> [String] {
+        var lines: [String] = []
+        #if canImport(Glibc)
+            guard let file = fopen(path, "r") else { return [] }
+            defer { fclose(file) }
+            var line: UnsafeMutablePointer<CChar>?
+            var capacity = 0
+            defer { free(line) }
+            while getline(&line, &capacity, file) > 0 {
+                if let line { lines.append(String(cString: line)) }
+            }
+        #endif
+        return lines
     }
 }

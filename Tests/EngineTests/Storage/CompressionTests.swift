@@ -148,14 +148,142 @@ struct RecordMaker {
     func hot() {
         let store = Self.store(4 << 20)
         _ = Self.replay(store, keys: 20_000, requests: 60_000)
+        let present = (0..<20_000).filter { store.value("record:\($0)") != nil }.suffix(100)
         let before = store.statistics
         #expect(before.compressedItems > 0)
-        let present = (0..<20_000).filter { store.value("record:\($0)") != nil }.suffix(100)
         for _ in 0..<400 { for number in present { _ = store.value("record:\(number)") } }
         let after = store.statistics
         #expect(after.expansions >= before.expansions + 20)
         #expect(after.expansions <= before.expansions + 100)
         #expect(after.usedBytes <= after.limitBytes + after.segmentBytes)
         store.checkInvariants()
+    }
+
+    @Test("a full store compresses what is new to it, though nobody has read it yet")
+    func newcomers() {
+        let store = Self.store(4 << 20)
+        _ = Self.replay(store, keys: 20_000, requests: 40_000)
+        let before = store.statistics
+        var maker = RecordMaker(random: SeededRandom(5))
+        let values = (0..<400).map { maker.record(bytes: $0 < 300 ? 600 : 3000) }
+        for (at, value) in values.enumerated() { #expect(store.set("new:\(at)", value) == .stored) }
+        let after = store.statistics
+        // Of the others, some were dropped, and few became main's.
+        #expect(after.compressedItems + Int(after.evictions - before.evictions) >= before.compressedItems + 400)
+        #expect(after.liveBytes <= before.liveBytes + 400 * 300)
+        store.checkInvariants()
+        for (at, value) in values.enumerated() { #expect(store.value("new:\(at)") ?? value == value) }
+        #expect((0..<400).contains { store.value("new:\($0)") != nil })
+        store.checkInvariants()
+    }
+
+    @Test("new values that don't shrink stay as they are, also among others that do")
+    func mixedNewcomers() {
+        let store = Self.store(4 << 20)
+        _ = Self.replay(store, keys: 20_000, requests: 40_000)
+        var random = SeededRandom(3)
+        var noise: [[UInt8]] = []
+        for at in 0..<200 {
+            noise.append((0..<500).map { _ in UInt8(truncatingIfNeeded: random.next() >> 24) })
+            #expect(store.set("noise:\(at)", noise[at]) == .stored)
+        }
+        for at in 0..<200 { #expect(store.value("noise:\(at)") ?? noise[at] == noise[at]) }
+        store.checkInvariants()
+    }
+
+    @Test("what training takes is on the store's account until the training is over")
+    func trainingIsAccounted() throws {
+        // Called from here only, so one thread.
+        final class Waiting: @unchecked Sendable { var work: [@Sendable () -> Void] = [] }
+        let waiting = Waiting()
+        let store = ItemStore(
+            ItemStoreConfiguration(memoryBytes: 32 << 20, background: { waiting.work.append($0) }))
+        var maker = RecordMaker(random: SeededRandom(1))
+        for at in 0..<100_000 where waiting.work.isEmpty { _ = store.set("record:\(at)", maker.record(bytes: 400)) }
+        let work = try #require(waiting.work.first)
+        #expect(waiting.work.count == 1)
+        let during = store.statistics
+        work()
+        let after = store.statistics
+        #expect(after.trainings == 1 && after.segments == during.segments)
+        // The sample and the trainer's tables are gone, the dictionary is there.
+        #expect(during.usedBytes - after.usedBytes >= DictionaryTrainer.memoryBytes)
+        #expect(during.usedBytes - after.usedBytes <= DictionaryTrainer.memoryBytes + 1 << 20)
+        store.checkInvariants()
+    }
+
+    @Test("a store that was trained takes another dictionary once its values have changed, and reads what it had")
+    func retraining() {
+        let store = Self.store(4 << 20)
+        _ = Self.replay(store, keys: 20_000, requests: 40_000)
+        #expect(store.statistics.trainings == 1)
+        var random = SeededRandom(9)
+        let words = (0..<300).map { _ in (0..<12).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) } }
+        var written: [String: [UInt8]] = [:]
+        // Later than the next training may be, other values: what they have in common is other words.
+        for at in 0..<30_000 {
+            let key = "word:\(at % 20_000)"
+            if let value = store.value(key, now: 5000) {
+                if written[key] != value { Issue.record("a value is wrong at \(at)") }
+                continue
+            }
+            let value = (0..<40).flatMap { _ in words[random.below(words.count)] }
+            _ = store.set(key, value, now: 5000)
+            written[key] = value
+        }
+        #expect(store.statistics.trainings >= 2)
+        store.checkInvariants()
+    }
+}
+
+@Suite struct DictionaryTrainerTests {
+    static func dictionary(of values: [[UInt8]], capacity: Int = 4096) -> [UInt8]? {
+        let bytes = values.flatMap { $0 }
+        return bytes.withUnsafeBytes {
+            DictionaryTrainer.dictionary(of: $0, sizes: values.map(\.count)[...], capacity: capacity)
+        }
+    }
+
+    @Test("a dictionary holds what many values have in common, and is no larger than it may be")
+    func common() throws {
+        var random = SeededRandom(1)
+        let phrase = Array("\"country\":\"Portugal\",\"currency\":\"EUR\"".utf8)
+        let values = (0..<200).map { _ in
+            let noise = (0..<60).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) }
+            return noise + phrase + noise.reversed()
+        }
+        for capacity in [1024, 4096, 16 << 10] {
+            let dictionary = try #require(Self.dictionary(of: values, capacity: capacity))
+            #expect(dictionary.count <= capacity)
+            let isThere = (0...(dictionary.count - phrase.count)).contains { dictionary[$0...].starts(with: phrase) }
+            #expect(isThere, "of \(capacity) bytes")
+        }
+    }
+
+    @Test("values without anything in common, of any size, give no dictionary and no trap")
+    func nothingInCommon() {
+        var random = SeededRandom(2)
+        for size in [0, 1, 5, 6, 7, 8, 9, 63, 64, 65, 70, 71, 72, 600] {
+            for count in [0, 1, 2, 70] {
+                let values = (0..<count).map { _ in
+                    (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) }
+                }
+                let dictionary = Self.dictionary(of: values)
+                // By chance a few substrings have the same hash.
+                #expect(dictionary?.count ?? 0 <= 4096)
+            }
+        }
+        #expect(Self.dictionary(of: [[1, 2, 3]]) == nil)
+        #expect(Self.dictionary(of: []) == nil)
+        #expect(Self.dictionary(of: [[UInt8](repeating: 7, count: 10_000)], capacity: 512) == nil)
+    }
+
+    @Test("values that are all the same give a dictionary of them")
+    func same() throws {
+        var random = SeededRandom(4)
+        let value = (0..<100).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) }
+        let dictionary = try #require(Self.dictionary(of: [[UInt8]](repeating: value, count: 100)))
+        #expect(dictionary.count <= 4096)
+        #expect(dictionary.count >= 64)
     }
 }
