@@ -37,5 +37,9 @@ int clua_call_method(lua_State *thread, const clua_invocation *call, int *result
         lua_pushlstring(thread, call->data, call->dataBytes);
         count += 1;
     }
+    if (count <= call->argumentsMin || count - 1 > call->argumentsMax) {
+        lua_settop(thread, 0);
+        return CLUA_WRONG_ARGUMENTS;
+    }
     return clua_resume(thread, NULL, count, results);
 }

@@ -59,6 +59,7 @@ static int guarded_setmetatable(lua_State *L) {
     }
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) return luaL_error(L, "cannot change a protected metatable");
     lua_settop(L, 2);
+    clua_use_frozen(L, 2);
     lua_setmetatable(L, 1);
     return 1;
 }

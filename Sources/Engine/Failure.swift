@@ -26,15 +26,39 @@ package enum Reason: String, Sendable, CaseIterable {
     case cancelled
     /// Rows that were acknowledged are no longer there.
     case incompleteData = "incomplete_data"
+
+    /// Who can mend it, unless a failure says otherwise: the one table of that.
+    package var fault: Fault {
+        switch self {
+        case .miss, .wrongType, .scriptError: .caller
+        case .evicted, .timeout, .unreachable, .wrongEpoch, .scriptVersion, .budgetExceeded, .overloaded, .cancelled,
+            .incompleteData:
+            .server
+        }
+    }
+}
+
+/// Who can mend a failure. Some clients take a server that answers `SERVER_ERROR` out for a while.
+package enum Fault: String, Sendable, CaseIterable {
+    /// The same request will fail again, whoever answers it.
+    case caller
+    /// The server can't do it, at least now.
+    case server
+
+    /// The word that a failure begins with in memcached's protocol.
+    package var wireWord: String { self == .caller ? "CLIENT_ERROR" : "SERVER_ERROR" }
 }
 
 /// A typed failure: the reason for programs, the message (one line, naming the thing and the remedy) for people.
 package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
     package let reason: Reason
     package let message: String
+    package let fault: Fault
 
-    package init(_ reason: Reason, _ message: String) {
+    /// - Parameter fault: where it is not the one that the reason has for most failures.
+    package init(_ reason: Reason, _ message: String, fault: Fault? = nil) {
         self.reason = reason
+        self.fault = fault ?? reason.fault
         self.message =
             message.contains(where: \.isNewline)
             ? String(message.map { $0.isNewline ? " " : $0 }) : message
@@ -45,9 +69,9 @@ package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// The same failure, its message beginning with the thing that it is about unless it says so already.
     package func naming(_ thing: String) -> Failure {
-        message.contains(thing) ? self : Failure(reason, "\(thing): \(message)")
+        message.contains(thing) ? self : Failure(reason, "\(thing): \(message)", fault: fault)
     }
 
-    /// `reason message`, the form that follows `SERVER_ERROR` on the wire.
+    /// `reason message`, the form that follows the fault's word on the wire.
     package var description: String { "\(reason.rawValue) \(message)" }
 }

@@ -10,9 +10,33 @@ package typealias CallCompletion = @Sendable (Result<Value, Failure>) -> Void
 /// Answers virtual keys of one built-in type that is no object: `frame`, `job`, `node`. Asked on any node, answered there.
 package protocol VirtualService: Sendable {
     var type: String { get }
-    var methods: Set<String> { get }
+    /// By their names; the object's name is the first argument.
+    var methods: [String: MethodSignature] { get }
+    /// Those that take a data block.
+    var methodsWithData: Set<String> { get }
     func call(
         _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion)
+}
+
+extension VirtualService {
+    package var methodsWithData: Set<String> { [] }
+
+    /// Why it can't answer a key; nil when it can.
+    func refusal(of key: VirtualKey, data: [UInt8]?) -> Failure? {
+        guard let signature = methods[key.method] else {
+            return Failure(
+                .scriptError,
+                "\(type) has no method '\(key.method.prefix(40))'; there are \(methods.keys.sorted().joined(separator: ", "))"
+            )
+        }
+        let prefix = "\(type):\(key.method)"
+        if let data, !data.isEmpty, !methodsWithData.contains(key.method) {
+            return Failure(.scriptError, "\(prefix) takes no data block: get \(signature.form(prefix))")
+        }
+        let count = key.object.isEmpty && key.arguments.isEmpty ? 0 : 1 + key.arguments.count
+        do throws(Failure) { try signature.check(count, prefix: prefix) } catch { return error }
+        return nil
+    }
 }
 
 package final class Router: Sendable {
@@ -57,7 +81,7 @@ package final class Router: Sendable {
     }
 
     /// Decides for one key. Cost: a scan for a colon; with one node nothing else, with several an MD5 and a binary search.
-    /// `virtual`: false for verbs that never name a method (add, delete, incr…).
+    /// `virtual`: false where no key names a method.
     package func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Route {
         if virtual, answersVirtualKeys, let virtualKey = virtualKey(key) { return .virtual(virtualKey) }
         guard !isAlone else { return .local }
@@ -99,12 +123,11 @@ package final class Router: Sendable {
     }
 
     private func virtualKey(_ key: UnsafeRawBufferPointer) -> VirtualKey? {
-        if engine.objectTypes.names(key) { return VirtualKey(key) }
-        guard mayBeService(key), servicePrefixes.contains(where: { key.starts(with: $0) }),
-            let virtualKey = VirtualKey(key),
-            services[virtualKey.type]?.methods.contains(virtualKey.method) == true
-        else { return nil }
-        return virtualKey
+        // What begins with a type and has no method of it is an error, and not an item that nobody meant.
+        let isVirtual =
+            engine.objectTypes.names(key)
+            || mayBeService(key) && servicePrefixes.contains(where: { key.starts(with: $0) })
+        return isVirtual ? VirtualKey(key) ?? VirtualKey(ofType: key) : nil
     }
 
     /// Whether a service answers this key, not an object.
@@ -185,9 +208,11 @@ package final class Router: Sendable {
         completion: @escaping CallCompletion
     ) {
         if let service = services[key.type] {
+            if let refusal = service.refusal(of: key, data: data) { return completion(.failure(refusal)) }
             return service.call(
                 key, data: data, deadline: deadline ?? .never, router: self, completion: completion)
         }
+        if let refusal = engine.objectTypes.refusal(of: key) { return completion(.failure(refusal)) }
         let deadline = deadline ?? .after(milliseconds: callTimeoutMilliseconds)
         let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
         guard owner != cluster.topology.selfIndex else {

@@ -30,7 +30,7 @@ import Testing
         #expect(Set(parts).count >= 1 && parts.allSatisfy { $0.hasPrefix(#"{"count":"#) })
         for wrong in ["index:top:quota.nothing", "index:top:quota.getshare:0", "index:above:quota.getshare:x"] {
             let answer = try wires[0].exchange("get \(wrong)\r\n", until: "\r\n")
-            #expect(answer.hasPrefix("SERVER_ERROR script_error "), "\(answer)")
+            #expect(answer.hasPrefix("CLIENT_ERROR script_error "), "\(answer)")
         }
         cluster[2].stop()
         let answer = try wires[0].exchange("get index:count:quota.getshare\r\n", until: "\r\n")

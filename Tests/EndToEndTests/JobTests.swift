@@ -119,9 +119,9 @@ import Testing
             #expect(rows[0]["carrier"] as? String != nil)
         }
         let broken = try Wire(port: cluster[0].port).set("job:define:bad", "function map(")
-        #expect(broken.hasPrefix("SERVER_ERROR script_error bad:1:"), "\(broken)")
+        #expect(broken.hasPrefix("CLIENT_ERROR script_error bad:1:"), "\(broken)")
         let unknown = try Wire(port: cluster[0].port).get("job:run:nosuch")
-        #expect(unknown?.hasPrefix("SERVER_ERROR script_error there is no job 'nosuch'") == true, "\(unknown ?? "nil")")
+        #expect(unknown?.hasPrefix("CLIENT_ERROR script_error there is no job 'nosuch'") == true, "\(unknown ?? "nil")")
     }
 
     @Test("what is sent right behind a service's request, on the same connection, sees what it did")
@@ -156,7 +156,7 @@ import Testing
             #expect(result[1]["total"] is NSNull)
         }
         let misfit = try Wire(port: cluster[0].port).set("frame:append:events", "{\"kind\":\"a\",\"amount\":\"many\"}")
-        #expect(misfit.hasPrefix("SERVER_ERROR wrong_type line 1:"), "\(misfit)")
+        #expect(misfit.hasPrefix("CLIENT_ERROR wrong_type line 1:"), "\(misfit)")
     }
 
     @Test(

@@ -34,6 +34,12 @@ typedef struct {
     size_t bytes;
 } clua_block;
 
+enum {
+    CLUA_VIEWS_KEPT = 64,
+    /// How deep a table may lie in an object, which itself is at 0. Also what the codecs of values allow.
+    CLUA_DEPTH_MAX = 59,
+};
+
 /// The accounts of one state, shared by its coroutines. Written by whoever owns the state; `cancelled` by any thread.
 typedef struct clua_control {
     size_t usedBytes;
@@ -57,9 +63,14 @@ typedef struct clua_control {
     bool overran;                  ///< an unfailing allocation went over the limit
     bool isJournaling;             ///< tracked views may be written
     int64_t journalWrites;
-    int64_t journalTables;         ///< writes of tables that are the script's own
+    int64_t journalMoves;          ///< writes of tables that were in the object already
+    int journalObject;             ///< the object that is written: a reference to the registry
+    int journalTables;             ///< tables of the script that became views
+    int journalDepth;              ///< how deep the tables lie into which others were moved, at most; the object itself: 0
+    const void *viewMetatables[3]; ///< by `clua_view_kind`, less one
     int32_t viewsTaken[2];         ///< views given out in this call that are used again in the next
     int32_t viewsHeld[2];          ///< of those, how many may still show something
+    uint8_t viewDepths[CLUA_VIEWS_KEPT];  ///< how deep in the object lies what the tracked ones of them show
     bool slicedOut;                ///< the last yield came from the hook
     int32_t aborted;
     int32_t cancelled;             ///< atomic
@@ -97,6 +108,8 @@ typedef struct {
     int function;
     int object;
     int view;                  ///< how the method sees its object
+    int argumentsMin;          ///< how many arguments it takes
+    int argumentsMax;
     const char *arguments;     ///< with a colon between two; NULL: none
     size_t argumentBytes;
     const char *data;          ///< the last argument; NULL: none
@@ -106,6 +119,8 @@ typedef struct {
     uint64_t sliceNanoseconds;
 } clua_invocation;
 enum { CLUA_NO_VIEW = 0, CLUA_READONLY = 1, CLUA_TRACKED = 2 };
+/// What `clua_call_method` returns beside Lua's statuses: the call has too few arguments, or too many.
+enum { CLUA_WRONG_ARGUMENTS = -1 };
 /// Begins a method on an empty coroutine of the host's. No clock is read before its 256th instruction or so.
 int clua_call_method(lua_State *thread, const clua_invocation *call, int *results);
 enum { CLUA_PREFETCH_MAX = 16 };
@@ -115,6 +130,12 @@ void clua_prefetch(lua_State *L, const int *references, int count);
 int clua_load(lua_State *L, const char *source, size_t bytes, const char *name);
 /// Pops what the loaded function below is to have as its globals.
 void clua_bind(lua_State *L);
+
+/// Gives all scripts `number`, `whole`, `text`, `tonumeral` and `towhole`, which read arguments.
+void clua_open_arguments(lua_State *L);
+enum { CLUA_NUMBER_BYTES_MAX = 32 };
+/// Writes a number as Lua 5.1 did, by 14 digits, and a zero; returns how many bytes without the zero.
+int clua_write_number(double number, char *text);
 
 void clua_pop(lua_State *L, int count);
 void clua_new_table(lua_State *L);
@@ -138,8 +159,8 @@ void clua_release_objects(lua_State *L);
 /// The object a userdata owns, or NULL.
 void *clua_to_object(lua_State *L, int index);
 
-/// Pushes a deep copy of the plain data at `index`, with the same metatable at the top. Protected: returns a status,
-/// and on failure pushes the message. Costs about 50 ns an entry.
+/// Pushes a deep copy of the table of plain data at `index`. Protected: returns a status, and on failure pushes the message:
+/// also where a table is in it twice. Costs about 50 ns an entry.
 int clua_copy(lua_State *L, int index);
 /// What the table at `index` takes with all that it holds, roughly, in bytes; entries beyond so many are left out. Raises
 /// nothing and allocates nothing.
@@ -154,8 +175,9 @@ void clua_push_view(lua_State *L, int index);
 void clua_push_tracked(lua_State *L, int index);
 /// When the value at `index` is a view, pushes the table behind it and returns true.
 bool clua_push_original(lua_State *L, int index);
-/// From here to a commit or an undo tracked views can be written. No allocation.
-void clua_journal_begin(lua_State *L);
+/// From here to a commit or an undo tracked views can be written. `object`: the one that is called, a reference to the
+/// registry. No allocation.
+void clua_journal_begin(lua_State *L, int object);
 /// Makes what was written since the begin last. Protected: returns a status, and on failure pushes the message; then
 /// undo.
 int clua_journal_commit(lua_State *L);
@@ -171,7 +193,38 @@ void clua_collect_step(lua_State *L);
 /// A full collection.
 void clua_collect(lua_State *L);
 
+/// Puts its own `pairs` among the functions that all scripts share: for a state with objects.
+void clua_open_objects(lua_State *L);
+
+/// Freezes what a script left in its environment, the table at `environment`: its globals and tables can be read from now on,
+/// not written. Pushes the variables that its functions could write, for `clua_restore_watched`; most have none. Protected:
+/// returns a status, and on failure pushes the message: where a variable keeps a coroutine or an iterator.
+int clua_freeze(lua_State *L, int environment);
+/// Gives the variables that are watched in the table at `watched` the values that they had. When one had another, pushes a
+/// message that names it and returns true.
+bool clua_restore_watched(lua_State *L, int watched);
+
 // For the shim's own files.
+/// What a table is to a script: its own, or a view of another one.
+typedef enum { CLUA_PLAIN_TABLE = 0, CLUA_READONLY_VIEW = 1, CLUA_TRACKED_VIEW = 2, CLUA_FROZEN_VIEW = 3 } clua_view_kind;
+clua_view_kind clua_kind_of_view(lua_State *L, int index);
+/// Empties the table at one absolute index and makes it a tracked view of the one at the other, which lies that deep.
+void clua_turn_into_view(lua_State *L, int table, int original, int depth);
+/// Notes that the object's table on top is put at the key at `key` of the new table at `target`, which lies that deep.
+void clua_journal_move(lua_State *L, int target, int key, int depth);
+/// Puts a copy in the place of the script's table on top, which then is a view of it: it will be at the key at `key` of a
+/// table that lies `depth` deep.
+void clua_copy_to_store(lua_State *L, int key, int depth);
+/// Makes the empty table at one absolute index show the one at the other, and no more than that; `metatable`: what that one
+/// has as metatable, or 0.
+void clua_freeze_view(lua_State *L, int table, int original, int metatable);
+/// Puts what is behind a frozen table at an absolute index in its place, to be a metatable: Lua reads those without asking.
+/// What scripts see of it is the frozen table.
+void clua_use_frozen(lua_State *L, int index);
+/// Raises where the object's table at `root` holds a table twice, or lies too deep.
+void clua_check_object(lua_State *L, int root);
+/// How deep the table on top is, and `depth` more.
+int clua_height(lua_State *L, int depth);
 
 /// The longest text that a script can make: what takes time in proportion to it takes milliseconds.
 enum { CLUA_TEXT_BYTES_MAX = 8 << 20 };
@@ -248,5 +301,4 @@ int clua_pairs(lua_State *L);
 int clua_rawget(lua_State *L);
 int clua_rawlen(lua_State *L);
 int clua_rawset(lua_State *L);
-void clua_copy_top(lua_State *L);
 #endif

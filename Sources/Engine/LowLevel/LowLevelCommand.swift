@@ -1,4 +1,7 @@
-// The command that a handler gets, and the items it makes of it: objects that scripts call methods on.
+// The command that a handler gets, and the items it makes of it: objects that scripts call methods on. Unsafe: one buffer
+// for a number's text.
+
+import CLua
 
 /// What a client asked for, as a script sees and changes it.
 final class LowLevelCommand: LuaHostObject {
@@ -24,7 +27,7 @@ final class LowLevelCommand: LuaHostObject {
 
     private func write(_ bytes: [UInt8]) throws(Failure) {
         guard output.count + bytes.count <= Self.outputBytesMax else {
-            throw Failure(.budgetExceeded, "the answer has more than \(Self.outputBytesMax) bytes")
+            throw Failure(.budgetExceeded, "the answer has more than \(Self.outputBytesMax) bytes", fault: .caller)
         }
         output.append(contentsOf: bytes)
     }
@@ -148,12 +151,21 @@ final class LowLevelCacheItem: LuaHostObject {
 }
 
 extension Value {
-    /// A string, or a number as text.
+    /// A string, or a number as Lua 5.1 wrote it.
     var lowLevelBytes: [UInt8]? {
         switch self {
         case .bytes(let bytes): bytes
-        case .int, .double: json
+        case .int(let number): Self.lowLevelText(Double(number))
+        case .double(let number): Self.lowLevelText(number)
         default: nil
+        }
+    }
+
+    /// By 14 digits: `4`, `0.1`, `1e+15`.
+    static func lowLevelText(_ number: Double) -> [UInt8] {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(CLUA_NUMBER_BYTES_MAX)) { text in
+            let count = Int(clua_write_number(number, text.baseAddress))
+            return text[..<count].map { UInt8(bitPattern: $0) }
         }
     }
 
@@ -162,7 +174,7 @@ extension Value {
         switch self {
         case .int(let number): number
         case .double(let number): Int64(exactly: number.rounded(.towardZero))
-        case .bytes: text.flatMap { Int64($0) }
+        case .bytes: text.flatMap { Int64($0) ?? Double($0).flatMap { Int64(exactly: $0.rounded(.towardZero)) } }
         case .bool(let flag): flag ? 1 : 0
         default: nil
         }

@@ -69,6 +69,7 @@ final class LowLevelMachine {
         try state.load(
             source: PackageResources.lowlevel_lua, name: "lowlevel.lua", environment: environment,
             budget: LuaBudget(deadline: .never))
+        state.setMethodsOfStrings(toTable: "string", in: environment)
         return environment
     }
 
@@ -131,7 +132,11 @@ final class LowLevelMachine {
             return .success(.bytes(Array(output[(end + 1)..<(end + 1 + count)])))
         case "END": return .failure(.noSuchKey)
         case "ERROR", "SERVER_ERROR", "CLIENT_ERROR":
-            return .failure(Failure(.scriptError, words.dropFirst().joined(separator: " ")))
+            let message = words.dropFirst().joined(separator: " ")
+            return .failure(
+                Failure(
+                    .scriptError, message.isEmpty ? "the script answered \(words[0])" : message,
+                    fault: words.first == "SERVER_ERROR" ? .server : .caller))
         default: return .success(.string(line))
         }
     }

@@ -36,10 +36,12 @@ package struct LowLevelScripts: Sendable, Equatable {
         String(decoding: script.source, as: UTF8.self).split(separator: "\n").contains { $0.hasPrefix("function ") }
     }
 
-    /// The source with `arg`, the table that Lua 5.1 made of a function's further arguments, put in where it is used.
+    /// The source with `arg`, the table that Lua 5.1 made of a function's further arguments, put in where it is used, and
+    /// with calls of `lua51_join` for `..`, which write numbers as Lua 5.1 did.
     static func adapted(_ source: [UInt8]) -> [UInt8] {
-        var scanner = LuaScanner(source)
-        return scanner.contains(word: "arg") ? scanner.insertingArg() : source
+        let joined = LuaConcatenations(source).joined()
+        var scanner = LuaScanner(joined)
+        return scanner.contains(word: "arg") ? scanner.insertingArg() : joined
     }
 }
 

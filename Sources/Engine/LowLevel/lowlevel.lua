@@ -26,18 +26,97 @@ function table.foreachi(list, visit)
     end
 end
 
-string.gfind = string.gmatch
 math.mod = math.fmod
 math.pow = function(base, exponent) return base ^ exponent end
 math.log10 = function(number) return math.log(number, 10) end
 
--- Numbers were all of one kind there: 4 / 2 was written as 2.
-local written = tostring
+-- MARK: Numbers as text
+
+-- Numbers were all of one kind there, and written by 14 digits: 4 / 2 as 2, 1e15 as 1e+15. What `..`, tostring, the functions
+-- of `string` and writeString make of a number is one thing.
+local written, plain_format = tostring, string.format
+
+local function numeral(value)
+    if math.type(value) == "integer" and value > -100000000000000 and value < 100000000000000 then return written(value) end
+    -- The float, so that an integer of 15 digits is written as one.
+    return plain_format("%.14g", value + 0.0)
+end
+
+local function shown(value)
+    if type(value) == "number" then return numeral(value) end
+    return value
+end
+
 function tostring(value)
-    if math.type(value) == "float" and value % 1 == 0 and value > -2 ^ 53 and value < 2 ^ 53 then
-        return string.format("%d", value)
-    end
+    if type(value) == "number" then return numeral(value) end
     return written(value)
+end
+
+local concat = table.concat
+
+-- Each `a .. b` of a script is a call of this (see LowLevelConcatenation.swift).
+function lua51_join(...)
+    local parts, count, isText = { ... }, select("#", ...), true
+    for at = 1, count do
+        local part = shown(parts[at])
+        parts[at] = part
+        if type(part) ~= "string" then isText = false end
+    end
+    if isText then return concat(parts) end
+    local joined = parts[count]
+    for at = count - 1, 1, -1 do
+        local left = parts[at]
+        for _, part in pairs { left == nil and "nil" or type(left), joined == nil and "nil" or type(joined) } do
+            if part ~= "string" and part ~= "table" and part ~= "userdata" then
+                error("attempt to concatenate a " .. part .. " value", 2)
+            end
+        end
+        joined = left .. joined
+    end
+    return joined
+end
+
+for _, name in ipairs { "byte", "find", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse", "sub", "upper" } do
+    local original = string[name]
+    string[name] = function(text, ...) return original(shown(text), ...) end
+end
+-- Of these the second argument is a text, too; of the first one the third as well.
+local gsub, find, match, gmatch = string.gsub, string.find, string.match, string.gmatch
+function string.gsub(text, pattern, replacement, ...)
+    local given = replacement
+    if type(given) == "function" then replacement = function(...) return shown((given(...))) end end
+    if type(given) == "table" then replacement = function(key) return shown(given[key]) end end
+    return gsub(text, shown(pattern), shown(replacement), ...)
+end
+function string.find(text, pattern, ...) return find(text, shown(pattern), ...) end
+function string.match(text, pattern, ...) return match(text, shown(pattern), ...) end
+function string.gmatch(text, pattern) return gmatch(text, shown(pattern)) end
+string.gfind = string.gmatch
+
+-- `%s` of a number is its text; `%d` and its kind drop what is behind the point.
+function string.format(template, ...)
+    local arguments, at = table.pack(...), 0
+    for kind in gmatch(gsub(template, "%%%%", ""), "%%[-+ #0-9.]*(%a)") do
+        at = at + 1
+        local value = arguments[at]
+        if kind == "s" or kind == "q" then
+            arguments[at] = shown(value)
+        elseif find("cdiouxX", kind, 1, true) then
+            value = tonumber(value) or value
+            if math.type(value) == "float" and value - value == 0 then
+                value = value < 0 and math.ceil(value) or math.floor(value)
+            end
+            arguments[at] = value
+        end
+    end
+    return plain_format(template, table.unpack(arguments, 1, math.max(arguments.n, at)))
+end
+
+function table.concat(list, separator, from, to)
+    local texts = {}
+    from, to = from or 1, to or #list
+    for at = from, to do texts[at] = shown(list[at]) end
+    return concat(texts, shown(separator), from, to)
 end
 
 -- MARK: Tables

@@ -1,7 +1,12 @@
-// The verbs that every object type has beside its own methods: expire, ttl, drop. They run no script.
+// The verbs that every object type has beside its own methods: create and add, which run `new` where there is no object, and
+// expire, ttl, drop, which run no script.
 
 /// A type's own method of the same name takes a verb's place.
 package enum CommonVerb: String, CaseIterable, Sendable {
+    /// `type:create:object[:ARGUMENT…]`: makes the object where there is none; CREATED, or EXISTS.
+    case create
+    /// The same, for types that have no `add` of their own.
+    case add
     /// `type:expire:object:SECONDS`: the object goes that many seconds from now; 0 never, a negative number now.
     case expire
     /// `type:ttl:object`: the seconds until then; -1 for never.
@@ -9,11 +14,27 @@ package enum CommonVerb: String, CaseIterable, Sendable {
     /// `type:drop:object`: the object goes now.
     case drop
 
+    /// Runs `new`, where there is no object.
+    var makes: Bool { self == .create || self == .add }
+
+    /// Nil for those that take what `new` takes.
+    package var signature: MethodSignature? {
+        switch self {
+        case .create, .add: nil
+        case .expire: MethodSignature(parameters: ["seconds"], least: 1)
+        case .ttl, .drop: MethodSignature()
+        }
+    }
+
     /// Writes nothing.
     package var isReadonly: Bool { self == .ttl }
 
     package var documentation: MethodDocumentation {
         switch self {
+        case .create, .add:
+            MethodDocumentation(
+                name: rawValue, arguments: [],
+                about: "Makes the object as new does, but only where there is none: CREATED, or EXISTS.")
         case .expire:
             MethodDocumentation(
                 name: rawValue, arguments: ["seconds"],
@@ -32,6 +53,7 @@ extension ObjectMachine {
     {
         guard liveObject(key, type) != nil, let at = position(of: key) else { throw noSuchObject(key) }
         switch verb {
+        case .create, .add: preconditionFailure("what makes an object is no verb by then")
         case .drop:
             remove(at: at)
             return .string("SUCCESS")
@@ -40,15 +62,18 @@ extension ObjectMachine {
             return .int(expiry == 0 ? -1 : Int64(expiry) - Int64(nowSeconds))
         case .expire:
             let words = call.key.arguments + (call.data.map { [$0] } ?? [])
-            guard let word = words.first, let seconds = Int64(String(decoding: word, as: UTF8.self)) else {
+            let text = words.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
+            let latest = Int64(UInt32.max) - 1
+            guard !text.hasPrefix("+"), let seconds = Int64(text), seconds <= latest - Int64(nowSeconds) else {
                 throw Failure(
-                    .scriptError, "\(key.type):expire:\(key.displayName):SECONDS needs a whole number of seconds")
+                    .scriptError,
+                    "\(key.type):expire:NAME:SECONDS needs a whole number of seconds, at most "
+                        + "\(latest - Int64(nowSeconds)), not '\(text.prefix(40))'")
             }
             if seconds < 0 {
                 remove(at: at)
             } else {
-                let instant = UInt32(clamping: Int64(nowSeconds).clampedAdding(seconds))
-                live[at].expiry = seconds == 0 ? 0 : min(instant, .max - 1)
+                live[at].expiry = seconds == 0 ? 0 : UInt32(Int64(nowSeconds) + seconds)
             }
             return .string("SUCCESS")
         }

@@ -6,13 +6,21 @@ import CLua
 struct LoadedType {
     let name: String
     let methods: [String: LuaReference]
+    /// How many arguments they take.
+    let signatures: [String: MethodSignature]
     let readonly: Set<String>
     /// Those whose answers order the type's objects.
     let indexes: [String]
+    /// By a method's name, what makes the object that it is called on and that is not there.
+    let makers: [String: LuaReference]
+    /// What `new` asks whether an object stays as it is.
+    let keeper: LuaReference?
     /// Its objects are never evicted.
     let isPinned: Bool
     /// The metatable of its objects: methods call each other through it.
     let metatable: LuaReference
+    /// Variables of the file that its functions could write: mostly none, which is nil.
+    let watched: LuaReference?
     let hash: UInt64
 
     /// Runs a script in an environment of its own.
@@ -47,6 +55,13 @@ struct LoadedType {
         }
         self.methods = methods
         lua_settop(main, declaration)
+        signatures = try Self.signatures(of: methods, state, declaration, script)
+        lua_settop(main, declaration)
+        makers = try Self.makers(methods, state, declaration, script)
+        lua_settop(main, declaration)
+        keeper =
+            state.pushField("keeps", on: main) == LUA_TFUNCTION ? LuaReference(state, popping: main) : nil
+        lua_settop(main, declaration)
         readonly = try Self.names("readonly", state, declaration, script)
         lua_settop(main, declaration)
         for method in readonly.sorted() where methods[method] == nil || method == "new" {
@@ -62,6 +77,20 @@ struct LoadedType {
         lua_settop(main, declaration)
         hash = script.hash
         metatable = try Self.metatable(state, declaration, defaults, older)
+        watched = BuiltInTypes.contains(hash: hash) ? nil : try Self.freeze(environment, in: state, script)
+    }
+
+    /// What the file left behind can be read from now on, not written: no state is kept but the objects'. The built-in types
+    /// write nothing of theirs, and read it faster as it is.
+    private static func freeze(
+        _ environment: LuaEnvironment, in state: LuaState, _ script: ObjectScript
+    ) throws(Failure) -> LuaReference? {
+        let main = state.main
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        environment.reference.push(on: main)
+        guard clua_freeze(main, -1) == LUA_OK else { throw state.popFailure(main).naming(script.file) }
+        return lua_rawlen(main, -1) == 0 ? nil : LuaReference(state, popping: main)
     }
 
     /// What `defaults` was given: plain values that no object can spoil.
@@ -110,6 +139,59 @@ struct LoadedType {
             clua_pop(main, 1)
         }
         return methods
+    }
+
+    /// What `needs` said, and what Lua knows of the functions.
+    private static func signatures(
+        of methods: [String: LuaReference], _ state: LuaState, _ declaration: Int32, _ script: ObjectScript
+    ) throws(Failure) -> [String: MethodSignature] {
+        state.pushField("needs", on: state.main)
+        var needs: [String: Int] = [:]
+        if case .map(let pairs) = try state.readValue(state.main, -1) {
+            for pair in pairs {
+                guard let method = pair.key.text, methods[method] != nil, case .int(let count) = pair.value,
+                    (0...100).contains(count)
+                else {
+                    throw Failure(
+                        .scriptError,
+                        "\(script.file): needs takes methods of the type and how many arguments each has to be given, "
+                            + "as in needs { put = 2 }")
+                }
+                needs[method] = Int(count)
+            }
+        }
+        var signatures: [String: MethodSignature] = [:]
+        for (name, function) in methods {
+            let signature = state.signature(of: function, least: needs[name], isMethod: name != "new")
+            guard signature.argumentsMin <= signature.argumentsMax else {
+                throw Failure(
+                    .scriptError,
+                    "\(script.file): needs says that \(name) has to be given more arguments than it has parameters")
+            }
+            signatures[name] = signature
+        }
+        return signatures
+    }
+
+    private static func makers(
+        _ methods: [String: LuaReference], _ state: LuaState, _ declaration: Int32, _ script: ObjectScript
+    ) throws(Failure) -> [String: LuaReference] {
+        let main = state.main
+        state.pushField("makes", on: main)
+        let table = lua_gettop(main)
+        var makers: [String: LuaReference] = [:]
+        lua_pushnil(main)
+        while lua_next(main, table) != 0 {
+            let name =
+                lua_type(main, -2) == LUA_TSTRING ? String(decoding: state.stringBytes(main, -2), as: UTF8.self) : ""
+            guard lua_type(main, -1) == LUA_TFUNCTION, name != "new", methods[name] != nil else {
+                throw Failure(
+                    .scriptError,
+                    "\(script.file): makes takes methods of the type and a function each that returns the object")
+            }
+            makers[name] = LuaReference(state, popping: main)
+        }
+        return makers
     }
 
     private static func names(
@@ -170,6 +252,7 @@ extension ObjectType {
         readonly = loaded.readonly
         indexes = loaded.indexes
         isPinned = loaded.isPinned
+        signatures = loaded.signatures
         documentation = TypeDocumentation(source: script.source)
         source = script.source
         file = script.file
@@ -182,5 +265,22 @@ extension LuaState {
     func pushField(_ name: String, on thread: OpaquePointer) -> Int32 {
         push(text: name, on: thread)
         return lua_rawget(thread, -2)
+    }
+}
+
+extension LuaState {
+    /// What a function's parameters are; a method's first one is its object.
+    func signature(of function: LuaReference, least: Int?, isMethod: Bool) -> MethodSignature {
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        var facts = lua_Debug()
+        function.push(on: main)
+        lua_pushvalue(main, -1)
+        lua_getinfo(main, ">u", &facts)
+        let names = (0..<Int32(facts.nparams)).map { at in
+            lua_getlocal(main, nil, at + 1).map { String(cString: $0) } ?? "VALUE"
+        }
+        return MethodSignature(
+            parameters: Array(names.dropFirst(isMethod ? 1 : 0)), least: least, isOpen: facts.isvararg != 0)
     }
 }

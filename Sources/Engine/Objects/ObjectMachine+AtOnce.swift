@@ -9,6 +9,10 @@ struct ReadyMethod {
     var function: Int32 = 0
     var type: UInt32 = 0
     var view = CLUA_NO_VIEW
+    var argumentsMin: Int32 = 0
+    var argumentsMax: Int32 = 0
+    /// It makes its object where that is not there, which is done the long way.
+    var makes = false
     var changes = false
     /// Its type has an index.
     var isIndexed = false
@@ -26,19 +30,23 @@ extension ObjectMachine {
         case paused
     }
 
-    /// Constructors, verbs that every type has and handlers of the low-level interface are not among them.
+    /// Constructors, verbs that every type has and handlers of the low-level interface are not among them, nor types with
+    /// variables that are watched.
     func readyMethods(of new: ObjectTypes) -> [ReadyMethod] {
         new.table.names.map { name in
             guard name.method != "new", new.lowLevel?.methods[name.type] == nil, let type = types[name.type],
-                let method = type.methods[name.method]
+                type.watched == nil, let method = type.methods[name.method]
             else { return ReadyMethod() }
             let isReadonly = type.readonly.contains(name.method)
             let isTrusted =
                 BuiltInTypes.contains(hash: type.hash)
                 && (isReadonly || BuiltInTypes.direct[name.type]?.contains(name.method) == true)
             let view = isTrusted ? CLUA_NO_VIEW : isReadonly ? CLUA_READONLY : CLUA_TRACKED
+            let signature = type.signatures[name.method] ?? MethodSignature(isOpen: true)
             return ReadyMethod(
-                function: method.index, type: number(ofType: name.type), view: view, changes: !isReadonly,
+                function: method.index, type: number(ofType: name.type), view: view,
+                argumentsMin: Int32(signature.argumentsMin), argumentsMax: Int32(signature.argumentsMax),
+                makes: type.makers[name.method] != nil, changes: !isReadonly,
                 isIndexed: !isReadonly && !type.indexes.isEmpty)
         }
     }
@@ -59,7 +67,7 @@ extension ObjectMachine {
                 ?? bringBack(name, located, method),
             live[at].expiry == 0 || live[at].expiry > nowSeconds
         else {
-            return .missed
+            return missed(method, located, key, data)
         }
         useCount &+= 1
         live[at].lastUse = useCount
@@ -67,7 +75,7 @@ extension ObjectMachine {
         defer { keyAtOnce = nil }
         if method.changes {
             mayChange = true
-            clua_journal_begin(state.main)
+            clua_journal_begin(state.main, live[at].reference)
         }
         let thread = methodThread()
         var results: Int32 = 0
@@ -79,7 +87,10 @@ extension ObjectMachine {
             return .paused
         }
         do throws(Failure) {
-            guard status == LUA_OK else { throw state.popFailure(thread) }
+            guard status == LUA_OK else {
+                throw status == Int32(CLUA_WRONG_ARGUMENTS)
+                    ? wrongArguments(located, key, data) : state.popFailure(thread)
+            }
             try finishAtOnce(thread, results, changes: method.changes, answer)
         } catch {
             return failed(error, changes: method.changes)
@@ -92,6 +103,36 @@ extension ObjectMachine {
             reindex(at: at)
         }
         return .answered
+    }
+
+    /// There is no such object: what is wrong with the call all the same comes first.
+    @inline(never)
+    private func missed(
+        _ method: ReadyMethod, _ located: LocatedMethod, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> AtOnce {
+        let count = Self.argumentCount(located, key, data)
+        guard count >= method.argumentsMin, count <= method.argumentsMax else {
+            let failure = wrongArguments(located, key, data)
+            noteFailure(failure)
+            return .failed(failure)
+        }
+        return method.makes ? .declined : .missed
+    }
+
+    private static func argumentCount(
+        _ located: LocatedMethod, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> Int {
+        key[located.nameEnd...].count { $0 == UInt8(ascii: ":") } + (data == nil ? 0 : 1)
+    }
+
+    @inline(never)
+    private func wrongArguments(
+        _ located: LocatedMethod, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> Failure {
+        let prefix = String(decoding: key[..<(located.nameStart - 1)], as: UTF8.self)
+        let parts = prefix.split(separator: ":").map(String.init)
+        let signature = types[parts[0]]?.signatures[parts[1]] ?? MethodSignature()
+        return signature.failure(Self.argumentCount(located, key, data), prefix: prefix + ":NAME")
     }
 
     /// An object's place, when it was on the shelf.
@@ -130,6 +171,8 @@ extension ObjectMachine {
         call.function = method.function
         call.object = object
         call.view = Int32(method.view)
+        call.argumentsMin = method.argumentsMin
+        call.argumentsMax = method.argumentsMax
         if let arguments {
             // Behind the last colon there may be nothing: an empty argument, whose address is of no matter.
             call.arguments = arguments.base.baseAddress.map {

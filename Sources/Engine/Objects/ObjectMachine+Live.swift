@@ -110,7 +110,9 @@ extension ObjectMachine {
     /// `peek(type, name)`: another object of the shard, to look at but not to change.
     func registerFunctions() {
         ScriptFunctions.register(in: state, log: configuration.log)
+        clua_open_objects(state.main)
         registerExpire()
+        registerTicket()
         registerRefusals()
         state.registerRaw("now") { [unowned self] _, thread in
             lua_pushinteger(thread, Int64(nowMilliseconds / 1000))
@@ -151,11 +153,31 @@ extension ObjectMachine {
                     Failure(.scriptError, "expire is for methods that may change their object"), on: thread)
             }
             let seconds = lua_type(thread, 1) == LUA_TNUMBER ? clua_to_number(thread, 1) : -1
-            guard seconds >= 0, seconds < 4e9 else {
-                return state.raise(Failure(.scriptError, "expire needs a number of seconds, 0 for never"), on: thread)
+            let most = Double(UInt32.max - 1 - nowSeconds)
+            guard seconds >= 0, seconds <= most else {
+                return state.raise(
+                    Failure(.scriptError, "expire needs a number of seconds, 0 for never, at most \(Int(most))"),
+                    on: thread)
             }
             expiryAsked = seconds == 0 ? 0 : UInt32(clamping: Int64(nowSeconds) + Int64(seconds.rounded(.up)))
             return 0
+        }
+    }
+
+    /// `ticket(before)`: a number larger than `before`, and at least the time in milliseconds; for 0, larger than all that the
+    /// shard gave before. So what is made anew after it was dropped, evicted or flushed goes on where it was, also when the
+    /// clock goes back or stands still.
+    private func registerTicket() {
+        state.registerRaw("ticket") { [unowned self] state, thread in
+            guard mayChange else {
+                return state.raise(
+                    Failure(.scriptError, "ticket is for methods that may change their object"), on: thread)
+            }
+            let before = clua_to_integer(thread, 1)
+            let ticket = max(min(before > 0 ? before : lastTicket, .max - 1) + 1, Int64(clamping: nowMilliseconds))
+            lastTicket = max(lastTicket, ticket)
+            lua_pushinteger(thread, ticket)
+            return 1
         }
     }
 
@@ -188,7 +210,7 @@ extension ObjectHost {
     /// The functions that type scripts may mention while they are loaded only to be described.
     static func registerPlaceholders(in state: LuaState) {
         ScriptFunctions.register(in: state) { _ in }
-        for name in ["now", "nowms", "peek", "expire"] {
+        for name in ["now", "nowms", "peek", "expire", "ticket"] {
             state.register(name) { (_) throws(Failure) in
                 throw Failure(.scriptError, "\(name) is for methods, not for the top level of a type's file")
             }

@@ -64,6 +64,10 @@ final class ObjectMachine {
     @exclusivity(unchecked) private var threadState: OpaquePointer?
     /// What the clock said when the call under way first asked; 0 before.
     @exclusivity(unchecked) private var clockReading: UInt64 = 0
+    /// The object that was made for the method under way, by what the type `makes`: it goes when the method fails.
+    @exclusivity(unchecked) var madeForCall: ObjectKey?
+    /// The greatest `ticket` given so far.
+    @exclusivity(unchecked) var lastTicket: Int64 = 0
     /// What the method under way said with `expire`: an instant, 0 for never; nil when it said nothing.
     @exclusivity(unchecked) var expiryAsked: UInt32?
     @exclusivity(unchecked) var room: ObjectRoom
@@ -144,6 +148,7 @@ final class ObjectMachine {
         clockReading = 0
         expiryAsked = nil
         mayChange = false
+        madeForCall = nil
     }
 
     // MARK: A call
@@ -158,19 +163,20 @@ final class ObjectMachine {
                 throw Failure(
                     .timeout, "the deadline had passed before \(call.key.type):\(call.key.method) could start")
             }
-            let (type, method) = try target(of: call.key)
+            let (type, method) = try target(of: call)
             setLimits(
                 deadline: start &+ configuration.methodNanosecondsMax, call.deadline,
                 instructions: configuration.instructionsMax)
             let key = ObjectKey(type: type.name, name: call.key.object)
+            if let answer = try keptAnswer(call, type, key) { return finish(.success(answer)) }
             let kind = try kind(of: call, type, key)
             if case .common(let verb) = kind { return finish(.success(try perform(verb, key, type, call))) }
-            guard let method else { throw noSuchMethod(call.key) }
+            guard let method else { throw ObjectTypes.noMethod(call.key, of: type.methods.keys) }
             running = Running(
                 call: call, key: key, kind: kind, startedNanoseconds: start,
                 deadlineNanoseconds: start &+ configuration.methodNanosecondsMax,
                 instructionsLeft: configuration.instructionsMax)
-            let count = try pushCall(method, call, kind, key)
+            let count = try pushCall(method, call, kind, key, type)
             return advance(arguments: count, sliceNanoseconds: sliceNanoseconds)
         } catch {
             return finish(.failure(error))
@@ -187,19 +193,72 @@ final class ObjectMachine {
         return advance(arguments: 0, sliceNanoseconds: 0)
     }
 
-    /// The method is nil for a verb that every type has.
-    private func target(of key: VirtualKey) throws(Failure) -> (LoadedType, LuaReference?) {
+    /// The method is nil for a verb that runs no script. Throws also for too few arguments, and too many.
+    private func target(of call: ObjectCall) throws(Failure) -> (LoadedType, LuaReference?) {
+        let key = call.key
         guard let type = types[key.type] else { throw Failure(.scriptError, "there is no object type '\(key.type)'") }
-        let method = type.methods[key.method]
-        guard method != nil || CommonVerb(rawValue: key.method) != nil else { throw noSuchMethod(key) }
-        guard !key.object.isEmpty else {
-            throw Failure(.scriptError, "\(key.type):\(key.method) needs the name of an object")
+        var name = key.method
+        var signature = type.signatures[name]
+        if signature == nil {
+            guard let verb = CommonVerb(rawValue: name) else {
+                throw ObjectTypes.noMethod(key, of: type.methods.keys)
+            }
+            if verb.makes { name = "new" }
+            signature = verb.signature ?? type.signatures["new"]
         }
-        return (type, method)
+        let prefix = "\(key.type):\(key.method):NAME"
+        guard !key.object.isEmpty else {
+            throw Failure(
+                .scriptError,
+                "\(key.type):\(key.method) needs the name of an object: \(signature?.form(prefix) ?? prefix)")
+        }
+        let dataCount = data(of: call, type) == nil ? 0 : 1
+        try signature?.check(key.arguments.count + dataCount, prefix: prefix)
+        return (type, type.methods[name])
     }
 
-    private func noSuchMethod(_ key: VirtualKey) -> Failure {
-        Failure(.scriptError, "the type \(key.type) has no method '\(key.method)'")
+    /// The data block where it is an argument: a `set` that makes an object, or calls one of the verbs that every type has,
+    /// has to have one, and an empty one says nothing.
+    private func data(of call: ObjectCall, _ type: LoadedType) -> [UInt8]? {
+        guard let data = call.data else { return nil }
+        let isNothing = data.isEmpty && (call.key.method == "new" || type.methods[call.key.method] == nil)
+        return isNothing ? nil : data
+    }
+
+    /// Whether the call makes its object, and if so only where there is none; nil where it does not.
+    private func making(_ key: VirtualKey, _ type: LoadedType) -> Bool? {
+        if key.method == "new" { return key.onlyIfAbsent }
+        guard type.methods[key.method] == nil, CommonVerb(rawValue: key.method)?.makes == true else { return nil }
+        return true
+    }
+
+    /// What is answered instead of making an object, as there is one that stays; nil where it is to be made.
+    private func keptAnswer(_ call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Value? {
+        guard let onlyIfAbsent = making(call.key, type), onlyIfAbsent || type.keeper != nil,
+            let object = liveObject(key, type)
+        else { return nil }
+        var answer = Value.string("EXISTS")
+        if !onlyIfAbsent, let keeper = type.keeper {
+            let main = state.main
+            let base = lua_gettop(main)
+            defer { lua_settop(main, base) }
+            keeper.push(on: main)
+            lua_rawgeti(main, LuaState.registry, lua_Integer(object))
+            clua_push_view(main, -1)
+            lua_rotate(main, -2, -1)
+            clua_pop(main, 1)
+            guard clua_pcall(main, 1, 1) == LUA_OK else { throw state.popFailure(main) }
+            try restoreWatched(type)
+            guard lua_toboolean(main, -1) != 0 else { return nil }
+            answer = try state.readValue(main, -1, bytesMax: configuration.answerBytesMax)
+        }
+        return try constructed(answer, call)
+    }
+
+    /// The answer of what makes an object. A `set` can only say whether it was stored.
+    private func constructed(_ answer: Value, _ call: ObjectCall) throws(Failure) -> Value {
+        guard call.data != nil, answer != .string("CREATED") else { return answer }
+        throw Failure(.miss, "\(call.key.type):\(call.key.method): \(answer.text ?? "NOT_CREATED")")
     }
 
     func noSuchObject(_ key: ObjectKey) -> Failure {
@@ -207,7 +266,7 @@ final class ObjectMachine {
     }
 
     private func kind(of call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Kind {
-        if call.key.method == "new" {
+        if making(call.key, type) != nil {
             if type.isPinned { try checkRoomForPinned(type.name) }
             mayChange = true
             return .new(type)
@@ -215,9 +274,13 @@ final class ObjectMachine {
         if type.methods[call.key.method] == nil, let verb = CommonVerb(rawValue: call.key.method) {
             return .common(verb)
         }
-        guard liveObject(key, type) != nil else { throw noSuchObject(key) }
+        if liveObject(key, type) == nil {
+            guard let maker = type.makers[call.key.method] else { throw noSuchObject(key) }
+            try make(key, type, by: maker)
+        }
         if type.readonly.contains(call.key.method) { return .read }
-        clua_journal_begin(state.main)
+        guard let at = position(of: key) else { throw noSuchObject(key) }
+        clua_journal_begin(state.main, live[at].reference)
         mayChange = true
         return .change
     }
@@ -231,12 +294,12 @@ final class ObjectMachine {
 
     /// Pushes the method and its arguments; returns how many of them.
     private func pushCall(
-        _ method: LuaReference, _ call: ObjectCall, _ kind: Kind, _ key: ObjectKey
+        _ method: LuaReference, _ call: ObjectCall, _ kind: Kind, _ key: ObjectKey, _ type: LoadedType
     ) throws(Failure) -> Int32 {
         let thread = methodThread()
         let arguments = call.key.arguments
         guard lua_checkstack(thread, Int32(arguments.count) + 8) != 0 else {
-            throw Failure(.budgetExceeded, "\(arguments.count) arguments are too many")
+            throw Failure(.budgetExceeded, "\(arguments.count) arguments are too many", fault: .caller)
         }
         method.push(on: thread)
         var count = Int32(arguments.count)
@@ -248,8 +311,7 @@ final class ObjectMachine {
             count += 1
         }
         for argument in arguments { argument.withUnsafeBytes { state.push(bytes: $0, on: thread) } }
-        // A `set` that makes an object has to have a block; an empty one says nothing.
-        if let data = call.data, !(data.isEmpty && call.key.method == "new") {
+        if let data = data(of: call, type) {
             data.withUnsafeBytes { state.push(bytes: $0, on: thread) }
             count += 1
         }
@@ -284,7 +346,12 @@ final class ObjectMachine {
             return .paused
         }
         do throws(Failure) {
-            guard status == LUA_OK else { throw explained(state.popFailure(thread)) }
+            guard status == LUA_OK else {
+                let failure = explained(state.popFailure(thread))
+                try? restoreWatched()
+                throw failure
+            }
+            try restoreWatched()
             let value = try commit(thread, results)
             lua_settop(thread, 0)
             return finish(.success(value))
@@ -292,6 +359,18 @@ final class ObjectMachine {
             dropThread()
             return finish(.failure(error))
         }
+    }
+
+    /// Gives the variables of the type's file the values that they had.
+    /// - Throws: when the method had given one another.
+    func restoreWatched(_ type: LoadedType? = nil) throws(Failure) {
+        guard let watched = (type ?? running.flatMap { types[$0.key.type] })?.watched else { return }
+        let base = lua_gettop(state.main)
+        defer { lua_settop(state.main, base) }
+        lua_checkstack(state.main, 16)
+        watched.push(on: state.main)
+        guard clua_restore_watched(state.main, -1) else { return }
+        throw Failure(.scriptError, String(decoding: state.stringBytes(state.main, -1), as: UTF8.self))
     }
 
     /// A budget that ended because the caller's own time was over is a timeout.
@@ -319,21 +398,44 @@ final class ObjectMachine {
             self.running = nil
             return value
         }
-        guard lua_toboolean(thread, 1) != 0 else { return .string("NOT_CREATED") }
-        guard lua_type(thread, 1) == LUA_TTABLE else {
-            throw Failure(.scriptError, "\(type.name).new must return a table, or nil for bad arguments")
-        }
-        // A copy, so that the object shares nothing with the script and is known to hold plain data only.
-        guard clua_copy(thread, 1) == LUA_OK else { throw state.popFailure(thread) }
-        type.metatable.push(on: thread)
-        lua_setmetatable(thread, -2)
-        shelf.remove(running.key.shelfKey)
-        let expiry = running.call.key.expiry
-        replace(
-            running.key, with: luaL_ref(thread, LuaState.registry), expiry: expiry != 0 ? expiry : expiryAsked ?? 0,
-            isPinned: type.isPinned)
+        guard lua_toboolean(thread, 1) != 0 else { return try constructed(.string("NOT_CREATED"), running.call) }
+        try place(resultOf: "new", on: thread, 1, running.key, type, expiry: running.call.key.expiry)
         reindex(running.key)
         return .string("CREATED")
+    }
+
+    /// Makes the table that a constructor returned the object of that name.
+    private func place(
+        resultOf constructor: String, on thread: OpaquePointer, _ index: Int32, _ key: ObjectKey, _ type: LoadedType,
+        expiry: UInt32
+    ) throws(Failure) {
+        guard lua_type(thread, index) == LUA_TTABLE else {
+            throw Failure(
+                .scriptError, "\(type.name).\(constructor) must return a table, or nil for bad arguments")
+        }
+        // A copy, so that the object shares nothing with the script and is known to hold plain data only.
+        guard clua_copy(thread, index) == LUA_OK else { throw state.popFailure(thread) }
+        type.metatable.push(on: thread)
+        lua_setmetatable(thread, -2)
+        shelf.remove(key.shelfKey)
+        replace(
+            key, with: luaL_ref(thread, LuaState.registry), expiry: expiry != 0 ? expiry : expiryAsked ?? 0,
+            isPinned: type.isPinned)
+    }
+
+    /// Makes the object that a method was called on and that is not there.
+    private func make(_ key: ObjectKey, _ type: LoadedType, by maker: LuaReference) throws(Failure) {
+        if type.isPinned { try checkRoomForPinned(type.name) }
+        mayChange = true
+        let main = state.main
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        maker.push(on: main)
+        guard clua_pcall(main, 0, 1) == LUA_OK else { throw state.popFailure(main) }
+        try restoreWatched(type)
+        try place(resultOf: "makes", on: main, lua_gettop(main), key, type, expiry: 0)
+        expiryAsked = nil
+        madeForCall = key
     }
 
     private func reindex(_ key: ObjectKey) {
@@ -351,6 +453,7 @@ final class ObjectMachine {
         if case .failure(let failure) = result {
             noteFailure(failure)
             if case .change? = running?.kind { clua_journal_undo(state.main) }
+            if let madeForCall, let at = position(of: madeForCall) { remove(at: at) }
         }
         running = nil
         return .finished(result)

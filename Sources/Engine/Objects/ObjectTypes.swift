@@ -14,6 +14,8 @@ package struct ObjectType: Sendable {
     /// Its objects are never evicted.
     package let isPinned: Bool
     package let documentation: TypeDocumentation
+    /// How many arguments its methods take, by their names.
+    package let signatures: [String: MethodSignature]
     package let source: [UInt8]
     /// The script's name in error messages.
     package let file: String
@@ -81,8 +83,26 @@ package final class ObjectTypes: Sendable {
 
     package func isReadonly(type: String, method: String) -> Bool { types[type]?.readonly.contains(method) == true }
 
-    /// Whether a key begins with a known `type:method:`. Cost: a scan for two colons and one hash; nothing is allocated.
-    package func names(_ key: UnsafeRawBufferPointer) -> Bool { table.find(key) != nil }
+    /// Whether a key begins with a known `type:` and has another colon: it names a method, or one that there isn't. Cost: for
+    /// most plain keys a search for a colon; nothing is allocated.
+    package func names(_ key: UnsafeRawBufferPointer) -> Bool { table.find(key) != .nothing }
+
+    /// Why a key's type can't answer it: there is no such method. Nil for a method, and where there is no such type.
+    package func refusal(of key: VirtualKey) -> Failure? {
+        if let handlers = lowLevel?.methods[key.type] {
+            return handlers.contains(key.method) ? nil : Self.noMethod(key, of: handlers, common: false)
+        }
+        guard let type = types[key.type], !type.methods.contains(key.method), CommonVerb(rawValue: key.method) == nil
+        else { return nil }
+        return Self.noMethod(key, of: type.methods)
+    }
+
+    /// - Parameter own: the methods that the type itself has.
+    static func noMethod(_ key: VirtualKey, of own: some Sequence<String>, common: Bool = true) -> Failure {
+        let all = Set(own).union(common ? CommonVerb.allCases.map(\.rawValue) : []).sorted().joined(separator: ", ")
+        return Failure(
+            .scriptError, "the type \(key.type) has no method '\(key.method.prefix(40))'; there are \(all)")
+    }
 }
 
 /// The text of a type's script.

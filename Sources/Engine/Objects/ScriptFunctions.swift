@@ -18,6 +18,8 @@ enum ScriptFunctions {
         // All scripts share them.
         for name in ["json", "msgpack"] { clua_lock_global(state.main, name) }
         registerHash(in: state)
+        registerCopy(in: state)
+        clua_open_arguments(state.main)
         state.registerRaw("log") { state, thread in
             state.charge(1_000)
             // No metamethod is asked for the text: it could raise, over the Swift that waits for it.
@@ -72,6 +74,22 @@ enum ScriptFunctions {
                     state.push(text: error.message, on: thread)
                     return 2
                 }
+                return 1
+            } catch {
+                return state.raise(error, on: thread)
+            }
+        }
+    }
+
+    /// `copy(value)`: plain data that shares nothing with what it was, also of other objects.
+    private static func registerCopy(in state: LuaState) {
+        state.registerRaw("copy") { state, thread in
+            do throws(Failure) {
+                guard lua_gettop(thread) > 0 else { throw Failure(.scriptError, "copy needs a value") }
+                let before = state.memoryBytes
+                let value = try state.readValue(thread, 1, bytesMax: codecBytesMax)
+                try state.push(value, on: thread)
+                state.charge(max(0, state.memoryBytes - before) / 4)
                 return 1
             } catch {
                 return state.raise(error, on: thread)

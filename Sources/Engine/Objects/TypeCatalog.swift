@@ -48,7 +48,8 @@ package final class TypeCatalog: Sendable {
     @inline(__always)
     func find(_ key: UnsafeRawBufferPointer) -> (version: UInt64, method: Int, nameStart: Int)? {
         newest._withUnsafeGuaranteedRef { types in
-            types.table.find(key).map { (types.version, $0.method, $0.nameStart) }
+            guard case .method(let method, let nameStart) = types.table.find(key) else { return nil }
+            return (types.version, method, nameStart)
         }
     }
 

@@ -9,6 +9,8 @@ package struct VirtualKey: Sendable, Hashable {
     package let arguments: [[UInt8]]
     /// When what `new` makes will expire, as an instant in unix seconds; 0 never. Not part of the key's text.
     package var expiry: UInt32 = 0
+    /// `new` makes its object only where there is none. Not part of the key's text either.
+    package var onlyIfAbsent = false
 
     package init(type: String, method: String, object: [UInt8] = [], arguments: [[UInt8]] = []) {
         self.type = type
@@ -25,6 +27,16 @@ package struct VirtualKey: Sendable, Hashable {
         else { return nil }
         self.type = type
         self.method = method
+        object = parts.popFirst().map(Self.unescaped) ?? []
+        arguments = parts.map(Self.unescaped)
+    }
+
+    /// The same for a method that is no name, which no type has: only the type has to be one.
+    package init?(ofType key: UnsafeRawBufferPointer) {
+        var parts = key.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)[...]
+        guard parts.count >= 2, let type = Self.name(parts.removeFirst()) else { return nil }
+        self.type = type
+        method = String(decoding: parts.removeFirst(), as: UTF8.self)
         object = parts.popFirst().map(Self.unescaped) ?? []
         arguments = parts.map(Self.unescaped)
     }

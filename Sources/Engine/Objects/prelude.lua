@@ -1,13 +1,12 @@
--- What every type file can use beside the sandbox: the declaration, checks that name the argument, lists as text.
+-- What every type file can use beside the sandbox: the declaration, lists as text.
 
 declared = {}
 
--- As locals they are found faster than in the sandbox's tables.
-local tostring, tonumber, tointeger, huge = tostring, tonumber, math.tointeger, math.huge
-
 -- Declares the file's type. Its functions are the methods, `new` the constructor; names with a leading `_` are private.
 function object(name)
-    local declaration = { name = name, methods = {}, readonly = {}, indexes = {}, defaults = {}, pinned = false }
+    local declaration = {
+        name = name, methods = {}, readonly = {}, indexes = {}, defaults = {}, needs = {}, makes = {}, pinned = false,
+    }
     -- Read through the table of methods, so that a method may have one of these names.
     local declarers = {
         -- Names of the methods that write nothing.
@@ -22,6 +21,16 @@ function object(name)
         defaults = function(values)
             for field, value in pairs(values) do declaration.defaults[field] = value end
         end,
+        -- How many arguments a method has to be given, by its name; the others may be missing, and are nil then.
+        needs = function(counts)
+            for name, count in pairs(counts) do declaration.needs[name] = count end
+        end,
+        -- By a method's name a constructor without arguments: a call on an object that is not there makes it first.
+        makes = function(constructors)
+            for name, constructor in pairs(constructors) do declaration.makes[name] = constructor end
+        end,
+        -- Looks at an object that `new` would replace: what it returns is answered instead, and the object stays; nil lets go.
+        keeps = function(check) declaration.keeps = check end,
         -- Its objects are never evicted.
         pinned = function() declaration.pinned = true end,
     }
@@ -31,36 +40,6 @@ end
 
 -- The constructor of a type that has none, but defaults.
 function new_of_defaults() return {} end
-
--- For error messages: short, in quotes.
-local function quoted(argument)
-    if argument == nil then return "missing" end
-    local shown = tostring(argument)
-    if #shown > 40 then shown = shown:sub(1, 40) .. "…" end
-    return "'" .. shown .. "'"
-end
-
--- The argument as a finite number; raises when it is none.
-function number(argument, name)
-    local value = tonumber(argument)
-    if not value or value ~= value or value == huge or value == -huge then
-        error(name .. " must be a number, not " .. quoted(argument), 2)
-    end
-    return value
-end
-
--- The argument as an integer.
-function whole(argument, name)
-    local value = tointeger(tonumber(argument))
-    if not value then error(name .. " must be a whole number, not " .. quoted(argument), 2) end
-    return value
-end
-
--- The argument as a string; raises when it is missing.
-function text(argument, name)
-    if argument == nil then error(name .. " is missing", 2) end
-    return tostring(argument)
-end
 
 -- Each element followed by an end of line.
 function lines(elements)

@@ -28,13 +28,15 @@ extension LuaState {
         let raised = raisedFailure
         raisedFailure = nil
         switch Int(control.pointee.aborted) {
-        case CLUA_ABORTED_INSTRUCTIONS, CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message)
+        // The same call would need as many again, wherever it is made; time depends on what else goes on.
+        case CLUA_ABORTED_INSTRUCTIONS: return Failure(.budgetExceeded, message, fault: .caller)
+        case CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message)
         case CLUA_ABORTED_MEMORY:
             return Failure(.budgetExceeded, "\(message) (a state may use \(control.pointee.limitBytes >> 20) MiB)")
         case CLUA_ABORTED_CANCELLED: return Failure(.cancelled, message)
         default: break
         }
-        if let raised, message.hasSuffix(raised.message) { return Failure(raised.reason, message) }
+        if let raised, message.hasSuffix(raised.message) { return Failure(raised.reason, message, fault: raised.fault) }
         return Failure(.scriptError, message)
     }
 

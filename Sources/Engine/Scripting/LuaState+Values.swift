@@ -19,7 +19,7 @@ extension LuaState {
 
     func push(_ values: [LuaValue], on thread: OpaquePointer) throws(Failure) {
         guard lua_checkstack(thread, Int32(values.count) + 8) != 0 else {
-            throw Failure(.budgetExceeded, "too many arguments: \(values.count)")
+            throw Failure(.budgetExceeded, "too many arguments: \(values.count)", fault: .caller)
         }
         for value in values { try push(value, on: thread) }
     }
@@ -42,7 +42,7 @@ extension LuaState {
 
     func push(_ value: Value, on thread: OpaquePointer, depth: Int = 0) throws(Failure) {
         guard depth <= 2 * Self.depthMax, lua_checkstack(thread, 8) != 0 else {
-            throw Failure(.budgetExceeded, "data nested deeper than \(2 * Self.depthMax)")
+            throw Failure(.budgetExceeded, "data nested deeper than \(2 * Self.depthMax)", fault: .caller)
         }
         switch value {
         case .null: lua_pushnil(thread)
@@ -189,7 +189,9 @@ struct LuaReader {
 
     var bytesRead: Int { bytesMax - bytesLeft }
 
-    var tooLong: Failure { Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes") }
+    var tooLong: Failure {
+        Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes", fault: .caller)
+    }
 
     private mutating func readTable(_ index: Int32, depth: Int) throws(Failure) -> LuaValue {
         guard depth < LuaState.depthMax, lua_checkstack(thread, 8) != 0 else {

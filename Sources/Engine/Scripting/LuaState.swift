@@ -168,6 +168,22 @@ package final class LuaState {
         clua_pop(main, 1)
     }
 
+    /// Has `("x"):name()` find the functions of a global table: of a state whose scripts all share that environment.
+    func setMethodsOfStrings(toTable name: String, in environment: LuaEnvironment) {
+        lua_checkstack(main, 16)
+        let base = lua_gettop(main)
+        defer { lua_settop(main, base) }
+        push(text: "", on: main)
+        guard lua_getmetatable(main, -1) != 0 else { return }
+        push(text: "__index", on: main)
+        environment.reference.push(on: main)
+        push(text: name, on: main)
+        lua_rawget(main, -2)
+        lua_rotate(main, -2, -1)
+        clua_pop(main, 1)
+        lua_rawset(main, -3)
+    }
+
     /// Calls a function to its end. It cannot wait for the host; see `LuaCoroutine` for one that can. May be called from
     /// inside a host function, within the budget of the call under way (`budget` is then only what the results may take).
     package func call(

@@ -14,7 +14,9 @@ extension ByteBuffer {
     package mutating func writeWire(value: Value) { writeWire(bytes: value.messagePack) }
 
     package mutating func writeWire(failure: Failure) {
-        writeWire(bytes: Array(failure.reason.rawValue.utf8))
+        let isUsual = failure.fault == failure.reason.fault
+        let reason = isUsual ? failure.reason.rawValue : "\(failure.reason.rawValue)/\(failure.fault.rawValue)"
+        writeWire(bytes: Array(reason.utf8))
         writeWire(bytes: Array(failure.message.utf8))
     }
 
@@ -34,9 +36,10 @@ extension ByteBuffer {
     }
 
     package mutating func readWireFailure() -> Failure? {
-        guard let reason = readWireText().flatMap(Reason.init(rawValue:)), let message = readWireText() else {
-            return nil
-        }
-        return Failure(reason, message)
+        guard let words = readWireText()?.split(separator: "/", maxSplits: 1), let first = words.first,
+            let reason = Reason(rawValue: String(first)), let message = readWireText()
+        else { return nil }
+        guard words.count > 1 else { return Failure(reason, message) }
+        return Fault(rawValue: String(words[1])).map { Failure(reason, message, fault: $0) }
     }
 }

@@ -21,6 +21,7 @@ extension PeerRequest {
             if let data { buffer.writeWire(bytes: data) }
             buffer.writeWire(deadline)
             buffer.writeWire(key.expiry)
+            buffer.writeWire(UInt8(key.onlyIfAbsent ? 1 : 0))
         case .fetch(let key, let deadline, let byJob):
             buffer.writeWire(UInt8(3))
             buffer.writeWire(bytes: key)
@@ -97,11 +98,12 @@ extension PeerRequest {
             guard let bytes = buffer.readWireBytes() else { return nil }
             data = bytes
         }
-        guard let deadline = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self) else {
-            return nil
-        }
+        guard let deadline = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self),
+            let onlyIfAbsent = buffer.readWire(UInt8.self)
+        else { return nil }
         var key = VirtualKey(type: type, method: method, object: object, arguments: arguments)
         key.expiry = expiry
+        key.onlyIfAbsent = onlyIfAbsent == 1
         return .call(key, data: data, deadlineMilliseconds: deadline)
     }
 

@@ -4,7 +4,13 @@ package import Engine
 
 package struct FrameService: VirtualService {
     package let type = "frame"
-    package let methods: Set<String> = ["append", "info", "list", "drop", "retain"]
+    package let methods = [
+        "append": MethodSignature(parameters: ["name"], least: 1),
+        "info": MethodSignature(parameters: ["name"], least: 1),
+        "list": MethodSignature(), "drop": MethodSignature(parameters: ["name"], least: 1),
+        "retain": MethodSignature(parameters: ["name", "age", "column"], least: 2),
+    ]
+    package let methodsWithData: Set<String> = ["append"]
     private static let gatherMilliseconds = 2_000
     private static let ownerMilliseconds = 2_000
 
@@ -179,7 +185,8 @@ package struct FrameService: VirtualService {
             }
         }
         if let (node, failure) = outcome.failures.first {
-            throw Failure(failure.reason, "\(cluster.topology.nodes[node].name): \(failure.message)")
+            throw Failure(
+                failure.reason, "\(cluster.topology.nodes[node].name): \(failure.message)", fault: failure.fault)
         }
         return describe(name, schema, outcome.answers, cluster)
     }

@@ -6,7 +6,11 @@ package import Engine
 /// to answer, or there is an error. A last argument `here` asks for the part of the node that is asked.
 package struct IndexService: VirtualService {
     package let type = "index"
-    package let methods: Set<String> = ["top", "above", "count", "list"]
+    package let methods = [
+        "top": MethodSignature(parameters: ["index", "limit", "here"], least: 1),
+        "above": MethodSignature(parameters: ["index", "number", "limit", "here"], least: 2),
+        "count": MethodSignature(parameters: ["index", "here"], least: 1), "list": MethodSignature(),
+    ]
     private static let limitMax = 1_000
     private static let limitDefault = 100
     private static let timeoutMilliseconds = 2_000
@@ -52,7 +56,7 @@ package struct IndexService: VirtualService {
             }
             func limit(_ at: Int, _ usual: Int) throws(Failure) -> Int {
                 guard words.count > at else { return usual }
-                guard let limit = Int(words[at]), (1...limitMax).contains(limit) else {
+                guard Self.isNumeral(words[at]), let limit = Int(words[at]), (1...limitMax).contains(limit) else {
                     throw Failure(
                         .scriptError, "index:\(key.method): '\(words[at])' is no number from 1 to \(limitMax)")
                 }
@@ -62,11 +66,23 @@ package struct IndexService: VirtualService {
             case "count": question = .count
             case "top": question = .top(try limit(0, 10))
             default:
-                guard let word = words.first, let least = Double(word), least.isFinite else {
+                guard let word = words.first, Self.isNumeral(word), let least = Double(word), least.isFinite
+                else {
                     throw Failure(.scriptError, "index:above:\(name):NUMBER: '\(words.first ?? "")' is no number")
                 }
                 question = .above(least, limit: try limit(1, limitDefault))
             }
+            let most = ["count": 0, "top": 1][key.method] ?? 2
+            guard words.count <= most else {
+                throw Failure(
+                    .scriptError,
+                    "index:\(key.method): '\(words[most])' is one argument too many; the last one may be here")
+            }
+        }
+
+        /// Decimal, and nothing but that: no blanks, nothing hexadecimal.
+        private static func isNumeral(_ word: String) -> Bool {
+            word.first != "+" && word.utf8.allSatisfy { "0123456789.eE+-".utf8.contains($0) }
         }
     }
 

@@ -4,7 +4,12 @@ package import Engine
 
 package struct JobService: VirtualService {
     package let type = "job"
-    package let methods: Set<String> = ["define", "run", "list", "drop"]
+    package let methods = [
+        "define": MethodSignature(parameters: ["name"], least: 1),
+        "run": MethodSignature(parameters: ["name"], least: 1, isOpen: true), "list": MethodSignature(),
+        "drop": MethodSignature(parameters: ["name"], least: 1),
+    ]
+    package let methodsWithData: Set<String> = ["define"]
     private static let sourceBytesMax = 256 << 10
     /// Of all jobs together: every node holds them all, and tells them to the others.
     private static let allSourceBytesMax = 8 << 20
@@ -47,7 +52,8 @@ package struct JobService: VirtualService {
             }
             guard source.count <= sourceBytesMax else {
                 throw Failure(
-                    .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)")
+                    .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)",
+                    fault: .caller)
             }
             try await cluster.engine.compute.attempt { () throws(Failure) in
                 _ = try JobScript(source, name: name, now: unixMilliseconds(), deadline: .after(milliseconds: 1_000))

@@ -4,7 +4,9 @@ package import Engine
 
 package struct NodeService: VirtualService {
     package let type = "node"
-    package let methods: Set<String> = ["name", "hotkeys"]
+    package let methods = [
+        "name": MethodSignature(), "hotkeys": MethodSignature(parameters: ["limit"], least: 0),
+    ]
 
     package init() {}
 
@@ -21,7 +23,7 @@ package struct NodeService: VirtualService {
     /// count - error and count.
     private static func hotKeys(_ key: VirtualKey, _ engine: Engine) -> Result<Value, Failure> {
         let text = String(decoding: key.object, as: UTF8.self)
-        guard let limit = text.isEmpty ? 20 : Int(text), (1...1000).contains(limit) else {
+        guard let limit = text.isEmpty ? 20 : text.hasPrefix("+") ? nil : Int(text), (1...1000).contains(limit) else {
             return .failure(Failure(.scriptError, "node:hotkeys:LIMIT: '\(text)' is no number from 1 to 1000"))
         }
         // A key lives on one shard only, so the shards' lists have nothing in common.

@@ -4,7 +4,9 @@ package import Engine
 
 package struct ObjectService: VirtualService {
     package let type = "object"
-    package let methods: Set<String> = ["list", "describe"]
+    package let methods = [
+        "list": MethodSignature(), "describe": MethodSignature(parameters: ["type"], least: 1),
+    ]
 
     package init() {}
 
@@ -32,10 +34,14 @@ package struct ObjectService: VirtualService {
 
     private static func describe(_ type: ObjectType) -> Value {
         let own = type.methods.sorted { a, b in a == "new" ? b != "new" : b != "new" && a < b }.map { name in
-            describe(type.documentation.method(name), isReadonly: type.readonly.contains(name))
+            describe(
+                type.documentation.method(name), type.signatures[name], of: type.name,
+                isReadonly: type.readonly.contains(name))
         }
         let common = CommonVerb.allCases.filter { !type.methods.contains($0.rawValue) }.map { verb in
-            describe(verb.documentation, isReadonly: verb.isReadonly)
+            describe(
+                verb.documentation, verb.signature ?? type.signatures["new"], of: type.name, isReadonly: verb.isReadonly
+            )
         }
         return .object([
             "type": .string(type.name), "about": .string(type.documentation.about), "file": .string(type.file),
@@ -45,9 +51,13 @@ package struct ObjectService: VirtualService {
         ])
     }
 
-    private static func describe(_ method: MethodDocumentation, isReadonly: Bool) -> Value {
+    private static func describe(
+        _ method: MethodDocumentation, _ signature: MethodSignature?, of type: String, isReadonly: Bool
+    ) -> Value {
         .object([
-            "name": .string(method.name), "arguments": .array(method.arguments.map { .string($0) }),
+            "name": .string(method.name),
+            "form": .string((signature ?? MethodSignature(isOpen: true)).form("\(type):\(method.name):NAME")),
+            "arguments": .array((signature?.parameters ?? method.arguments).map { .string($0) }),
             "readonly": .bool(isReadonly), "about": .string(method.about),
         ])
     }

@@ -81,9 +81,12 @@ extension MemcachedSession {
     @inline(__always)
     func storeKey(_ request: StorageRequest, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
         let expiry = expiryInstant(request.exptime, now: now)
-        let isVirtual = request.verb == .set && configuration.allowsVirtualKeys
-        if isVirtual, let method = router.locate(key), storeAtOnce(method, key, value, request.isSilent) { return }
-        switch router.route(key, virtual: isVirtual) {
+        if request.verb == .set, configuration.allowsVirtualKeys, let method = router.locate(key),
+            storeAtOnce(method, key, value, request.isSilent)
+        {
+            return
+        }
+        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .local:
             storeLocal(
                 request.verb, key: key, hash: keyHash(key), flags: request.flags, expiry: expiry, cas: request.cas,
@@ -94,6 +97,10 @@ extension MemcachedSession {
             let verb = SessionCommand.store(request.verb)
             forward(command, key, node, request.isSilent ? .silent(verb) : .line(verb))
         case .virtual(var virtualKey):
+            virtualKey.onlyIfAbsent = makesOnlyIfAbsent(request.verb, virtualKey)
+            guard request.verb == .set || virtualKey.onlyIfAbsent else {
+                return refuseVirtual(key, isSilent: request.isSilent)
+            }
             virtualKey.expiry = expiry
             call(virtualKey, data: Array(value), request.isSilent ? .silent(.virtualSet) : .line(.virtualSet))
         }
@@ -165,9 +172,10 @@ extension MemcachedSession {
     private func update(
         _ command: ItemCommand, _ kind: SessionCommand, _ key: UnsafeRawBufferPointer, _ isSilent: Bool
     ) {
-        switch router.route(key, virtual: false) {
+        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .remote(let node): forward(command, key, node, isSilent ? .silent(kind) : .line(kind))
-        case .local, .virtual:
+        case .virtual: refuseVirtual(key, isSilent: isSilent)
+        case .local:
             let hash = keyHash(key)
             let outcome = stores[hash].execute(command, key: key, hash: hash, now: now)
             count(kind, outcome)

@@ -84,12 +84,16 @@ extension MemcachedSession {
         {
             return
         }
-        switch router.route(key, virtual: mayBeVirtual && configuration.allowsVirtualKeys) {
+        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .local: metaLocally(request.command, echo, key: key, value: value)
         case .remote(let node):
             let reply = MetaReply(echo, request.command, valueBytes: value.count)
             forward(.meta(request.command, value: Array(value)), key, node, .meta(reply))
         case .virtual(var virtualKey):
+            virtualKey.onlyIfAbsent = verb == .set && makesOnlyIfAbsent(request.command.storeVerb, virtualKey)
+            guard mayBeVirtual || virtualKey.onlyIfAbsent else {
+                return refuseVirtual(key, isSilent: false)
+            }
             virtualKey.expiry = verb == .set ? request.command.expiry : 0
             let reply = MetaReply(echo, request.command, valueBytes: value.count)
             call(virtualKey, data: verb == .set ? Array(value) : nil, .meta(reply))

@@ -71,8 +71,8 @@ extension ReplyBuffer {
         didWrite(count + 2)
     }
 
-    /// `SERVER_ERROR reason message`.
-    mutating func writeFailure(_ failure: Failure) { writeString("SERVER_ERROR \(failure)\r\n") }
+    /// `CLIENT_ERROR reason message` for what the caller can mend, else `SERVER_ERROR reason message`.
+    mutating func writeFailure(_ failure: Failure) { writeString("\(failure.fault.wireWord) \(failure)\r\n") }
 
     mutating func writeStat(_ name: String, _ value: some CustomStringConvertible) {
         writeString("STAT \(name) \(value)\r\n")

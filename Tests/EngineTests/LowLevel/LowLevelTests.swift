@@ -168,7 +168,7 @@ private final class DictionaryItems: LowLevelServices {
         let types = try ObjectTypes(adding: [set])
         #expect(types.types["set"] == nil && types.isLowLevel(type: "set"))
         #expect(Array("set:my:x".utf8).withUnsafeBytes { types.names($0) })
-        #expect(!Array("set:put:x".utf8).withUnsafeBytes { types.names($0) })
+        #expect(types.refusal(of: parse("set:put:x")) != nil && types.refusal(of: parse("set:my:x")) == nil)
         let helper = script("function twice(n) return 2 * n end", file: "helper.lua")
         #expect(try ObjectTypes(adding: [set, helper]).isLowLevel(type: "set"))
         #expect(throws: Failure.self) { try ObjectTypes(adding: [helper]) }
@@ -213,6 +213,53 @@ private final class DictionaryItems: LowLevelServices {
         #expect(engine.shards.reduce(0) { $0 + $1.items.statistics.items } == 21)
         #expect(await Self.ask(engine.lowLevel, "bag:flush:x") == "OK")
         #expect(engine.shards.allSatisfy { $0.items.statistics.items == 0 })
+    }
+
+    /// What a script says, and its text in Lua 5.1.
+    private static let numbers: [(expression: String, text: String)] = [
+        ("tostring(8 / 2)", "4"), ("8 / 2 .. ''", "4"), ("'' .. 8 / 2", "4"), ("8 / 2 .. 1 / 10 .. 'x'", "40.1x"),
+        ("string.len(8 / 2)", "1"), ("#('' .. 8 / 2)", "1"), ("string.len(1e15)", "5"), ("1e15 .. ''", "1e+15"),
+        ("tostring(1000000 * 1000000000)", "1e+15"), ("1000000 * 1000000000 .. ''", "1e+15"),
+        ("99999999999999 .. ''", "99999999999999"), ("100000000000000 .. ''", "1e+14"),
+        ("2 ^ 53 .. ''", "9.007199254741e+15"),
+        ("0.1 + 0.2 .. ''", "0.3"), ("1 / 3 .. ''", "0.33333333333333"), ("-8 / 2 .. ''", "-4"), ("1 / 0 .. ''", "inf"),
+        ("table.concat({ 8 / 2, 1e15, 'x' }, 4 / 2)", "421e+152x"),
+        ("string.format('%s %d %5.1f', 8 / 2, 7 / 2, 1)", "4 3   1.0"),
+        ("('%s'):format(8 / 2)", "4"), ("string.rep(8 / 2, 3)", "444"), ("string.sub(40 / 2, 1, 1)", "2"),
+        ("string.gsub('a4b', 8 / 2, 6 / 2)", "a3b"), ("(string.find('x4', 8 / 2))", "2"), ("string.upper(8 / 2)", "4"),
+        ("1 ..'x'.. 2", "1x2"), ("'..' .. [[..]] .. 1", "....1"), ("select('#', ...) .. ''", "0"), ("#long .. ''", "4"),
+        ("({ 8 / 2 .. '' })[1] .. ({ a = 2 / 2 }).a", "41"), ("('%d%%'):format(50 / 2)", "25%"),
+        ("not nil .. '' == 'true'", "false"), ("-4 / 2 .. #'ab' .. 2 ^ 2 * 2", "-228"), ("1 .. 2 == '12'", "true"),
+        ("(function() return 8 / 2, 5 end)() .. (function() return 8 / 2, 6 end)()", "44"),
+        ("({ ('x'):rep(8 / 4) .. 1, 2 })[1]", "xx1"),
+        ("tostring 'a' .. 4 / 2 .. tostring { } :sub(1, 5)", "a2table"), ("'a' .. ('b' .. 1 + 1) .. 'c'", "ab2c"),
+        ("1e-1 .. ''", "0.1"),
+        ("(4 / 2 .. 'x' .. 3 < 'z') and 6 / 2 .. 'y' or 1", "3y"),
+        ("string.gsub('ab', 'a', function() return 4 / 2 end)", "2b"),
+        ("string.gsub('ab', '%a', { a = 4 / 2 })", "2b"),
+    ]
+
+    @Test("a number has one text: for `..`, tostring, string, table.concat and writeString, as Lua 5.1 wrote it")
+    func numbersAsText() async throws {
+        var source = "-- a .. b\nlocal long = [==[ .. ]==] .. '' numbers = {\n"
+        for (index, number) in Self.numbers.enumerated() {
+            source +=
+                "n\(index) = function(command, key, name, ...) writeStringAsValue(command, key, (\(number.expression))) end,\n"
+            source +=
+                "l\(index) = function(command, key, name, ...) local v = \(number.expression) command:writeString('VALUE k 0 ' .. string.len(v) .. '\\r\\n') command:writeString(v) command:writeString('\\r\\n') end,\n"
+        }
+        source +=
+            "item = function(command, key) command:setKey(8 / 2) command:setData(1e15) local item = command:newCacheItem() "
+        source +=
+            "writeStringAsValue(command, key, item:getKey() .. item:getData()) end, bad = function() return 'x' .. nil end }"
+        let types = try ObjectTypes(adding: [script(source, file: "numbers.lua")])
+        let host = LowLevelHost(types.lowLevel, services: DictionaryItems(), compute: ComputePool(width: 1))
+        for (index, (expression, text)) in Self.numbers.enumerated() {
+            #expect(await Self.ask(host, "numbers:n\(index):x") == text, "\(expression)")
+            #expect(await Self.ask(host, "numbers:l\(index):x") == text, "\(expression)")
+        }
+        #expect(await Self.ask(host, "numbers:item:x") == "41e+15")
+        #expect(await Self.ask(host, "numbers:bad:x") == "<script_error>")
     }
 
     @Test("`arg` is put in where it is used, on the same line, past strings and comments")

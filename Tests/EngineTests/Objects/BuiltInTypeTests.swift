@@ -24,7 +24,7 @@ import Testing
         ("map:delete:m:k", "SUCCESS"), ("map:get:m:k", "NOT_FOUND"), ("map:count:m", "1"),
         ("map:put:m:k", "<script_error>"), ("map:get:nobody:k", "<miss>"), ("set:count:m", "<miss>"),
         // A quota.
-        ("quota:addandcheck:q", "<miss>"), ("quota:new:q", "NOT_CREATED"), ("quota:new:q:5", "NOT_CREATED"),
+        ("quota:addandcheck:q", "<miss>"), ("quota:new:q", "<script_error>"), ("quota:new:q:5", "<script_error>"),
         ("quota:new:q:5:week", "NOT_CREATED"), ("quota:new:q:x:day", "NOT_CREATED"),
         ("quota:new:q:-1:day", "NOT_CREATED"), ("quota:addandcheck:q", "<miss>"), ("quota:new:q:5:day", "CREATED"),
         ("quota:addandcheck:q", "QUOTA_OK"), ("quota:addandcheck:q:3", "QUOTA_OK"),
@@ -63,7 +63,7 @@ import Testing
         let host = try makeHost()
         _ = await host.answer("swcounter:new:w")
         #expect(
-            await host.failure("swcounter:add:w:abc")?.message == "swcounter.lua:16: value must be a number, not 'abc'")
+            await host.failure("swcounter:add:w:abc")?.message == "swcounter.lua:17: value must be a number, not 'abc'")
         #expect(await host.failure("map:put:none:a:b")?.message == "there is no map 'none'; make it with map:new:none")
     }
 

@@ -34,8 +34,9 @@ import Testing
         ("self.big = ('x'):rep(1 << 40)", "<budget_exceeded>"),
         ("for i = 1, 1e9 do self[i] = i end", "<budget_exceeded>"),
         ("for i = 1, 1e9 do self.list[i] = {} end", "<budget_exceeded>"),
-        ("local t = {} for i = 1, 40 do t = { t, t } end self.tree = t", "<budget_exceeded>"),
+        ("local t = {} for i = 1, 40 do t = { t, t } end self.tree = t", "<script_error>"),
         ("self.me = self for i = 1, 1e9 do self = self.me end", "<budget_exceeded>"),
+        ("self.me = self", "<script_error>"),
         (
             "local t = {} for i = 1, 200 do t[i] = math.random() end table.sort(t, function() return true end) return 'sorted'",
             "sorted"

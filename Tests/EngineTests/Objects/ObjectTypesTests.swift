@@ -5,11 +5,21 @@ import Foundation
 import Testing
 
 @Suite struct ObjectTypesTests {
-    @Test("keys that begin with a known type and method are recognised")
+    @Test("keys that begin with a known type and another part are recognised, whether or not that is a method")
     func names() {
         func names(_ key: String) -> Bool { Array(key.utf8).withUnsafeBytes { ObjectTypes.builtIn.names($0) } }
-        for key in ["set:new:x", "quota:addandcheck:alice:3", "map:get:", "swcounter:getavg:a"] { #expect(names(key)) }
-        for key in ["set:new", "set:readonly:x", "set::x", "set", "", ":", "::", "user:get:1", "set:newer:x"] {
+        for key in ["set:new:x", "quota:addandcheck:alice:3", "map:get:", "swcounter:getavg:a"] {
+            #expect(names(key), "\(key)")
+            #expect(ObjectTypes.builtIn.refusal(of: parse(key)) == nil, "\(key)")
+        }
+        for key in ["set:readonly:x", "set::x", "set:newer:x", "set:pu:x", "set:putt:x"] {
+            #expect(names(key), "\(key)")
+            let virtualKey = Array(key.utf8).withUnsafeBytes { VirtualKey($0) ?? VirtualKey(ofType: $0) }
+            let refusal = virtualKey.flatMap { ObjectTypes.builtIn.refusal(of: $0) }
+            #expect(refusal?.message.hasPrefix("the type set has no method '") == true, "\(key)")
+        }
+        for key in ["set:new", "set", "", ":", "::", "user:get:1", "sets:new:x", "se:new:x", ":set:new:x", "Set:new:x"]
+        {
             #expect(!names(key), "\(key)")
         }
         #expect(ObjectTypes.builtIn.isMethod(type: "quota", method: "new"))

@@ -13,7 +13,6 @@ import Testing
         source: Array(
             """
             local Thing = object "thing"
-            local kept
             function Thing.new() return { n = 0, list = { 1, 2 } } end
             function Thing:add(amount) self.n = self.n + number(amount, "amount") return self.n end
             function Thing:spoil(...) self.n = 99 self.list[3] = 3 error("no") end
@@ -27,8 +26,6 @@ import Testing
             end
             function Thing:count(...) return select("#", ...) .. table.concat({ ... }, "|") end
             function Thing:work(steps) for i = 1, steps do self.n = i end return self.n end
-            function Thing:keep() kept = kept or self return kept.n end
-            function Thing:keptwrite() kept.n = kept.n + 100 return self.n end
             function Thing:soon() expire(10) return "ok" end
             function Thing:look(name) return peek("thing", name).n end
             Thing.readonly { "cheat", "give", "count", "look" }
@@ -80,25 +77,14 @@ import Testing
         Self.check(harness, [("thing:new:a", "CREATED"), ("thing:add:a:5", "5")])
         for key in ["thing:spoil:a", "thing:cheat:a", "thing:add:a:x"] {
             harness.send("get \(key)\r\n")
-            #expect(harness.answer().hasPrefix("SERVER_ERROR script_error "))
+            #expect(harness.answer().hasPrefix("CLIENT_ERROR script_error "))
             Self.check(harness, [("thing:add:a:0", "5"), ("thing:give:a:table", "[1,2]")])
         }
         harness.send("get thing:add:a:1 thing:spoil:a thing:add:a:1\r\nset thing:spoil:a 0 0 0\r\n\r\n")
         #expect(
             harness.answer().hasPrefix(
-                "VALUE thing:add:a:1 0 1\r\n6\r\nVALUE thing:add:a:1 0 1\r\n7\r\nEND\r\nSERVER_ERROR script_error "))
+                "VALUE thing:add:a:1 0 1\r\n6\r\nVALUE thing:add:a:1 0 1\r\n7\r\nEND\r\nCLIENT_ERROR script_error "))
         Self.check(harness, [("thing:look:a:a", "7"), ("thing:add:b:1", "ERROR_CACHE_MISS")])
-    }
-
-    @Test("what a script keeps of an object gives it no more than the call at hand has")
-    func keptViews() throws {
-        let harness = try Self.harness()
-        Self.check(
-            harness,
-            [
-                ("thing:new:a", "CREATED"), ("thing:new:b", "CREATED"), ("thing:add:a:1", "1"), ("thing:keep:a", "1"),
-                ("thing:keptwrite:b", "100"), ("thing:add:a:0", "1"),
-            ])
     }
 
     @Test("a method that outlives its slice is answered in its turn, after what came before and before what came after")
@@ -214,7 +200,7 @@ import Testing
         #expect(
             harness.answer()
                 == "VA 2 kthing:add:a:2 s2\r\n42\r\nHD kthing:add:a\r\nVA 5\r\n[1,2]\r\n"
-                + "SERVER_ERROR script_error thing.lua:5: no\r\nVA 5\r\n15000\r\nVA 5\r\n15001\r\nMN\r\n")
+                + "CLIENT_ERROR script_error thing.lua:4: no\r\nVA 5\r\n15000\r\nVA 5\r\n15001\r\nMN\r\n")
     }
 
     @Test("names and arguments with any byte: as base64, and with %XX where a colon or a percent sign is meant")

@@ -128,7 +128,7 @@ import Testing
         #expect(
             harness.text == "SERVER_ERROR unreachable n2 is down\r\nVALUE r:3 0 1\r\n3\r\nEND\r\n"
                 + "VALUE v:m:4 0 16\r\nERROR_CACHE_MISS\r\nEND\r\nSERVER_ERROR timeout too slow\r\n"
-                + "VALUE v:m:7 0 0\r\n\r\nEND\r\nSTORED\r\nNOT_STORED\r\nSERVER_ERROR script_error line 3\r\n"
+                + "VALUE v:m:7 0 0\r\n\r\nEND\r\nSTORED\r\nNOT_STORED\r\nCLIENT_ERROR script_error line 3\r\n"
                 + "SERVER_ERROR unreachable n2 is down\r\n")
         #expect(router.pending[7].call?.1 == Array("abc".utf8))
         #expect(harness.statistics[.forwardErrors] == 3)

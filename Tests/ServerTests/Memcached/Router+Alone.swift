@@ -5,9 +5,9 @@ import Gather
 import Logging
 
 extension Router {
-    convenience init(engine: Engine) {
+    convenience init(engine: Engine, services: [any VirtualService] = [], answersVirtualKeys: Bool = true) {
         let topology = Topology.alone(name: "node", host: "127.0.0.1", port: 11211)
         let cluster = Cluster(engine: engine, topology: topology, loops: [], logger: Logger(label: "test"))
-        self.init(cluster: cluster, services: [])
+        self.init(cluster: cluster, services: services, answersVirtualKeys: answersVirtualKeys)
     }
 }

@@ -152,8 +152,10 @@ extension ObjectMachine {
         if index.view == CLUA_NO_VIEW { lua_pushvalue(main, base + 1) } else { clua_push_view(main, base + 1) }
         guard clua_pcall(main, 1, 3) == LUA_OK else {
             _ = state.popFailure(main)
+            try? restoreWatched(types[index.type])
             return nil
         }
+        guard (try? restoreWatched(types[index.type])) != nil else { return nil }
         func number(_ at: Int32) -> Double? {
             guard lua_type(main, base + 1 + at) == LUA_TNUMBER else { return nil }
             let number = clua_to_number(main, base + 1 + at)

@@ -6,8 +6,8 @@ local CAPACITY_MAX = 1000000
 
 --- bloom:new:NAME[:CAPACITY[:ERROR]]: for so many texts, 10,000 unless given; ERROR is the share of wrong answers, 0.01.
 function Bloom.new(capacity, share)
-    capacity = capacity == nil and 10000 or math.tointeger(tonumber(capacity))
-    share = share == nil and 0.01 or tonumber(share)
+    capacity = capacity == nil and 10000 or towhole(capacity)
+    share = share == nil and 0.01 or tonumeral(share)
     if not capacity or capacity < 1 or capacity > CAPACITY_MAX then return nil end
     if not share or not (share >= 1e-6 and share <= 0.5) then return nil end
     local bits = math.ceil(-capacity * math.log(share) / math.log(2) ^ 2)
@@ -49,4 +49,5 @@ function Bloom:count()
     return self.added
 end
 
+Bloom.needs { new = 0, add = 1, exist = 1 }
 Bloom.readonly { "exist", "count" }

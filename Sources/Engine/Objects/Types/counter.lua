@@ -1,15 +1,36 @@
 -- The type `counter`: one number, changed by adding to it.
 local Counter = object "counter"
+-- As locals they are found faster.
+local number, huge, kind = number, math.huge, math.type
 
 --- counter:new:NAME[:START], 0 unless given.
 function Counter.new(start)
     return { value = start == nil and 0 or number(start, "start") }
 end
 
--- Whole numbers stay whole: a sum that does not fit into 64 bits is refused, not wrapped around.
+-- Whole numbers stay whole: what does not fit into 64 bits is refused, not wrapped around, nor made infinite.
+local function refuse(value)
+    error("the counter is full: it stays at " .. value, 3)
+end
+
 local function sum(value, amount)
     local total = value + amount
-    if math.type(total) == "integer" and (amount >= 0) ~= (total >= value) then error("the counter is full", 2) end
+    if kind(total) == "integer" then
+        if (amount >= 0) ~= (total >= value) then refuse(value) end
+    elseif total == huge or total == -huge then
+        refuse(value)
+    end
+    return total
+end
+
+-- Not the sum with -amount: the least integer has no opposite.
+local function difference(value, amount)
+    local total = value - amount
+    if kind(total) == "integer" then
+        if (amount >= 0) ~= (total <= value) then refuse(value) end
+    elseif total == huge or total == -huge then
+        refuse(value)
+    end
     return total
 end
 
@@ -21,7 +42,7 @@ end
 
 --- Takes AMOUNT away, 1 unless given, and answers the new value.
 function Counter:sub(amount)
-    self.value = sum(self.value, -(amount == nil and 1 or number(amount, "amount")))
+    self.value = difference(self.value, amount == nil and 1 or number(amount, "amount"))
     return self.value
 end
 
@@ -37,4 +58,5 @@ function Counter:reset()
     return value
 end
 
+Counter.needs { new = 0, add = 0, sub = 0 }
 Counter.readonly { "get" }

@@ -48,8 +48,11 @@ function Digest:add(value, count)
     value = number(value, "value")
     count = count == nil and 1 or whole(count, "count")
     if count < 1 then error("count must be 1 or more, not " .. count) end
-    self.total = self.total + count
-    self.sum = self.sum + value * count
+    local sum = self.sum + value * count
+    if count > math.maxinteger - self.total or sum == math.huge or sum == -math.huge then
+        error("the digest is full: the count or the sum would not fit into 64 bits")
+    end
+    self.total, self.sum = self.total + count, sum
     if self.least == nil or value < self.least then self.least = value end
     if self.greatest == nil or value > self.greatest then self.greatest = value end
     if value > -LEAST and value < LEAST then
@@ -106,4 +109,5 @@ function Digest:getavg()
     return self.total == 0 and "NOT_FOUND" or self.sum / self.total
 end
 
+Digest.needs { add = 1, quantile = 1 }
 Digest.readonly { "quantile", "count", "getmin", "getmax", "getavg" }

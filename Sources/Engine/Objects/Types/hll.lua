@@ -7,7 +7,7 @@ local REGISTERS, BITS, MASK = 10, 6, 63
 
 --- hll:new:NAME[:PRECISION]: 2^PRECISION registers, 4 to 14, 12 unless given; the error is 1.04 / 2^(PRECISION / 2).
 function HyperLogLog.new(precision)
-    precision = precision == nil and 12 or math.tointeger(tonumber(precision))
+    precision = precision == nil and 12 or towhole(precision)
     if not precision or precision < 4 or precision > 14 then return nil end
     local words = {}
     for word = 1, (1 << precision) // REGISTERS + 1 do words[word] = 0 end
@@ -34,7 +34,7 @@ end
 --- Takes in one text or several; CHANGED when the count may be higher now, SEEN otherwise.
 function HyperLogLog:add(...)
     local changed = false
-    for i = 1, math.max(select("#", ...), 1) do
+    for i = 1, select("#", ...) do
         local register, rank = place(text((select(i, ...)), "item"), self.precision)
         changed = raise(self.words, register, rank) or changed
     end
@@ -91,4 +91,5 @@ function HyperLogLog:count()
     return math.floor(size * size / (2 * math.log(2)) / z + 0.5)
 end
 
+HyperLogLog.needs { new = 0, add = 1, merge = 1 }
 HyperLogLog.readonly { "count" }

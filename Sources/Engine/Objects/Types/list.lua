@@ -5,7 +5,7 @@ local SIZE_MAX = 100000
 
 --- list:new:NAME[:SIZE], 10 unless given, 100,000 at most.
 function List.new(size)
-    size = size == nil and 10 or math.tointeger(tonumber(size))
+    size = size == nil and 10 or towhole(size)
     if not size or size < 1 or size > SIZE_MAX then return nil end
     return { size = size, at = 0, _count = 0, items = {} }
 end
@@ -31,7 +31,9 @@ end
 --- The newest COUNT texts, all unless given, as JSON.
 function List:get(count)
     local kept = self._count
-    count = count == nil and kept or math.min(whole(count, "count"), kept)
+    count = count == nil and kept or whole(count, "count")
+    if count < 0 then error("count must be 0 or more, not " .. count) end
+    count = math.min(count, kept)
     local found, items, at, size = {}, self.items, self.at, self.size
     for i = 1, count do found[i] = item(items, at, size, i) end
     return found
@@ -58,4 +60,5 @@ function List:clear()
     return "SUCCESS"
 end
 
+List.needs { new = 0, put = 1, get = 0 }
 List.readonly { "get", "getall", "getlast", "count" }

@@ -4,25 +4,39 @@ local Lock = object "lock"
 Lock.pinned()
 
 local SECONDS_MAX = 86400
+-- A lock that `acquire` made stays so long after its lease, so that a holder who is late is told so.
+local SECONDS_KEPT = 3600
 
---- lock:new:NAME: a free lock.
+--- lock:new:NAME: a free lock that stays; LOCKED where somebody holds it. No client needs it: acquire makes the lock.
 function Lock.new()
     return { token = 0, until_ms = 0, owner = "" }
 end
 
+function Lock._brief()
+    return { token = 0, until_ms = 0, owner = "", brief = true }
+end
+
 local function lease(seconds)
     seconds = number(seconds, "seconds")
-    if seconds <= 0 or seconds > SECONDS_MAX then error("seconds must be more than 0, at most " .. SECONDS_MAX) end
+    if seconds <= 0 or seconds > SECONDS_MAX then
+        error("seconds must be more than 0, at most " .. SECONDS_MAX .. ", not " .. seconds, 2)
+    end
     return nowms() + math.ceil(seconds * 1000)
 end
 
---- Takes the lock for SECONDS and answers the token; LOCKED when somebody has it.
+-- Until then it is held.
+local function hold(self, ends)
+    self.until_ms = ends
+    if self.brief then expire((ends - nowms()) / 1000 + SECONDS_KEPT) end
+end
+
+--- Takes the lock for SECONDS and answers the token; LOCKED when somebody has it. Makes the lock where there is none.
 function Lock:acquire(seconds, owner)
     local ends = lease(seconds)
+    owner = owner == nil and "" or text(owner, "owner")
     if nowms() < self.until_ms then return "LOCKED" end
-    -- At least the time: also a lock that was dropped and made anew gives larger tokens than before.
-    self.token = math.max(self.token + 1, nowms())
-    self.until_ms, self.owner = ends, owner == nil and "" or text(owner, "owner")
+    self.token, self.owner = ticket(self.token), owner
+    hold(self, ends)
     return self.token
 end
 
@@ -41,7 +55,7 @@ end
 function Lock:renew(token, seconds)
     local ends = lease(seconds)
     if not is_held(self, token) then return "NOT_HELD" end
-    self.until_ms = ends
+    hold(self, ends)
     return "RENEWED"
 end
 
@@ -52,4 +66,9 @@ function Lock:holder()
     return { token = self.token, owner = self.owner, left_ms = left }
 end
 
+Lock.needs { acquire = 1, release = 1, renew = 2 }
+Lock.makes { acquire = Lock._brief }
+Lock.keeps(function(lock)
+    if nowms() < lock.until_ms then return "LOCKED" end
+end)
 Lock.readonly { "holder" }

@@ -1,5 +1,6 @@
 -- The type `map`: values by key. Answers are in the order of the keys.
 local Map = object "map"
+local text = text
 
 --- map:new:NAME: an empty one.
 function Map.new()
@@ -58,4 +59,5 @@ function Map:getall()
     return lines(all)
 end
 
+Map.needs { put = 2, get = 1, delete = 1 }
 Map.readonly { "get", "count", "getkeys", "getvalues", "getall" }

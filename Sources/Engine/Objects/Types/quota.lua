@@ -1,6 +1,7 @@
 -- The type `quota`: at most `limit` units in each calendar hour, day or month (UTC).
 local Quota = object "quota"
 Quota.pinned()
+local whole = whole
 
 -- What tells one window from the next; the count starts again when it changes.
 local windows = {
@@ -9,9 +10,10 @@ local windows = {
     month = function() return os.date("!%Y-%m", now()) end,
 }
 
---- quota:new:NAME:LIMIT:PERIOD, the period being hour, day or month.
+--- quota:new:NAME:LIMIT:PERIOD, the period being hour, day or month. In place of one that is there all units are free
+--- again; quota:add leaves it as it is.
 function Quota.new(limit, period)
-    limit = math.tointeger(tonumber(limit))
+    limit = towhole(limit)
     if not limit or limit < 0 or not windows[period] then return nil end
     return { limit = limit, period = period, window = windows[period](), used = 0 }
 end
@@ -60,5 +62,6 @@ function Quota:getshare()
     return self.used / self.limit, ends[self.period](), 0
 end
 
+Quota.needs { new = 2, addandcheck = 0 }
 Quota.readonly { "getleft", "getshare" }
 Quota.index { "getshare" }

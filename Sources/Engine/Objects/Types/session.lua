@@ -1,10 +1,14 @@
 -- The type `session`: values by field, and an end: a session that nobody asks for goes after so many seconds.
 local Session = object "session"
 
---- session:new:NAME[:SECONDS]: how long it lives without being used, 1800 unless given.
+-- Ten years: what lives longer needs no end.
+local SECONDS_MAX = 315360000
+
+--- session:new:NAME[:SECONDS]: how long it lives without being used, 1800 unless given. In place of one that is there;
+--- session:add leaves that as it is.
 function Session.new(seconds)
-    seconds = seconds == nil and 1800 or math.tointeger(tonumber(seconds))
-    if not seconds or seconds < 1 then return nil end
+    seconds = seconds == nil and 1800 or towhole(seconds)
+    if not seconds or seconds < 1 or seconds > SECONDS_MAX then return nil end
     expire(seconds)
     return { seconds = seconds, since = now(), fields = {} }
 end
@@ -49,4 +53,5 @@ function Session:age()
     return now() - self.since
 end
 
+Session.needs { new = 0, put = 2, get = 1, delete = 1 }
 Session.readonly { "age" }

@@ -1,5 +1,6 @@
 -- The type `set`: members, each once. Answers are in sorted order.
 local Set = object "set"
+local text = text
 
 --- set:new:NAME: an empty one.
 function Set.new()
@@ -47,7 +48,7 @@ end
 function Set:union(...)
     local all = {}
     for member in pairs(self.members) do all[member] = true end
-    for i = 1, math.max(select("#", ...), 1) do
+    for i = 1, select("#", ...) do
         local other = peek("set", text((select(i, ...)), "name of the other set"))
         for member in pairs(other.members) do all[member] = true end
     end
@@ -58,7 +59,7 @@ end
 function Set:intersection(...)
     local shared = {}
     for member in pairs(self.members) do shared[member] = true end
-    for i = 1, math.max(select("#", ...), 1) do
+    for i = 1, select("#", ...) do
         local theirs = peek("set", text((select(i, ...)), "name of the other set")).members
         for member in pairs(shared) do
             if not theirs[member] then shared[member] = nil end
@@ -67,4 +68,5 @@ function Set:intersection(...)
     return lines(sorted_keys(shared))
 end
 
+Set.needs { put = 1, exist = 1, delete = 1, union = 1, intersection = 1 }
 Set.readonly { "exist", "count", "getall", "union", "intersection" }

@@ -1,12 +1,13 @@
 -- The type `swcounter`: the last `size` numbers added, and figures over them. Only numbers really added count; with none,
 -- every figure is 0.
 local SlidingWindow = object "swcounter"
+local number = number
 
 local SIZE_MAX = 100000
 
 --- swcounter:new:NAME[:SIZE], 16 unless given.
 function SlidingWindow.new(size)
-    size = size == nil and 16 or math.tointeger(tonumber(size))
+    size = size == nil and 16 or towhole(size)
     if not size or size < 1 or size > SIZE_MAX then return nil end
     return { size = size, at = 0, values = {} }
 end
@@ -43,7 +44,13 @@ end
 function SlidingWindow:getavg()
     local sum, count = 0.0, 0
     for _, value in ipairs(self.values) do sum, count = sum + value, count + 1 end
-    return count == 0 and 0 or sum / count
+    if count == 0 then return 0 end
+    if sum - sum == 0 then return sum / count end
+    -- The sum is larger than a number may be; the average is not.
+    local average = 0.0
+    for _, value in ipairs(self.values) do average = average + value / count end
+    return average
 end
 
+SlidingWindow.needs { new = 0, add = 1 }
 SlidingWindow.readonly { "getlast", "getmin", "getmax", "getavg" }

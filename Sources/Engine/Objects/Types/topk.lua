@@ -6,7 +6,7 @@ local SIZE_MAX = 1000
 
 --- topk:new:NAME[:SIZE]: how many to keep track of, 10 unless given, 1,000 at most.
 function TopK.new(size)
-    size = size == nil and 10 or math.tointeger(tonumber(size))
+    size = size == nil and 10 or towhole(size)
     if not size or size < 1 or size > SIZE_MAX then return nil end
     return { size = size, room = math.max(10 * size, 100), kept = 0, error = 0, total = 0, counts = {} }
 end
@@ -28,6 +28,8 @@ function TopK:add(item, count)
     item = text(item, "item")
     count = count == nil and 1 or whole(count, "count")
     if count < 1 then error("count must be 1 or more, not " .. count) end
+    -- No text's count is above the total.
+    if count > math.maxinteger - self.total then error("the counts are full: " .. self.total .. " is counted in all") end
     local counts = self.counts
     local before = counts[item]
     counts[item] = (before or 0) + count
@@ -43,6 +45,7 @@ end
 --- The most frequent texts as JSON: `item`, `count`, and `error`, by which the true count may be higher.
 function TopK:get(size)
     size = size == nil and self.size or whole(size, "size")
+    if size < 0 then error("size must be 0 or more, not " .. size) end
     local ranked = {}
     for item, count in pairs(self.counts) do ranked[#ranked + 1] = { item = item, count = count, error = self.error } end
     table.sort(ranked, function(a, b)
@@ -62,4 +65,5 @@ function TopK:gettotal()
     return self.total
 end
 
+TopK.needs { new = 0, get = 0, add = 1, count = 1 }
 TopK.readonly { "get", "count", "gettotal" }
