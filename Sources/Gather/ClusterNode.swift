@@ -135,10 +135,13 @@ package final class ClusterNode: PeerService {
             case .status: return .success(status)
             case .synchronize:
                 return .success(try cluster.synchronized(with: argument, from: connection.counterpart))
-            case .createFrame: return .success(try await FrameService.create(argument, cluster))
-            case .frameStatistics: return .success(try FrameService.statistics(argument, cluster))
+            case .createFrame:
+                let answer = try await FrameService.create(argument, cluster)
+                await loads.noteMade(argument, answer, by: connection)
+                return .success(answer)
+            case .frameStatistics: return .success(try statistics(argument))
             case .commitLoad: return .success(try await loads.commit(argument, from: connection))
-            case .abortLoad: return .success(try loads.abort(argument, from: connection))
+            case .abortLoad: return .success(try await loads.abort(argument, from: connection))
             case .flush: throw Self.malformed
             case .store: return await store(argument, time.due)
             case .dropFrame: return .success(try await FrameService.drop(argument, cluster))
@@ -156,6 +159,13 @@ package final class ClusterNode: PeerService {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// With `besides`, a load, also how many other ones are on their way into the frame.
+    private func statistics(_ argument: Value) throws(Failure) -> Value {
+        let statistics = try FrameService.statistics(argument, cluster)
+        guard let load = argument["besides"]?.text, let name = argument["name"]?.text else { return statistics }
+        return .object(["rows": statistics["rows"] ?? .null, "loads": .int(Int64(loads.others(into: name, besides: load)))])
     }
 
     private static func query(_ argument: Value) throws(Failure) -> UInt64 {

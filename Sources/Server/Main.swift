@@ -18,7 +18,7 @@ struct Cacheismo: AsyncParsableCommand {
     static func main() async {
         StandardOutput.prepare()
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(CommandLineBytes.arguments)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

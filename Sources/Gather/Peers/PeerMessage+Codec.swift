@@ -34,7 +34,7 @@ extension PeerRequest {
             buffer.writeWire(UInt8(5))
             buffer.writeWire(request.load)
             buffer.writeWire(bytes: Array(request.frame.utf8))
-            buffer.writeWire(UInt8(request.format == .csv ? 1 : 2))
+            buffer.writeWire(request.format.wireByte)
             buffer.writeWire(value: .array(request.header.map { .string($0) }))
             buffer.writeWire(request.firstLine)
             buffer.writeWire(UInt8(request.skipsBadRows ? 1 : 0))
@@ -109,15 +109,36 @@ extension PeerRequest {
 
     private static func decodeStage(_ buffer: inout ByteBuffer) -> PeerRequest? {
         guard let load = buffer.readWire(UInt64.self), let frame = buffer.readWireText(),
-            let format = buffer.readWire(UInt8.self),
+            let format = buffer.readWire(UInt8.self).flatMap(RowFormat.init(wireByte:)),
             case .array(let header)? = buffer.readWireValue(partsMax: headerColumnsMax),
             let firstLine = buffer.readWire(UInt64.self), let skips = buffer.readWire(UInt8.self),
             let bytes = buffer.readWireBytes()
         else { return nil }
         return .stage(
             StageRequest(
-                load: load, frame: frame, format: format == 1 ? .csv : .ndjson, header: header.compactMap(\.text),
+                load: load, frame: frame, format: format, header: header.compactMap(\.text),
                 firstLine: firstLine, skipsBadRows: skips == 1, bytes: bytes))
+    }
+}
+
+extension RowFormat {
+    /// 1 for CSV with commas, 2 for NDJSON, else the byte between the fields.
+    fileprivate var wireByte: UInt8 {
+        switch self {
+        case .csv: 1
+        case .delimited(let byte): byte
+        case .ndjson: 2
+        }
+    }
+
+    fileprivate init?(wireByte: UInt8) {
+        switch wireByte {
+        case 1: self = .csv
+        case 2: self = .ndjson
+        default:
+            guard Self.canDelimit(wireByte) else { return nil }
+            self = .delimited(by: wireByte)
+        }
     }
 }
 

@@ -60,19 +60,21 @@ package struct FrameService: VirtualService {
     // MARK: Create and drop
 
     /// `{name, schema, inferred}`: registers the frame on every node that can be reached. The same frame again is fine;
-    /// another schema is refused, unless it was only inferred from rows that have the frame's columns, or the frame is
-    /// empty. Answers `{rows}`: how many rows the frame holds already.
+    /// another schema is refused, unless it was only inferred from rows that have the frame's columns. Answers
+    /// `{rows, made}`: how many rows the frame holds already, and its id if it was not there before.
     package static func create(_ argument: Value, _ cluster: Cluster) async throws(Failure) -> Value {
         guard let name = argument["name"]?.text, let described = argument["schema"] else {
             throw ClusterNode.malformed
         }
         let schema = try FrameSchema(value: described)
+        var made: UInt64?
         if argument["inferred"] != .bool(true) || !hasColumns(of: schema, name, cluster) {
-            try await dropIfEmpty(name, unless: schema, cluster)
-            try await create(name, schema: schema, cluster)
+            made = try await create(name, schema: schema, cluster)
         }
         let rows = cluster.currentRegistry().frames[name]?.acknowledged.expectedRows ?? 0
-        return .object(["rows": .int(Int64(rows))])
+        return .object([
+            "rows": .int(Int64(rows)), "made": made.map { .int(Int64(bitPattern: $0)) } ?? .null,
+        ])
     }
 
     private static func hasColumns(of schema: FrameSchema, _ name: String, _ cluster: Cluster) -> Bool {
@@ -80,37 +82,39 @@ package struct FrameService: VirtualService {
         return schema.columns.allSatisfy { frame.schema.index(of: $0.name) != nil }
     }
 
-    /// A frame without rows, left by a load that failed, is not in the way of one that knows the columns better.
-    private static func dropIfEmpty(
-        _ name: String, unless schema: FrameSchema, _ cluster: Cluster
-    ) async throws(Failure) {
-        guard let frame = cluster.engine.frames.find(name), frame.schema != schema,
-            cluster.currentRegistry().frames[name]?.acknowledged.expectedRows == 0
-        else { return }
-        _ = try await drop(.object(["name": .string(name)]), cluster)
-    }
-
-    private static func create(_ name: String, schema: FrameSchema, _ cluster: Cluster) async throws(Failure) {
+    /// The frame's id, if it was made just now.
+    private static func create(
+        _ name: String, schema: FrameSchema, _ cluster: Cluster
+    ) async throws(Failure) -> UInt64? {
         try FrameCatalog.checkName(name)
-        if cluster.engine.frames.find(name) == nil { try await createOnOwner(name, schema, cluster) }
+        var made: UInt64?
+        if cluster.engine.frames.find(name) == nil { made = try await createOnOwner(name, schema, cluster) }
         _ = try cluster.engine.frames.create(name, schema: schema)  // refuses another schema than the frame has
         let id = UInt64.random(in: .min ... .max)
         cluster.changeRegistry { $0.createFrame(name, id: id, schema: schema.value, now: unixMilliseconds()) }
+        if cluster.currentRegistry().frames[name]?.id == id { made = id }
         await cluster.publish()
+        return made
     }
 
     /// The node that owns the name decides: of two clients that make the frame at once on two nodes, with two schemas, one
-    /// is refused. When the owner can't be asked the frame is made all the same.
-    private static func createOnOwner(_ name: String, _ schema: FrameSchema, _ cluster: Cluster) async throws(Failure) {
+    /// is refused. When the owner can't be asked the frame is made all the same. The frame's id, if the owner made it.
+    private static func createOnOwner(
+        _ name: String, _ schema: FrameSchema, _ cluster: Cluster
+    ) async throws(Failure) -> UInt64? {
         let owner = Array(name.utf8).withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
-        guard owner != cluster.topology.selfIndex else { return }
+        guard owner != cluster.topology.selfIndex else { return nil }
         let request = PeerRequest.control(
             verb: .createFrame, argument: .object(["name": .string(name), "schema": schema.value]))
-        switch await cluster.send(request, to: owner, deadline: .after(milliseconds: ownerMilliseconds)) {
-        case .success: await cluster.publish()  // and so learns of it, by its id
+        let reply = await cluster.send(request, to: owner, deadline: .after(milliseconds: ownerMilliseconds))
+        switch Router.value(of: reply) {
+        case .success(let answer):
+            await cluster.publish()  // and so learns of it, by its id
+            guard case .int(let made)? = answer["made"] else { return nil }
+            return UInt64(bitPattern: made)
         case .failure(let failure):
             switch failure.reason {
-            case .unreachable, .timeout, .overloaded, .cancelled: return
+            case .unreachable, .timeout, .overloaded, .cancelled: return nil
             default: throw failure
             }
         }
@@ -135,23 +139,32 @@ package struct FrameService: VirtualService {
             throw Failure(
                 .scriptError, "frame:append:\(name) needs rows, one JSON object a line, as the data block of a set")
         }
+        var made: UInt64?
         if cluster.engine.frames.find(name) == nil {
             let schema = try SchemaInference.ndjson(block: TextBlock(bytes: rows, firstLine: 1))
-            do { try await create(name, schema: schema, cluster) } catch {
+            do { made = try await create(name, schema: schema, cluster) } catch {
                 guard error.reason == .wrongType else { throw error }
                 await cluster.publish()  // somebody else was first, with another schema: these rows may fit it
             }
         }
         guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
-        let count = try await cluster.engine.compute.attempt { () throws(Failure) in
+        let count: Int
+        do throws(Failure) { count = try await append(rows, to: frame, cluster) } catch {
+            if let made { await discard(name, id: made, besides: "", cluster) }
+            throw error
+        }
+        cluster.publishSoon()
+        return .object(["rows": .int(Int64(count))])
+    }
+
+    private static func append(_ rows: [UInt8], to frame: Frame, _ cluster: Cluster) async throws(Failure) -> Int {
+        try await cluster.engine.compute.attempt { () throws(Failure) in
             let request = StageRequest(
-                load: 0, frame: name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
+                load: 0, frame: frame.name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
             let block = try RowBlock(parsing: request, schema: frame.schema)
             try frame.append(block.batch)
             return block.batch.rowCount
         }
-        cluster.publishSoon()
-        return .object(["rows": .int(Int64(count))])
     }
 
     // MARK: Info

@@ -6,8 +6,21 @@ import Synchronization
 /// A load's rows become visible on commit, all that this node holds of them at once. They are gone when the load is
 /// aborted or its connection closes first.
 final class LoadTable: Sendable {
+    private struct Sender {
+        let connection: PeerConnection
+        let frame: String
+    }
+
+    /// A frame that a load made, until the load is committed.
+    private struct Made {
+        let connection: PeerConnection
+        let frame: String
+        let id: UInt64
+    }
+
     private let cluster: Cluster
-    private let senders = Mutex([String: PeerConnection]())
+    private let senders = Mutex([String: Sender]())
+    private let made = Mutex([String: Made]())
 
     init(cluster: Cluster) { self.cluster = cluster }
 
@@ -30,38 +43,77 @@ final class LoadTable: Sendable {
     /// `{load}` → `{rows}`, once every node that can be reached knows of them.
     func commit(_ argument: Value, from connection: PeerConnection) async throws(Failure) -> Value {
         let id = try Self.id(argument)
-        guard take(id, from: connection) else { return .object(["rows": .int(0)]) }
-        let rows: Int
-        do throws(Failure) { rows = try cluster.engine.frames.commitLoad(id) } catch {
-            cluster.engine.frames.abortLoad(id)  // nobody could end it any more
-            throw error
+        var rows = 0
+        if take(id, from: connection) {
+            do throws(Failure) { rows = try cluster.engine.frames.commitLoad(id) } catch {
+                cluster.engine.frames.abortLoad(id)  // nobody could end it any more
+                throw error
+            }
+            await cluster.publish()
         }
-        await cluster.publish()
+        _ = made.withLock { $0.removeValue(forKey: id) }
         return .object(["rows": .int(Int64(rows))])
     }
 
-    func abort(_ argument: Value, from connection: PeerConnection) throws(Failure) -> Value {
+    /// `{load}`, and `{frame, made}` where the load made the frame: that goes too, unless somebody else uses it.
+    func abort(_ argument: Value, from connection: PeerConnection) async throws(Failure) -> Value {
         let id = try Self.id(argument)
         if take(id, from: connection) { cluster.engine.frames.abortLoad(id) }
+        _ = made.withLock { $0.removeValue(forKey: id) }
+        if let frame = argument["frame"]?.text, case .int(let made)? = argument["made"] {
+            await discard(frame, UInt64(bitPattern: made), besides: id)
+        }
         return .null
     }
 
     /// Whether the load was there, and the connection's own: nobody ends another one's.
     private func take(_ id: String, from connection: PeerConnection) -> Bool {
         senders.withLock { senders in
-            guard senders[id] === connection else { return false }
+            guard senders[id]?.connection === connection else { return false }
             senders[id] = nil
             return true
         }
     }
 
+    /// `{load, …}` made a frame for the load that this connection is about to send, if `answer` says so.
+    func noteMade(_ argument: Value, _ answer: Value, by connection: PeerConnection) async {
+        guard let load = try? Self.id(argument), let frame = argument["name"]?.text, case .int(let id)? = answer["made"]
+        else { return }
+        made.withLock {
+            $0[load] = Made(connection: connection, frame: frame, id: UInt64(bitPattern: id))
+        }
+        if connection.isClosed { await discardMade(by: connection) }
+    }
+
     func abandon(_ connection: PeerConnection) {
         let abandoned = senders.withLock { senders in
-            let mine = senders.filter { $0.value === connection }.map(\.key)
+            let mine = senders.filter { $0.value.connection === connection }.map(\.key)
             for id in mine { senders.removeValue(forKey: id) }
             return mine
         }
         for id in abandoned { cluster.engine.frames.abortLoad(id) }
+        if made.withLock({ $0.values.contains { $0.connection === connection } }) {
+            Task { await discardMade(by: connection) }
+        }
+    }
+
+    private func discardMade(by connection: PeerConnection) async {
+        let mine = made.withLock { made in
+            let mine = made.filter { $0.value.connection === connection }
+            for id in mine.keys { made.removeValue(forKey: id) }
+            return mine
+        }
+        for (load, frame) in mine { await discard(frame.frame, frame.id, besides: load) }
+    }
+
+    private func discard(_ frame: String, _ id: UInt64, besides load: String) async {
+        guard others(into: frame, besides: load) == 0 else { return }
+        await FrameService.discard(frame, id: id, besides: load, cluster)
+    }
+
+    /// Loads into a frame that this node holds rows of, leaving one out.
+    func others(into frame: String, besides load: String) -> Int {
+        senders.withLock { senders in senders.count { $0.key != load && $0.value.frame == frame } }
     }
 
     private func find(_ request: StageRequest, _ connection: PeerConnection) throws(Failure) -> FrameLoad {
@@ -70,7 +122,7 @@ final class LoadTable: Sendable {
         let result = senders.withLock { senders -> Result<FrameLoad, Failure> in
             do throws(Failure) {
                 if let sender = senders[id] {
-                    guard sender === connection else {
+                    guard sender.connection === connection else {
                         throw Failure(.scriptError, "load \(id) is another connection's: choose another number")
                     }
                     return .success(try cluster.engine.frames.load(id))
@@ -78,7 +130,7 @@ final class LoadTable: Sendable {
                 // A block that was queued when its sender went away: nobody would ever end this load.
                 guard !connection.isClosed else { throw Failure(.cancelled, "the sender of load \(id) is gone") }
                 let load = try cluster.engine.frames.beginLoad(id, into: frame)
-                senders[id] = connection
+                senders[id] = Sender(connection: connection, frame: request.frame)
                 return .success(load)
             } catch {
                 return .failure(error)

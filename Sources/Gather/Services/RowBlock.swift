@@ -14,8 +14,8 @@ struct RowBlock {
         let block = TextBlock(bytes: request.bytes, firstLine: Int(min(request.firstLine, Self.lineMax)))
         let policy: RowErrorPolicy = request.skipsBadRows ? .skip : .stop
         switch request.format {
-        case .csv:
-            let reader = try CSVReader(schema: schema, header: request.header)
+        case .delimited(let delimiter):
+            let reader = try CSVReader(schema: schema, header: request.header, delimiter: delimiter)
             do throws(RowError) {
                 try reader.parse(block, onError: policy, into: &batch, report: &report)
             } catch {

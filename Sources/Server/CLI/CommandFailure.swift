@@ -30,7 +30,7 @@ enum CommandFailure {
     }
 
     static func printError(_ message: String) {
-        StandardError.write("cacheismo: \(message)\n")
+        StandardError.write(CommandLineBytes.bytes(of: "cacheismo: \(message)\n"))
     }
 }
 
@@ -38,8 +38,10 @@ enum CommandFailure {
 enum StandardError {
     static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
-    static func write(_ text: String) {
-        var bytes = Array(text.utf8)[...]
+    static func write(_ text: String) { write(Array(text.utf8)) }
+
+    static func write(_ text: [UInt8]) {
+        var bytes = text[...]
         while !bytes.isEmpty {
             let written = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
             guard written > 0 else { return }

@@ -9,14 +9,23 @@ package enum EnvelopePrinter {
         if json {
             Swift.print(String(decoding: envelope.json, as: UTF8.self))
         } else if let error = envelope["error"] {
-            let reason = error["reason"]?.text ?? "error"
-            CommandFailure.printError("\(reason): \(error["message"]?.text ?? "no message")")
+            CommandFailure.printError(failure(of: error))
         } else {
             let result = envelope["result"] ?? .null
             Swift.print(Table(result)?.text ?? String(decoding: result.answer, as: UTF8.self))
             Swift.print(summary(envelope))
         }
         guard envelope["status"]?.text == "complete" else { throw ExitCode(CommandFailure.generalExitCode) }
+    }
+
+    /// Why an envelope is not complete, in one line.
+    static func failure(_ envelope: Value) -> String {
+        guard let error = envelope["error"] else { return summary(envelope) }
+        return failure(of: error)
+    }
+
+    private static func failure(of error: Value) -> String {
+        "\(error["reason"]?.text ?? "error"): \(error["message"]?.text ?? "no message")"
     }
 
     /// `complete: 6 of 6 shards, 336,776 of 336,776 rows, 14.2 ms (n1 9.8, n2 11.0, n3 10.1)`

@@ -14,8 +14,11 @@ enum FilePath {
         return String(name[..<dot])
     }
 
-    static func read(_ path: String) throws(Failure) -> [UInt8] {
-        let file = try OpenFile(path)
+    static func read(_ path: String) throws(Failure) -> [UInt8] { try read(try OpenFile(path)) }
+
+    static func readStandardInput() throws(Failure) -> [UInt8] { try read(.standardInput()) }
+
+    private static func read(_ file: OpenFile) throws(Failure) -> [UInt8] {
         var bytes: [UInt8] = []
         while let piece = try file.read(bytesMax: 1 << 20) { bytes.append(contentsOf: piece) }
         return bytes
@@ -31,7 +34,8 @@ final class OpenFile {
 
     init(_ path: String) throws(Failure) {
         self.path = path
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let name = CommandLineBytes.bytes(of: path).map(CChar.init(bitPattern:)) + [0]
+        descriptor = open(name, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Self.failure(path) }
         var information = stat()
         guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT != S_IFDIR else {
@@ -39,6 +43,19 @@ final class OpenFile {
             throw Failure(.miss, "\(path) is a folder, not a file")
         }
         bytes = Int(information.st_size)
+    }
+
+    private init(descriptor: Int32, name: String) {
+        self.descriptor = descriptor
+        path = name
+        bytes = 0
+    }
+
+    /// Whatever it is, a socket too.
+    static func standardInput() throws(Failure) -> OpenFile {
+        let descriptor = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+        guard descriptor >= 0 else { throw failure("standard input") }
+        return OpenFile(descriptor: descriptor, name: "standard input")
     }
 
     deinit { close(descriptor) }

@@ -11,6 +11,8 @@ struct LoadReport: Sendable {
     var skipped = 0
     /// What was wrong with the first skipped rows.
     var messages: [String] = []
+    /// What was assumed about the file.
+    var notes: [String] = []
     var nodes = 0
     var seconds = 0.0
 
@@ -37,6 +39,8 @@ struct FrameLoader: Sendable {
     let frame: String
     let file: String
     let schemaText: String?
+    /// What stands between the fields of a CSV file; found out unless given.
+    var delimiter: UInt8?
     let skipsBadRows: Bool
     let client: NodeClient
 
@@ -51,22 +55,44 @@ struct FrameLoader: Sendable {
         let targets = try await reachableNodes()
         defer { for target in targets { target.close() } }
         report.nodes = targets.count
-        do {
-            var source = try RowSource(path: file, schemaText: schemaText)
+        var made: Value?
+        do throws(Failure) {
+            var source = try RowSource(path: file, schemaText: schemaText, delimiter: delimiter)
             let schema = try source.schema()
+            report.notes = source.notes
             let created = try await client.control(
                 .createFrame,
-                .object(["name": .string(frame), "schema": schema.value, "inferred": .bool(schemaText == nil)]))
+                .object([
+                    "name": .string(frame), "schema": schema.value, "inferred": .bool(schemaText == nil),
+                    "load": .int(Int64(bitPattern: load)),
+                ]))
+            made = created["made"]
             if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
             try await stage(&source, load, targets, &report, &progress)
+            if report.rows == 0, report.skipped > 0 {
+                let first = report.messages.first.map { "; \($0)" } ?? ""
+                throw Failure(.wrongType, "none of its \(Counted.noun(report.skipped, "row")) fits\(first)")
+            }
         } catch {
-            for target in targets { _ = try? await target.control(.abortLoad, Self.argument(load)) }
+            await abort(load, made, targets)
             let place = error.message.contains(file) ? "" : "\(file): "
             throw Failure(error.reason, "\(place)\(error.message); nothing was loaded")
         }
-        try await commit(load, targets, &report)
+        do throws(Failure) { try await commit(load, targets, &report) } catch {
+            await abort(load, made, targets)  // which leaves alone a frame that has rows
+            throw error
+        }
         report.seconds = progress.elapsedSeconds
         return report
+    }
+
+    /// Nothing stays: no rows, and no frame that was made for them. A node takes care of that too when a load's connection
+    /// is lost; here it is done when the command ends.
+    private func abort(_ load: UInt64, _ made: Value?, _ targets: [NodeClient]) async {
+        let argument = Value.object([
+            "load": .int(Int64(bitPattern: load)), "frame": .string(frame), "made": made ?? .null,
+        ])
+        for target in targets { _ = try? await target.control(.abortLoad, argument) }
     }
 
     /// Any node takes rows; those that can't be reached are left out, and whoever asks later is told that they are down.

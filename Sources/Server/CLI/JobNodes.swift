@@ -8,7 +8,7 @@ import Gather
 enum JobNodes {
     static func ask(
         _ verb: ControlVerb, _ argument: Value, _ client: NodeClient
-    ) async throws(Failure) -> [(node: String, answer: Value)] {
+    ) async throws(Failure) -> (answers: [(node: String, answer: Value)], areAll: Bool) {
         var answers: [(node: String, answer: Value)] = []
         var lastFailure: Failure?
         for (name, address) in try await client.nodes() {
@@ -23,7 +23,7 @@ enum JobNodes {
         }
         // Nobody's answer is not the same as nothing to tell.
         if answers.isEmpty, let lastFailure { throw lastFailure }
-        return answers
+        return (answers, lastFailure == nil)
     }
 
     static func argument(_ query: UInt64) -> Value { .object(["query": .int(Int64(bitPattern: query))]) }
@@ -31,7 +31,7 @@ enum JobNodes {
     /// Rows done with, and rows of the frames that the job has asked for so far, on all nodes.
     static func progress(of query: UInt64, _ client: NodeClient) async throws(Failure) -> (rows: Int, expected: Int) {
         var sum = (rows: 0, expected: 0)
-        for (_, answer) in try await ask(.jobProgress, argument(query), client) {
+        for (_, answer) in try await ask(.jobProgress, argument(query), client).answers {
             if case .int(let rows)? = answer["rows"] { sum.rows = sum.rows.clampedAdding(Int(rows)) }
             if case .int(let rows)? = answer["expected"] { sum.expected = sum.expected.clampedAdding(Int(rows)) }
         }
@@ -39,9 +39,11 @@ enum JobNodes {
     }
 
     /// Every job that some node coordinates, under way or just over: `{id, job, node, status, ms}`.
-    static func list(_ client: NodeClient) async throws(Failure) -> [Value] {
+    /// `areAll`: every node has answered.
+    static func list(_ client: NodeClient) async throws(Failure) -> (jobs: [Value], areAll: Bool) {
         var jobs: [Value] = []
-        for (node, answer) in try await ask(.listJobs, .null, client) {
+        let (answers, areAll) = try await ask(.listJobs, .null, client)
+        for (node, answer) in answers {
             guard case .array(let list) = answer else { continue }
             for job in list {
                 jobs.append(
@@ -51,7 +53,7 @@ enum JobNodes {
                     ]))
             }
         }
-        return jobs
+        return (jobs, areAll)
     }
 
     static func query(_ id: String) throws(Failure) -> UInt64 {
@@ -74,12 +76,15 @@ struct JobList: AsyncParsableCommand {
     @OptionGroup var client: ClientOptions
 
     func run() async throws {
-        let jobs = try await client.withClient { client async throws(Failure) in try await JobNodes.list(client) }
+        let (jobs, areAll) = try await client.withClient { client async throws(Failure) in
+            try await JobNodes.list(client)
+        }
         let result = Value.array(jobs)
         print(
             client.json
                 ? String(decoding: result.json, as: UTF8.self)
                 : Table(result)?.text ?? "no job is under way or just over")
+        guard areAll else { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }
 
@@ -94,18 +99,18 @@ struct JobShow: AsyncParsableCommand {
     func run() async throws {
         let id = id
         let query = try JobNodes.query(id)
-        let (job, rows, expected) = try await client.withClient { client async throws(Failure) in
-            guard let job = try await JobNodes.list(client).first(where: { $0["id"]?.text == id }) else {
-                throw JobNodes.unknown(id)
-            }
+        let (job, rows, expected, areAll) = try await client.withClient { client async throws(Failure) in
+            let (jobs, areAll) = try await JobNodes.list(client)
+            guard let job = jobs.first(where: { $0["id"]?.text == id }) else { throw JobNodes.unknown(id) }
             let (rows, expected) = try await JobNodes.progress(of: query, client)
-            return (job, rows, expected)
+            return (job, rows, expected, areAll)
         }
         guard case .map(var pairs) = job else { return }
         pairs.append(.init(.string("rows"), .int(Int64(rows))))
         pairs.append(.init(.string("expected"), .int(Int64(expected))))
         let result = Value.map(pairs)
         print(client.json ? String(decoding: result.json, as: UTF8.self) : Table(.array([result]))?.text ?? "")
+        guard areAll else { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }
 
@@ -122,7 +127,7 @@ struct JobCancel: AsyncParsableCommand {
         let id = id
         let query = try JobNodes.query(id)
         let answers = try await client.withClient { client async throws(Failure) in
-            try await JobNodes.ask(.cancelJob, JobNodes.argument(query), client)
+            try await JobNodes.ask(.cancelJob, JobNodes.argument(query), client).answers
         }
         guard answers.contains(where: { $0.answer == .bool(true) }) else { throw JobNodes.unknown(id) }
         print("cancelled \(id)")

@@ -25,6 +25,8 @@ struct GetCommand: AsyncParsableCommand {
     func run() async throws { try await printAnswer(to: key, client) }
 }
 
+/// Prints the value as it is. Exit code 0 only for an answer: not for an object that is not there, nor for a job whose
+/// envelope says that it is partial or an error.
 private func printAnswer(to key: String, _ options: ClientOptions) async throws {
     let value = try await options.withClient { client async throws(Failure) in
         do throws(Failure) { return try await client.fetch(key) } catch {
@@ -33,25 +35,35 @@ private func printAnswer(to key: String, _ options: ClientOptions) async throws 
             throw Failure(.miss, "there is no key '\(key)'\(isNoMethod)")
         }
     }
-    print(String(decoding: options.json ? value.json : value.answer, as: UTF8.self))
+    StandardOutput.printLine(options.json ? value.json : value.answer)
+    let call = key.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+    guard call.count == 3 else { return }
+    if call[0] == "job", call[1] == "run", let status = value["status"]?.text, status != "complete" {
+        throw Failure(.incompleteData, EnvelopePrinter.failure(value))
+    }
+    if value.text == missingObject { throw ExitCode(CommandFailure.generalExitCode) }
 }
+
+/// What a method of an object that is not there answers.
+private let missingObject = "ERROR_CACHE_MISS"
 
 struct SetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "set", abstract: "Store a value under a key, or call a method with the value as its last argument."
-    )
+        commandName: "set",
+        abstract: "Store a value under a key, or call a method with the value as its last argument.")
 
     @Argument var key: String
-    @Argument(help: "The value; - reads standard input.")
+    @Argument(help: "The value; - reads standard input, to its last byte.")
     var value: String
     @OptionGroup var client: ClientOptions
 
     func run() async throws {
-        let bytes = value == "-" ? try FilePath.read("/dev/stdin") : Array(value.utf8)
-        let argument = Value.object(["key": .string(key), "value": .bytes(bytes)])
+        let bytes = value == "-" ? try FilePath.readStandardInput() : CommandLineBytes.bytes(of: value)
+        let argument = Value.object(["key": .bytes(CommandLineBytes.bytes(of: key)), "value": .bytes(bytes)])
         let answer = try await client.withClient { client async throws(Failure) in
             try await client.control(.store, argument)
         }
-        print(String(decoding: client.json ? answer.json : answer.answer, as: UTF8.self))
+        StandardOutput.printLine(client.json ? answer.json : answer.answer)
+        if answer.text == missingObject { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }

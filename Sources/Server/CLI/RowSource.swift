@@ -5,8 +5,10 @@ import Gather
 
 struct RowSource {
     let format: RowFormat
-    /// CSV: the names in the first line.
+    /// CSV: the columns in their order in the file.
     private(set) var header: [String] = []
+    /// What was assumed about a file that is not plain CSV, for people.
+    private(set) var notes: [String] = []
     private let path: String
     private let schemaText: String?
     private let file: OpenFile
@@ -18,25 +20,42 @@ struct RowSource {
 
     private static let readBytes = 256 << 10
 
-    init(path: String, schemaText: String?) throws(Failure) {
+    /// Opens the file and looks at its beginning. `delimiter`: what stands between fields, found out unless given.
+    init(path: String, schemaText: String?, delimiter: UInt8? = nil) throws(Failure) {
         self.path = path
         self.schemaText = schemaText
-        var name = path[...]
-        if name.hasSuffix(".gz") {
-            throw Failure(.wrongType, "\(path): gzip is not read here; unpack it, or pack it with zstd")
-        }
-        let isPacked = name.hasSuffix(".zst")
-        if isPacked { name = name.dropLast(4) }
-        if name.hasSuffix(".csv") {
-            format = .csv
-        } else if name.hasSuffix(".ndjson") || name.hasSuffix(".jsonl") {
-            format = .ndjson
-        } else {
-            throw Failure(.wrongType, "\(path): the name must end in .csv, .ndjson, .csv.zst or .ndjson.zst")
-        }
+        let name = try FileName(path)
         file = try OpenFile(path)
+        var head = try Self.piece(of: file) ?? []
+        bytesRead = head.count
+        guard !head.isEmpty else { throw Failure(.miss, "\(path) is empty") }
+        let isPacked = name.isPacked || head.starts(with: FileKind.zstd)
         unpacker = isPacked ? ZstdStream() : nil
+        if isPacked { head = try Self.unpack(head, unpacker, path) }
+        while head.count < DelimiterInference.sampleBytes {
+            guard let piece = try Self.piece(of: file) else {
+                atEnd = true
+                break
+            }
+            bytesRead += piece.count
+            head += isPacked ? try Self.unpack(piece, unpacker, path) : piece
+        }
+        if let refusal = FileKind.refusal(of: Array(head.prefix(DelimiterInference.sampleBytes))) {
+            throw Failure(.wrongType, "\(path): \(refusal)")
+        }
+        if head.starts(with: [0xEF, 0xBB, 0xBF]) { head.removeFirst(3) }  // a byte order mark
+        switch name.rows {
+        case .ndjson: format = .ndjson
+        case .delimited(let usual):
+            let found = delimiter ?? usual ?? DelimiterInference.delimiter(of: head, isWhole: atEnd)
+            format = .delimited(by: found)
+            if found != UInt8(ascii: ","), delimiter == nil, usual == nil {
+                notes.append("\(Self.named(found)) between fields")
+            }
+        }
         splitter = RowBlockSplitter(format: format)
+        splitter.append(head)
+        if atEnd { try finishUnpacking() }
     }
 
     /// How much of the file was read; nil where its size is not known.
@@ -47,11 +66,21 @@ struct RowSource {
         guard let block = try readBlock() else { throw Failure(.miss, "\(path) is empty") }
         let inferred: FrameSchema
         switch format {
-        case .csv:
-            let (names, rest) = try Self.onRows(path) { () throws(RowError) in try CSVReader.header(of: block) }
-            header = names
-            first = rest
-            inferred = try SchemaInference.csv(header: names, block: rest)
+        case .delimited(let delimiter):
+            if block.bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{"),
+                (try? SchemaInference.ndjson(block: block, rowsMax: 1)) != nil
+            {
+                throw Failure(.wrongType, "\(path): it holds NDJSON; name it .ndjson")
+            }
+            let (names, rest) = try Self.onRows(path) { () throws(RowError) in
+                try CSVReader.header(of: block, delimiter: delimiter)
+            }
+            let columns = ColumnNames(header: names, rows: rest, delimiter: delimiter)
+            notes += columns.notes
+            header = columns.header
+            let rows = columns.isMadeUp ? block : rest
+            first = rows
+            inferred = try SchemaInference.csv(header: header, block: rows, delimiter: delimiter)
         case .ndjson:
             first = block
             inferred = try SchemaInference.ndjson(block: block)
@@ -72,22 +101,30 @@ struct RowSource {
         while true {
             if let block = try nextWholeRows() { return block }
             if atEnd { return splitter.finish() }
-            guard let piece = try file.read(bytesMax: Self.readBytes) else {
+            guard let piece = try Self.piece(of: file) else {
                 atEnd = true
-                do { try unpacker?.finish() } catch { throw Failure(error.reason, "\(path): \(error.message)") }
+                try finishUnpacking()
                 continue
             }
             bytesRead += piece.count
-            guard let unpacker else {
-                splitter.append(piece)
-                continue
-            }
-            var unpacked: [UInt8] = []
-            do { try unpacker.feed(piece, into: &unpacked) } catch {
-                throw Failure(error.reason, "\(path): \(error.message)")
-            }
-            splitter.append(unpacked)
+            splitter.append(unpacker == nil ? piece : try Self.unpack(piece, unpacker, path))
         }
+    }
+
+    private static func piece(of file: OpenFile) throws(Failure) -> [UInt8]? { try file.read(bytesMax: readBytes) }
+
+    private static func unpack(
+        _ piece: [UInt8], _ unpacker: ZstdStream?, _ path: String
+    ) throws(Failure) -> [UInt8] {
+        var unpacked: [UInt8] = []
+        do { try unpacker?.feed(piece, into: &unpacked) } catch {
+            throw Failure(error.reason, "\(path): \(error.message)")
+        }
+        return unpacked
+    }
+
+    private func finishUnpacking() throws(Failure) {
+        do { try unpacker?.finish() } catch { throw Failure(error.reason, "\(path): \(error.message)") }
     }
 
     private mutating func nextWholeRows() throws(Failure) -> TextBlock? {
@@ -98,5 +135,40 @@ struct RowSource {
 
     private static func onRows<R>(_ path: String, _ work: () throws(RowError) -> R) throws(Failure) -> R {
         do throws(RowError) { return try work() } catch { throw Failure(.wrongType, "\(path): \(error.description)") }
+    }
+
+    private static func named(_ delimiter: UInt8) -> String {
+        delimiter == UInt8(ascii: "\t") ? "tabs" : "'\(Character(Unicode.Scalar(delimiter)))'"
+    }
+}
+
+/// What a file's name says about what is in it.
+private struct FileName {
+    enum Rows {
+        /// The usual byte between fields; nil where several are usual.
+        case delimited(usual: UInt8?)
+        case ndjson
+    }
+
+    let rows: Rows
+    let isPacked: Bool
+
+    init(_ path: String) throws(Failure) {
+        var name = path[...]
+        if name.hasSuffix(".gz") {
+            throw Failure(.wrongType, "\(path): gzip is not read here; unpack it, or pack it with zstd")
+        }
+        isPacked = name.hasSuffix(".zst")
+        if isPacked { name = name.dropLast(4) }
+        if name.hasSuffix(".csv") {
+            rows = .delimited(usual: nil)
+        } else if name.hasSuffix(".tsv") {
+            rows = .delimited(usual: UInt8(ascii: "\t"))
+        } else if name.hasSuffix(".ndjson") || name.hasSuffix(".jsonl") {
+            rows = .ndjson
+        } else {
+            throw Failure(
+                .wrongType, "\(path): the name must end in .csv, .tsv, .ndjson or .jsonl, with or without .zst behind it")
+        }
     }
 }

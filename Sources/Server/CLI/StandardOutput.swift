@@ -15,6 +15,12 @@ enum StandardOutput {
         setvbuf(stdout, nil, _IOLBF, 0)
     }
 
+    /// A value as it is, and the end of its line.
+    static func printLine(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, stdout) }
+        putc(Int32(UInt8(ascii: "\n")), stdout)
+    }
+
     /// Throws when what was printed could not be written: an answer that nobody got is no success.
     static func finish() throws(Failure) {
         let isFlushed = fflush(stdout) == 0

@@ -22,17 +22,38 @@ enum TextFuzz {
         } catch { return nil }
         guard blocks.flatMap(\.bytes) == text else { return "the blocks are not the text" }
         let whole = TextBlock(bytes: text, firstLine: 1)
-        return isCSV ? csv(whole) : ndjson(whole, blocks)
+        return isCSV ? csv(whole, blocks) : ndjson(whole, blocks)
     }
 
-    private static func csv(_ whole: TextBlock) -> String? {
-        guard let (header, rest) = try? CSVReader.header(of: whole),
-            let schema = try? SchemaInference.csv(header: header, block: rest),
-            let reader = try? CSVReader(schema: schema, header: header)
+    /// Rows that a schema was inferred from fit it, and blocks give the same rows and reports as the whole.
+    private static func csv(_ whole: TextBlock, _ blocks: [TextBlock]) -> String? {
+        let delimiter = UInt8(ascii: ",")
+        _ = DelimiterInference.delimiter(of: whole.bytes, isWhole: true)
+        _ = FileKind.refusal(of: whole.bytes)
+        if let (names, rest) = try? CSVReader.header(of: whole) {
+            let columns = ColumnNames(header: names, rows: rest, delimiter: delimiter)
+            if let schema = try? SchemaInference.csv(header: columns.header, block: rest),
+                let reader = try? CSVReader(schema: schema, header: columns.header)
+            {
+                var (batch, report) = (ColumnBatch(schema: schema), RowReport())
+                try? reader.parse(rest, onError: RowErrorPolicy.skip, into: &batch, report: &report)
+                if let row = report.messages.first(where: { $0.remedy != nil }) {
+                    return "a row does not fit the schema that it was inferred for: \(row)"
+                }
+            }
+        }
+        guard let schema = try? FrameSchema(parsing: "a:string,b:string"),
+            let reader = try? CSVReader(schema: schema, header: ["a", "b"])
         else { return nil }
-        var batch = ColumnBatch(schema: schema)
-        var report = RowReport()
-        try? reader.parse(rest, onError: RowErrorPolicy.skip, into: &batch, report: &report)
+        var (batch, report) = (ColumnBatch(schema: schema), RowReport())
+        try? reader.parse(whole, onError: RowErrorPolicy.skip, into: &batch, report: &report)
+        var (pieces, pieceReport) = (ColumnBatch(schema: schema), RowReport())
+        for block in blocks {
+            try? reader.parse(block, onError: RowErrorPolicy.skip, into: &pieces, report: &pieceReport)
+        }
+        guard batch.rowCount == pieces.rowCount, report == pieceReport else {
+            return "\(batch.rowCount) rows and \(report) whole, \(pieces.rowCount) and \(pieceReport) in blocks"
+        }
         return nil
     }
 

@@ -59,32 +59,41 @@ package struct SchemaInference: Sendable {
 
     /// The schema of CSV rows under a header, from at most `rowsMax` rows of `block` (which begins after the header).
     /// Rows with another number of fields say nothing: they are reported when they are parsed.
-    package static func csv(header: [String], block: TextBlock, rowsMax: Int = rowsMax) throws(Failure) -> FrameSchema {
+    package static func csv(
+        header: [String], block: TextBlock, delimiter: UInt8 = UInt8(ascii: ","), rowsMax: Int = rowsMax
+    ) throws(Failure) -> FrameSchema {
+        let endsWithDelimiter = header.count > 1 && header.last == ""
         let candidates = block.bytes.withUnsafeBufferPointer { bytes in
             var candidates = [Candidates](repeating: Candidates(), count: header.count)
-            var cursor = CSVCursor(bytes)
+            var cursor = CSVCursor(bytes, delimiter: delimiter)
             var rows = 0
-            while rows < rowsMax, cursor.findRow() {
+            while rows < rowsMax, header.count == 1 ? !cursor.atEnd : cursor.findRow() {
                 let start = cursor.at
                 var row = candidates
-                if narrow(&row, with: &cursor) { candidates = row } else { cursor.skipRow(from: start) }
+                if let fields = narrow(&row, with: &cursor), fields >= row.count - (endsWithDelimiter ? 1 : 0) {
+                    candidates = row
+                } else {
+                    cursor.skipRow(from: start)
+                }
                 rows += 1
             }
             return candidates
         }
-        return try FrameSchema(columns: zip(header, candidates).map { FrameColumn($0, $1.type) })
+        let columns = zip(header, candidates).map { FrameColumn($0, $1.type) }
+        return try FrameSchema(columns: endsWithDelimiter ? columns.dropLast() : columns)
     }
 
-    private static func narrow(_ row: inout [Candidates], with cursor: inout CSVCursor) -> Bool {
+    /// How many fields a row has; nil where its quotes don't add up or it has more than the header.
+    private static func narrow(_ row: inout [Candidates], with cursor: inout CSVCursor) -> Int? {
         var index = 0
         var end = CSVCursor.End.separator
         while end == .separator {
             end = cursor.nextField()
-            guard end != .broken, index < row.count else { return false }
+            guard end != .broken, index < row.count else { return nil }
             let field = FieldParsing.trimmed(cursor.field)
             if !FieldParsing.isNull(field) { row[index].narrow(field) }
             index += 1
         }
-        return index == row.count
+        return index
     }
 }

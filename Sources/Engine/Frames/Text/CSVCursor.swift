@@ -2,7 +2,8 @@
 
 // Unsafe: reads one block, within its bounds; a field is valid until the next one is read.
 
-/// A quote opens a quoted field only where the field begins; elsewhere it is a character like any other.
+/// A quote opens a quoted field only where the field begins; elsewhere it is a character like any other. Outside quotes a
+/// row ends at LF, at CR LF, or at a CR alone.
 struct CSVCursor: ~Copyable {
     typealias Field = UnsafeBufferPointer<UInt8>
 
@@ -15,16 +16,26 @@ struct CSVCursor: ~Copyable {
     }
 
     private let bytes: Field
+    private let delimiter: UInt8
     private(set) var at = 0
     private(set) var field: Field
     private(set) var isQuoted = false
+    /// Where the last quoted field opened.
+    private(set) var quoteAt = 0
     /// Where doubled quotes are made single.
     private let scratch: UnsafeMutableBufferPointer<UInt8>
+    /// How many lines end before which position: asked for ever later ones.
+    private var counted = (at: 0, lines: 0)
 
-    init(_ bytes: Field) {
+    private static let quote = UInt8(ascii: "\"")
+    private static let lineFeed = UInt8(ascii: "\n")
+    private static let carriageReturn = UInt8(ascii: "\r")
+
+    init(_ bytes: Field, delimiter: UInt8) {
         self.bytes = bytes
+        self.delimiter = delimiter
         field = Field(rebasing: bytes[..<0])
-        scratch = .allocate(capacity: bytes.contains(UInt8(ascii: "\"")) ? bytes.count : 0)
+        scratch = .allocate(capacity: bytes.contains(Self.quote) ? bytes.count : 0)
     }
 
     deinit { scratch.deallocate() }
@@ -33,54 +44,57 @@ struct CSVCursor: ~Copyable {
 
     /// Passes over empty lines; answers whether a row follows.
     mutating func findRow() -> Bool {
-        while at < bytes.count {
-            if bytes[at] == UInt8(ascii: "\n") {
-                at += 1
-            } else if bytes[at] == UInt8(ascii: "\r"), at + 1 >= bytes.count || bytes[at + 1] == UInt8(ascii: "\n") {
-                at += min(2, bytes.count - at)
-            } else {
-                return true
-            }
-        }
-        return false
+        while at < bytes.count, bytes[at] == Self.lineFeed || bytes[at] == Self.carriageReturn { at += 1 }
+        return at < bytes.count
     }
 
     @inline(__always)
     mutating func nextField() -> End {
-        if at < bytes.count, bytes[at] == UInt8(ascii: "\"") { return quotedField() }
+        if at < bytes.count, bytes[at] == Self.quote { return quotedField() }
         isQuoted = false
         let start = at
         while at < bytes.count {
             let byte = bytes[at]
-            if byte == UInt8(ascii: ",") {
+            if byte == delimiter {
                 field = Field(rebasing: bytes[start..<at])
                 at &+= 1
                 return .separator
             }
-            if byte == UInt8(ascii: "\n") { break }
+            if byte <= Self.carriageReturn, byte == Self.lineFeed || byte == Self.carriageReturn { break }
             at &+= 1
         }
-        let end = at > start && bytes[at &- 1] == UInt8(ascii: "\r") ? at &- 1 : at
-        field = Field(rebasing: bytes[start..<end])
-        at &+= 1
+        field = Field(rebasing: bytes[start..<at])
+        passLineEnd()
         return .row
+    }
+
+    @inline(__always)
+    private mutating func passLineEnd() {
+        if at < bytes.count, bytes[at] == Self.carriageReturn { at &+= 1 } else { return passLineFeed() }
+        passLineFeed()
+    }
+
+    @inline(__always)
+    private mutating func passLineFeed() {
+        if at < bytes.count, bytes[at] == Self.lineFeed { at &+= 1 }
     }
 
     @inline(never)
     private mutating func quotedField() -> End {
         isQuoted = true
+        quoteAt = at
         let start = at + 1
         at = start
         var copied: Int?
         while at < bytes.count {
             let byte = bytes[at]
             at += 1
-            if byte != UInt8(ascii: "\"") {
+            if byte != Self.quote {
                 if let count = copied {
                     scratch[count] = byte
                     copied = count + 1
                 }
-            } else if at < bytes.count, bytes[at] == UInt8(ascii: "\"") {
+            } else if at < bytes.count, bytes[at] == Self.quote {
                 let count = copied ?? copyToScratch(start..<at - 1)
                 scratch[count] = byte
                 copied = count + 1
@@ -101,35 +115,37 @@ struct CSVCursor: ~Copyable {
 
     private mutating func endOfQuoted() -> End {
         guard at < bytes.count else { return .row }
-        if bytes[at] == UInt8(ascii: ",") {
+        if bytes[at] == delimiter {
             at += 1
             return .separator
         }
-        if bytes[at] == UInt8(ascii: "\r"), at + 1 >= bytes.count || bytes[at + 1] == UInt8(ascii: "\n") { at += 1 }
-        guard at >= bytes.count || bytes[at] == UInt8(ascii: "\n") else { return .broken }
-        at += 1
+        guard bytes[at] == Self.lineFeed || bytes[at] == Self.carriageReturn else { return .broken }
+        passLineEnd()
         return .row
     }
 
-    /// Goes to the row after the one that begins at `start`, whatever its fields look like.
+    /// Goes to the row after the one that begins at `start`, whatever its fields look like. Of a row whose quotes don't add
+    /// up only the first line is passed over: what an open quote would take in are rows most often.
     mutating func skipRow(from start: Int) {
         at = start
-        var (inQuotes, atFieldStart) = (false, true)
-        while at < bytes.count {
-            let byte = bytes[at]
-            at += 1
-            if inQuotes {
-                guard byte == UInt8(ascii: "\"") else { continue }
-                if at < bytes.count, bytes[at] == byte { at += 1 } else { inQuotes = false }
-            } else if byte == UInt8(ascii: "\n") {
-                return
-            } else {
-                inQuotes = atFieldStart && byte == UInt8(ascii: "\"")
-            }
-            atFieldStart = byte == UInt8(ascii: ",")
-        }
+        var end = End.separator
+        while end == .separator { end = nextField() }
+        guard end == .broken else { return }
+        at = start
+        while at < bytes.count, bytes[at] != Self.lineFeed, bytes[at] != Self.carriageReturn { at += 1 }
+        passLineEnd()
     }
 
-    /// Newlines before position `end`. For error messages.
-    func lines(before end: Int) -> Int { bytes[..<min(end, bytes.count)].count { $0 == UInt8(ascii: "\n") } }
+    /// Lines that end before position `end`, which is no earlier than the one asked for last. For error messages.
+    mutating func lines(before end: Int) -> Int {
+        let end = min(end, bytes.count)
+        while counted.at < end {
+            let byte = bytes[counted.at]
+            counted.at += 1
+            let isAlone = byte == Self.carriageReturn
+                && (counted.at == bytes.count || bytes[counted.at] != Self.lineFeed)
+            if byte == Self.lineFeed || isAlone { counted.lines += 1 }
+        }
+        return counted.lines
+    }
 }

@@ -3,16 +3,22 @@
 /// Parses blocks under one schema and one header. Immutable, so that several threads can parse blocks at once.
 package struct CSVReader: Sendable {
     package let schema: FrameSchema
+    private let delimiter: UInt8
     /// For each field of a row, its column.
     private let columnOfField: [Int]
     /// Columns that the header does not name: null in every row.
     private let missingColumns: [Int]
+    /// The header ends with a delimiter, and so may the rows.
+    private let endsWithDelimiter: Bool
 
-    /// Throws when the header names a column that the schema does not have, or one twice.
-    package init(schema: FrameSchema, header: [String]) throws(Failure) {
+    /// Throws when the header names a column that the schema does not have, or one twice. A last name that is empty stands
+    /// for a delimiter at the end of every row, which is no column.
+    package init(schema: FrameSchema, header: [String], delimiter: UInt8 = UInt8(ascii: ",")) throws(Failure) {
         self.schema = schema
+        self.delimiter = delimiter
+        endsWithDelimiter = header.count > 1 && header.last == ""
         var columnOfField: [Int] = []
-        for name in header {
+        for name in endsWithDelimiter ? header.dropLast() : header[...] {
             guard let index = schema.index(of: name) else {
                 throw Failure(
                     .wrongType, "the CSV header names '\(name)', which is no column; there are \(schema.listing)")
@@ -27,22 +33,33 @@ package struct CSVReader: Sendable {
     }
 
     /// The names in the first row of an input's first block, and the block without that row.
-    package static func header(of block: TextBlock) throws(RowError) -> (names: [String], rest: TextBlock) {
+    package static func header(
+        of block: TextBlock, delimiter: UInt8 = UInt8(ascii: ",")
+    ) throws(RowError) -> (names: [String], rest: TextBlock) {
         let mark = block.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0  // a byte order mark
-        let result = block.bytes.withUnsafeBufferPointer { bytes -> ([String], Int, Int)? in
-            var cursor = CSVCursor(UnsafeBufferPointer(rebasing: bytes[mark...]))
-            guard cursor.findRow() else { return nil }
+        let result = block.bytes.withUnsafeBufferPointer { bytes -> Result<([String], Int, Int), RowError> in
+            var cursor = CSVCursor(UnsafeBufferPointer(rebasing: bytes[mark...]), delimiter: delimiter)
+            guard cursor.findRow() else {
+                return .failure(RowError(line: block.firstLine, "no CSV header: the first row must name the columns"))
+            }
             var names: [String] = []
             var end = CSVCursor.End.separator
             while end == .separator {
                 end = cursor.nextField()
-                names.append(String(decoding: FieldParsing.trimmed(cursor.field), as: UTF8.self))
+                let name = FieldParsing.trimmed(cursor.field)
+                let problem =
+                    end == .broken
+                    ? "the quoted name \(FieldParsing.shown(name)) does not end with its closing quote"
+                    : TextEncoding.problem(name)
+                if let problem {
+                    let line = block.firstLine + cursor.lines(before: cursor.isQuoted ? cursor.quoteAt : cursor.at - 1)
+                    return .failure(RowError(line: line, "the CSV header: \(problem)"))
+                }
+                names.append(String(decoding: name, as: UTF8.self))
             }
-            return end == .broken ? nil : (names, cursor.at, cursor.lines(before: cursor.at))
+            return .success((names, cursor.at, cursor.lines(before: cursor.at)))
         }
-        guard let (names, length, lines) = result else {
-            throw RowError(line: block.firstLine, "no CSV header: the first row must name the columns")
-        }
+        let (names, length, lines) = try result.get()
         let rest = Array(block.bytes.dropFirst(mark + length))
         return (names, TextBlock(bytes: rest, firstLine: block.firstLine + lines))
     }
@@ -54,12 +71,14 @@ package struct CSVReader: Sendable {
         report: inout RowReport
     ) throws(RowError) {
         let failure = block.bytes.withUnsafeBufferPointer { bytes -> RowError? in
-            var cursor = CSVCursor(bytes)
-            while cursor.findRow() {
+            let isText = TextEncoding.firstBadByte(bytes) == nil
+            var cursor = CSVCursor(bytes, delimiter: delimiter)
+            // A blank line is a row where a row is one field.
+            while columnOfField.count == 1 ? !cursor.atEnd : cursor.findRow() {
                 let start = cursor.at
-                if let problem = parseRow(&cursor, into: &batch) {
+                if let (problem, at) = parseRow(&cursor, isText, into: &batch) {
                     batch.discardUnfinishedRow()
-                    let error = RowError(line: block.firstLine + cursor.lines(before: start), problem)
+                    let error = RowError(line: block.firstLine + cursor.lines(before: at ?? start), problem)
                     if case .stop = policy { return error }
                     report.skip(error)
                     cursor.skipRow(from: start)
@@ -73,28 +92,35 @@ package struct CSVReader: Sendable {
         if let failure { throw failure }
     }
 
-    /// Nil when the row fits, else what is wrong with it.
-    private func parseRow(_ cursor: inout CSVCursor, into batch: inout ColumnBatch) -> RowProblem? {
+    /// Nil when the row fits, else what is wrong with it, and where if that is not where it begins.
+    private func parseRow(
+        _ cursor: inout CSVCursor, _ isText: Bool, into batch: inout ColumnBatch
+    ) -> (RowProblem, at: Int?)? {
         var index = 0
         while true {
             let end = cursor.nextField()
             guard index < columnOfField.count else {
-                return RowProblem("more than the header's \(Self.fields(columnOfField.count))")
+                if endsWithDelimiter, index == columnOfField.count, end == .row, cursor.field.isEmpty { break }
+                return (RowProblem("more than the header's \(Self.fields(columnOfField.count))"), nil)
             }
             let column = columnOfField[index]
             guard end != .broken else {
                 let name = schema.columns[column].name
                 let text = FieldParsing.shown(cursor.field)
-                return RowProblem("column '\(name)': the quoted field \(text) does not end with its closing quote")
+                let problem = "column '\(name)': the quoted field \(text) does not end with its closing quote"
+                return (RowProblem(problem), cursor.quoteAt)
+            }
+            if !isText, let problem = TextEncoding.problem(cursor.field) {
+                return (RowProblem("column '\(schema.columns[column].name)': \(problem)"), nil)
             }
             guard append(cursor.field, isQuoted: cursor.isQuoted, to: &batch.columns[column]) else {
-                return misfit(cursor.field, column)
+                return (misfit(cursor.field, column), nil)
             }
             index &+= 1
             if end == .row { break }
         }
         guard index == columnOfField.count else {
-            return RowProblem("\(Self.fields(index)) where the header has \(columnOfField.count)")
+            return (RowProblem("\(Self.fields(index)) where the header has \(columnOfField.count)"), nil)
         }
         for column in missingColumns { batch.columns[column].appendNull() }
         return nil

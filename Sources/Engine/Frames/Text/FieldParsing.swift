@@ -138,9 +138,9 @@ package enum FieldParsing {
     @inline(__always)
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
-    /// The field as an error message shows it: at most 40 characters, in quotes.
+    /// The field as an error message shows it: at most 40 characters, in quotes, on one line.
     static func shown(_ field: Field) -> String {
-        let text = String(decoding: field.prefix(160), as: UTF8.self)
+        let text = TextEncoding.escaped(Field(rebasing: field[..<min(160, field.count)]))
         return text.count > 40 || field.count > 160 ? "'\(text.prefix(40))…'" : "'\(text)'"
     }
 }

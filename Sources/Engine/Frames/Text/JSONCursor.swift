@@ -27,7 +27,12 @@ struct JSONCursor: ~Copyable {
 
     mutating func beginObject() throws(RowProblem) {
         skipSpace()
-        guard take("{") else { throw RowProblem("a row is a JSON object, {\"column\": value, …}") }
+        guard take("{") else {
+            let hint =
+                at < bytes.count && bytes[at] == UInt8(ascii: "[")
+                ? "; one array makes rows with: jq -c '.[]'" : ""
+            throw RowProblem("a row is a JSON object, {\"column\": value, …}\(hint)")
+        }
     }
 
     /// The next field's name, the cursor being at its value then; nil at the closing brace.
@@ -230,7 +235,7 @@ struct JSONCursor: ~Copyable {
     }
 
     private func shown(from start: Int) -> String {
-        String(decoding: bytes[start..<min(bytes.count, start + 40)], as: UTF8.self)
+        TextEncoding.escaped(Text(rebasing: bytes[start..<min(bytes.count, start + 40)]))
     }
 
     private func unexpected() -> RowProblem {

@@ -32,26 +32,15 @@ package struct NDJSONReader: Sendable {
         report: inout RowReport
     ) throws(RowError) {
         let failure = block.bytes.withUnsafeBufferPointer { bytes -> RowError? in
-            var line = block.firstLine
-            var start = 0
-            while start < bytes.count {
-                var end = start
-                var isBlank = true
-                while end < bytes.count, bytes[end] != UInt8(ascii: "\n") {
-                    if bytes[end] > 0x20 { isBlank = false }
-                    end &+= 1
-                }
-                defer {
-                    start = end + 1
-                    line += 1
-                }
-                if isBlank { continue }
+            let isText = TextEncoding.firstBadByte(bytes) == nil
+            var lines = JSONLines(bytes, firstLine: block.firstLine)
+            while let row = lines.next() {
                 do throws(RowProblem) {
-                    try parseRow(UnsafeBufferPointer(rebasing: bytes[start..<end]), into: &batch)
+                    try parseRow(row, isText, into: &batch)
                     batch.endRow()
                 } catch {
                     batch.discardUnfinishedRow()
-                    let error = RowError(line: line, error)
+                    let error = RowError(line: lines.line, error)
                     if case .stop = policy { return error }
                     report.skip(error)
                 }
@@ -62,7 +51,10 @@ package struct NDJSONReader: Sendable {
         if let failure { throw failure }
     }
 
-    private func parseRow(_ line: UnsafeBufferPointer<UInt8>, into batch: inout ColumnBatch) throws(RowProblem) {
+    private func parseRow(
+        _ line: UnsafeBufferPointer<UInt8>, _ isText: Bool, into batch: inout ColumnBatch
+    ) throws(RowProblem) {
+        if !isText, let problem = TextEncoding.problem(line) { throw RowProblem(try place(of: problem, in: line)) }
         var cursor = JSONCursor(line)
         var expected = 0
         try cursor.beginObject()
@@ -77,6 +69,19 @@ package struct NDJSONReader: Sendable {
         for index in batch.columns.indices where batch.columns[index].count == batch.rowCount {
             batch.columns[index].appendNull()
         }
+    }
+
+    /// The problem of a line that is no text, with the column that it is in where there is one.
+    private func place(of problem: String, in line: UnsafeBufferPointer<UInt8>) throws(RowProblem) -> String {
+        var cursor = JSONCursor(line)
+        try cursor.beginObject()
+        while let key = try cursor.nextKey() {
+            let name = String(decoding: key, as: UTF8.self)
+            if case .string(let text) = try cursor.value(), let problem = TextEncoding.problem(text) {
+                return "column '\(name)': \(problem)"
+            }
+        }
+        return problem
     }
 
     /// Rows mostly name their fields in the order of the columns: the next one is tried first. Nil at the row's end.
@@ -141,28 +146,37 @@ extension SchemaInference {
     package static func ndjson(block: TextBlock, rowsMax: Int = rowsMax) throws(Failure) -> FrameSchema {
         var order: [String] = []
         var columns: [String: Candidates] = [:]
-        for line in block.bytes.split(separator: UInt8(ascii: "\n")).prefix(rowsMax) {
-            guard let row = Array(line).withUnsafeBufferPointer({ fields(of: $0) }) else { continue }
-            for (name, candidates) in row {
-                if columns[name] == nil { order.append(name) }
-                columns[name, default: Candidates()].formIntersection(candidates)
+        var firstProblem: RowError?
+        block.bytes.withUnsafeBufferPointer { bytes in
+            var lines = JSONLines(bytes, firstLine: block.firstLine)
+            for _ in 0..<rowsMax {
+                guard let line = lines.next() else { break }
+                do throws(RowProblem) {
+                    for (name, candidates) in try fields(of: line) {
+                        if columns[name] == nil { order.append(name) }
+                        columns[name, default: Candidates()].formIntersection(candidates)
+                    }
+                } catch {
+                    firstProblem = firstProblem ?? RowError(line: lines.line, error)
+                }
             }
         }
-        guard !order.isEmpty else { throw Failure(.wrongType, "no row of NDJSON to infer column types from") }
+        guard !order.isEmpty else {
+            throw firstProblem?.failure ?? Failure(.wrongType, "no row of NDJSON to infer column types from")
+        }
         return try FrameSchema(columns: order.map { FrameColumn($0, columns[$0]!.type) })
     }
 
-    private static func fields(of line: UnsafeBufferPointer<UInt8>) -> [(String, Candidates)]? {
-        do throws(RowProblem) {
-            var cursor = JSONCursor(line)
-            var fields: [(String, Candidates)] = []
-            try cursor.beginObject()
-            while let key = try cursor.nextKey() {
-                fields.append((String(decoding: key, as: UTF8.self), try cursor.value().candidates))
-            }
-            try cursor.end()
-            return fields
-        } catch { return nil }
+    private static func fields(of line: UnsafeBufferPointer<UInt8>) throws(RowProblem) -> [(String, Candidates)] {
+        var cursor = JSONCursor(line)
+        var fields: [(String, Candidates)] = []
+        try cursor.beginObject()
+        while let key = try cursor.nextKey() {
+            if let problem = TextEncoding.problem(key) { throw RowProblem("the column \(problem)") }
+            fields.append((String(decoding: key, as: UTF8.self), try cursor.value().candidates))
+        }
+        try cursor.end()
+        return fields
     }
 }
 
@@ -184,5 +198,45 @@ extension JSONCursor.Token {
         case .number(let text): FieldParsing.shown(text)
         case .string(let text): FieldParsing.shown(text)
         }
+    }
+}
+
+/// The lines of a block that are not blank, one after the other. A line ends at LF, at CR LF, or at a CR alone.
+private struct JSONLines {
+    private let bytes: UnsafeBufferPointer<UInt8>
+    private var at = 0
+    /// The line that was answered last.
+    private(set) var line: Int
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>, firstLine: Int) {
+        self.bytes = bytes
+        line = firstLine - 1
+        if firstLine == 1, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { at = 3 }  // a byte order mark
+    }
+
+    @inline(__always)
+    mutating func next() -> UnsafeBufferPointer<UInt8>? {
+        while at < bytes.count {
+            let start = at
+            var isBlank = true
+            while at < bytes.count {
+                let byte = bytes[at]
+                if byte > 0x20 {
+                    isBlank = false
+                } else if byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") {
+                    break
+                }
+                at &+= 1
+            }
+            let end = at
+            if at < bytes.count {
+                let isCR = bytes[at] == UInt8(ascii: "\r")
+                at &+= 1
+                if isCR, at < bytes.count, bytes[at] == UInt8(ascii: "\n") { at &+= 1 }
+            }
+            line &+= 1
+            if !isBlank { return UnsafeBufferPointer(rebasing: bytes[start..<end]) }
+        }
+        return nil
     }
 }

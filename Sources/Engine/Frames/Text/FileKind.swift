@@ -1,0 +1,41 @@
+// What a file holds that is no text of rows, by its first bytes, and what makes rows of it.
+
+package enum FileKind {
+    /// One line that names the kind and the remedy; nil for what may be text.
+    package static func refusal(of head: [UInt8]) -> String? {
+        for kind in signatures where head.starts(with: kind.bytes) { return "\(kind.name); \(kind.remedy)" }
+        let start = head.prefix(64).drop { $0 <= 0x20 }.map { $0 | 0x20 }
+        for markup in ["<!doctype", "<html", "<?xml"] where start.starts(with: markup.utf8.map { $0 | 0x20 }) {
+            return "it is \(markup == "<?xml" ? "XML" : "HTML"), not rows; was an error page saved?"
+        }
+        guard head.contains(0) else { return nil }
+        let zeros = [0, 1].map { odd in head.indices.count { $0 % 2 == odd && head[$0] == 0 } }
+        if let fewer = zeros.min(), let more = zeros.max(), more > head.count / 4, fewer < head.count / 100 {
+            return "it is UTF-16; convert it first: iconv -f utf-16 -t utf-8"
+        }
+        return "it is binary, not text"
+    }
+
+    package static let zstd: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD]
+
+    private static let unpack = "unpack it first, or pack it with zstd"
+    private static let export = "export it as CSV first"
+
+    private static let signatures: [(bytes: [UInt8], name: String, remedy: String)] = [
+        ([0x1F, 0x8B], "it is packed with gzip", unpack),
+        (Array("BZh".utf8), "it is packed with bzip2", unpack),
+        ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00], "it is packed with xz", unpack),
+        ([0x04, 0x22, 0x4D, 0x18], "it is packed with lz4", unpack),
+        ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "it is a 7z archive", unpack),
+        ([0x50, 0x4B, 0x03, 0x04], "it is a zip archive or a spreadsheet (xlsx, ods)", "unpack it, or export it as CSV"),
+        ([0xD0, 0xCF, 0x11, 0xE0], "it is a spreadsheet (xls)", export),
+        (Array("PAR1".utf8), "it is Parquet", export), (Array("ARROW1".utf8), "it is Arrow", export),
+        (Array("ORC".utf8), "it is ORC", export), (Array("Obj\u{1}".utf8), "it is Avro", export),
+        (Array("SQLite format 3\0".utf8), "it is a SQLite database", export),
+        ([0x89, 0x48, 0x44, 0x46], "it is HDF5", export), (Array("%PDF".utf8), "it is a PDF", export),
+        ([0xFF, 0xFE, 0x00, 0x00], "it is UTF-32", "convert it first: iconv -f utf-32 -t utf-8"),
+        ([0x00, 0x00, 0xFE, 0xFF], "it is UTF-32", "convert it first: iconv -f utf-32 -t utf-8"),
+        ([0xFF, 0xFE], "it is UTF-16", "convert it first: iconv -f utf-16 -t utf-8"),
+        ([0xFE, 0xFF], "it is UTF-16", "convert it first: iconv -f utf-16 -t utf-8"),
+    ]
+}

@@ -1,0 +1,56 @@
+// The command line's arguments as bytes: keys, values and file names need not be UTF-8.
+
+enum CommandLineBytes {
+    /// A byte that is no UTF-8 travels through the parsing of options as this character, which nobody assigns.
+    private static let strayBase: UInt32 = 0x10_FF00
+
+    private static let raw: [[UInt8]] = CommandLine.unsafeArgv.withMemoryRebound(
+        to: UnsafeMutablePointer<CChar>?.self, capacity: Int(CommandLine.argc)
+    ) { arguments in
+        (1..<max(1, Int(CommandLine.argc))).compactMap { index in
+            arguments[index].map { Array(UnsafeRawBufferPointer(start: $0, count: length(of: $0))) }
+        }
+    }
+
+    private static func length(of text: UnsafePointer<CChar>) -> Int {
+        var count = 0
+        while text[count] != 0 { count += 1 }
+        return count
+    }
+
+    /// Without the program's name.
+    static let arguments: [String] = raw.map(text)
+
+    private static let hasStrayBytes = raw.contains { String(validating: $0, as: UTF8.self) == nil }
+
+    /// What was typed, byte for byte, for an argument or a part of one.
+    static func bytes(of argument: String) -> [UInt8] {
+        hasStrayBytes ? original(argument) : Array(argument.utf8)
+    }
+
+    static func original(_ argument: String) -> [UInt8] {
+        argument.unicodeScalars.flatMap { scalar in
+            (strayBase + 0x80...strayBase + 0xFF).contains(scalar.value)
+                ? [UInt8(scalar.value - strayBase)] : Array(String(scalar).utf8)
+        }
+    }
+
+    static func text(_ bytes: [UInt8]) -> String {
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        var text = String.UnicodeScalarView()
+        var decoder = UTF8()
+        var rest = bytes[...]
+        while let first = rest.first {
+            var iterator = rest.makeIterator()
+            if case .scalarValue(let scalar) = decoder.decode(&iterator) {
+                text.append(scalar)
+                rest = rest.dropFirst(UTF8.width(scalar))
+            } else {
+                text.append(Unicode.Scalar(strayBase + UInt32(first))!)
+                rest = rest.dropFirst()
+            }
+            decoder = UTF8()
+        }
+        return String(text)
+    }
+}

@@ -1,0 +1,120 @@
+// Frames that a load or an append made for rows which then did not come: they go, unless somebody else uses them.
+
+import Engine
+import Gather
+import Logging
+import Testing
+
+@Suite struct DiscardedFramesTests {
+    private static func node() -> ClusterNode {
+        let topology = Topology.alone(name: "n", host: "127.0.0.1", port: 11211)
+        return ClusterNode(
+            cluster: Cluster(
+                engine: Engine(EngineConfiguration(memoryBytes: 8 << 20)), topology: topology, loops: [],
+                logger: Logger(label: "test")))
+    }
+
+    private static func ask(
+        _ node: ClusterNode, _ request: PeerRequest, _ connection: PeerConnection = PeerConnection()
+    ) async throws -> Value {
+        let reply = await withCheckedContinuation { continuation in
+            node.handle(request, from: connection) { continuation.resume(returning: $0) }
+        }
+        return try Router.value(of: .success(reply)).get()
+    }
+
+    private static func make(
+        _ node: ClusterNode, load: Int64, _ connection: PeerConnection = PeerConnection()
+    ) async throws -> Value {
+        let schema = try FrameSchema(parsing: "a:int").value
+        return try await ask(
+            node,
+            .control(
+                verb: .createFrame, argument: .object(["name": .string("f"), "schema": schema, "load": .int(load)])),
+            connection)["made"] ?? .null
+    }
+
+    private static func stage(_ node: ClusterNode, load: UInt64, _ connection: PeerConnection) async throws {
+        _ = try await ask(
+            node,
+            .stage(
+                StageRequest(
+                    load: load, frame: "f", format: .csv, header: ["a"], firstLine: 2, skipsBadRows: false,
+                    bytes: Array("1\n".utf8))), connection)
+    }
+
+    private static func abort(_ node: ClusterNode, load: Int64, made: Value) async throws {
+        _ = try await ask(
+            node,
+            .control(
+                verb: .abortLoad,
+                argument: .object(["load": .int(load), "frame": .string("f"), "made": made])))
+    }
+
+    private static func exists(_ node: ClusterNode) -> Bool {
+        node.cluster.engine.frames.find("f") != nil && node.cluster.currentRegistry().frames["f"] != nil
+    }
+
+    /// A lost connection is worked on in the background.
+    private static func isGone(_ node: ClusterNode) async throws -> Bool {
+        for _ in 0..<500 where exists(node) { try await Task.sleep(for: .milliseconds(10)) }
+        return !exists(node)
+    }
+
+    @Test("a load that is aborted takes the frame with it that it made, but not one that was there")
+    func aborted() async throws {
+        let node = Self.node()
+        let made = try await Self.make(node, load: 1)
+        #expect(try await Self.make(node, load: 2) == .null)
+        try await Self.abort(node, load: 2, made: .null)
+        #expect(Self.exists(node))
+        try await Self.abort(node, load: 1, made: .int(7))
+        #expect(Self.exists(node))
+        try await Self.abort(node, load: 1, made: made)
+        #expect(!Self.exists(node))
+    }
+
+    @Test("a frame that was filled since, or into which another load is on its way, stays")
+    func inUse() async throws {
+        let node = Self.node()
+        let made = try await Self.make(node, load: 1)
+        let other = PeerConnection()
+        try await Self.stage(node, load: 2, other)
+        try await Self.abort(node, load: 1, made: made)
+        #expect(Self.exists(node))
+        _ = try await Self.ask(node, .control(verb: .commitLoad, argument: .object(["load": .int(2)])), other)
+        try await Self.abort(node, load: 1, made: made)
+        #expect(Self.exists(node))
+    }
+
+    @Test("a load whose connection is lost leaves no frame; one that was committed without rows does")
+    func lostConnection() async throws {
+        let node = Self.node()
+        let connection = PeerConnection()
+        _ = try await Self.make(node, load: 1, connection)
+        node.closed(connection)
+        #expect(try await Self.isGone(node))
+        _ = try await Self.make(node, load: 2, connection)
+        _ = try await Self.ask(node, .control(verb: .commitLoad, argument: .object(["load": .int(2)])), connection)
+        node.closed(connection)
+        try await Task.sleep(for: .milliseconds(50))
+        #expect(Self.exists(node))
+    }
+
+    @Test("a first append that is refused leaves no frame, and what is appended is given back as it was written")
+    func appended() async throws {
+        let node = Self.node()
+        func append(_ rows: String) async throws -> Value {
+            try await Self.ask(
+                node,
+                .control(
+                    verb: .store, argument: .object(["key": .string("frame:append:f"), "value": .string(rows)])))
+        }
+        await #expect(throws: Failure.self) { try await append("{\"a\":1}\n{\"a\":{}}\n") }
+        #expect(!Self.exists(node))
+        _ = try await append("{\"id\":12345678901234567890}\n{\"id\":7}\n")
+        #expect(node.cluster.engine.frames.find("f")?.schema.description == "id:string")
+        _ = try await append("{\"id\":12345678901234567891}\n")
+        #expect(node.cluster.engine.frames.find("f")?.statistics.rows == 3)
+    }
+}
