@@ -101,12 +101,22 @@ static int coroutine_yield(lua_State *L) {
     return lua_yield(L, lua_gettop(L));
 }
 
-static const char *status_of(lua_State *L, lua_State *thread) {
+static bool is_stand_in(lua_State *L, lua_State *thread) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &standInKey);
     bool isStandIn = lua_tothread(L, -1) == thread;
     lua_pop(L, 1);
-    clua_control *control = clua_control_of(L);
-    if (isStandIn) return L == control->hostThread || control->hostThread == NULL ? "running" : "normal";
+    return isStandIn;
+}
+
+static bool is_host(lua_State *L) {
+    lua_State *host = clua_control_of(L)->hostThread;
+    bool isMain = lua_pushthread(L);
+    lua_pop(L, 1);
+    return isMain || L == host;
+}
+
+static const char *status_of(lua_State *L, lua_State *thread) {
+    if (is_stand_in(L, thread)) return is_host(L) ? "running" : "normal";
     if (thread == L) return "running";
     lua_Debug activation;
     switch (lua_status(thread)) {
@@ -146,13 +156,6 @@ static int coroutine_close(lua_State *L) {
     return 2;
 }
 
-static bool is_host(lua_State *L) {
-    lua_State *host = clua_control_of(L)->hostThread;
-    bool isMain = lua_pushthread(L);
-    lua_pop(L, 1);
-    return isMain || L == host;
-}
-
 static int coroutine_running(lua_State *L) {
     bool isHost = is_host(L);
     if (isHost) lua_rawgetp(L, LUA_REGISTRYINDEX, &standInKey);
@@ -163,7 +166,8 @@ static int coroutine_running(lua_State *L) {
 
 static int coroutine_isyieldable(lua_State *L) {
     lua_State *thread = lua_isnone(L, 1) ? L : check_thread(L, 1);
-    lua_pushboolean(L, thread != clua_control_of(L)->hostThread && lua_isyieldable(thread));
+    bool isHost = thread == clua_control_of(L)->hostThread || is_stand_in(L, thread);
+    lua_pushboolean(L, !isHost && lua_isyieldable(thread));
     return 1;
 }
 

@@ -31,8 +31,9 @@ static bool push_in_base(lua_State *L, const char *at, const char *end, int base
 }
 
 int clua_tonumber(lua_State *L) {
-    bool found = clua_push_number(L, 1);
+    bool found;
     if (lua_isnoneornil(L, 2)) {
+        found = clua_push_number(L, 1);
         if (!found) luaL_checkany(L, 1);
     } else {
         lua_Integer base = clua_check_integer(L, 2);

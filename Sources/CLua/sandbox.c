@@ -5,6 +5,9 @@ static char globalsKey;
 
 /// What a caught error costs.
 enum { ERROR_INSTRUCTIONS = 64 };
+/// Calls around a protected one, at most. In a coroutine Lua counts them no further than its stack; an error goes through
+/// all calls around each protected one that it passes, so that an abort would take the square of their number.
+enum { PROTECTED_DEPTH_MAX = 4000 };
 
 // MARK: pcall and xpcall
 
@@ -19,8 +22,14 @@ static int finish_pcall(lua_State *L, int status, lua_KContext dropped) {
     return 2;
 }
 
+static void check_depth(lua_State *L) {
+    lua_Debug activation;
+    if (lua_getstack(L, PROTECTED_DEPTH_MAX, &activation)) luaL_error(L, "stack overflow (protected calls nested too deep)");
+}
+
 static int guarded_pcall(lua_State *L) {
     luaL_checkany(L, 1);
+    check_depth(L);
     lua_pushboolean(L, 1);
     lua_insert(L, 1);
     return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall), 0);
@@ -37,6 +46,7 @@ static int guarded_handler(lua_State *L) {
 
 static int guarded_xpcall(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    check_depth(L);
     lua_pushvalue(L, 2);
     lua_pushcclosure(L, guarded_handler, 1);
     lua_replace(L, 2);

@@ -44,7 +44,11 @@ bool clua_push_number(lua_State *L, int index) {
     if (type != LUA_TSTRING) return false;
     size_t bytes;
     const char *text = lua_tolstring(L, index, &bytes);
-    return bytes <= CLUA_NUMERAL_BYTES_MAX && lua_stringtonumber(L, text) == bytes + 1;
+    if (bytes > CLUA_NUMERAL_BYTES_MAX) return false;
+    size_t used = lua_stringtonumber(L, text);
+    // Up to a zero byte it may be one.
+    if (used != 0 && used != bytes + 1) lua_pop(L, 1);
+    return used == bytes + 1;
 }
 
 void clua_check_text_bytes(lua_State *L, size_t bytes) {

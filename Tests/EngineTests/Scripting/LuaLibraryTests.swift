@@ -66,6 +66,7 @@ import Testing
             "1:104 2:228 4:8364 "
         ),
         ("tonumber('z', 36) .. tonumber(' -ff ', 16)", "35-255"), ("tonumber('8', 8)", ""), ("tonumber('')", ""),
+        ("tonumber('7\\0x')", ""), ("pcall(string.format, '%s%d', ('x'):rep(3000), '7\\0x')", "false"),
         ("tonumber(' 0x1p4 ')", "16.0"), ("tonumber('1e')", ""), ("tonumber({})", ""), ("tonumber(nil, 10)", "<error>"),
         ("'10' + 5", "15"), ("'0x10' * 2", "32"), ("-'3'", "-3"), ("7 // '2'", "3"), ("'a' + 1", "<error>"),
         ("{} + '1'", "<error>"), ("'5' + setmetatable({}, { __add = function(a, b) return a .. 'm' end })", "5m"),
@@ -132,9 +133,10 @@ import Testing
         let results = try runLua(
             """
             function main()
-              local shown = {}
+              local shown, kept = {}, {}
               for i = 1, 64 do
                 local t, n = {}, setmetatable({}, { __name = "N" })
+                kept[#kept + 1] = t
                 shown[#shown + 1] = tostring(t):match("^table: (%x+)$")
                 shown[#shown + 1] = ("%p"):format(t) == shown[#shown] and "same" or "other"
                 shown[#shown + 1] = ("%s"):format(n):match("^N: (%x+)$")

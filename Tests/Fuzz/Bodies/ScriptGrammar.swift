@@ -83,10 +83,11 @@ struct ScriptGrammar {
         line("count = count + 1")
         let isDeep = depth > 5
         switch choices.below(isDeep ? 7 : 20) {
-        case 0, 1, 2: line("\(name()) = \(expression())")
+        case 0, 1: line("pcall(function(...) \(name()) = \(expression()) end, \(arguments(2)))")
+        case 2: line("\(name()) = \(value())")
         case 3: line("pcall(\(function()), \(arguments(3)))")
-        case 4: line("local _ = \(call())")
-        case 5: line("\(name())[\(key())] = \(expression())")
+        case 4: line("pcall(function(...) return \(call()) end, \(arguments(2)))")
+        case 5: line("pcall(function(...) \(name())[\(key())] = \(expression()) end)")
         case 6: line("if count > 200000 then error(\(value())) end")
         case 7: nested("for i = 1, \(["3", "40", "1000", "1e9", value()][choices.below(5)]) do", "end")
         case 8: nested("while \(["count < 3000", "true", expression()][choices.below(3)]) do", "end")
@@ -100,7 +101,7 @@ struct ScriptGrammar {
         case 16: metatable()
         case 17: closed()
         case 18: recursion()
-        default: line("if \(expression()) then \(name()) = \(call()) end")
+        default: line("\(name()) = \(expression())")
         }
     }
 

@@ -1,6 +1,7 @@
 // Some hundreds of generated Lua programs, the same in every run.
 
 import Engine
+import Synchronization
 import Testing
 
 @Suite struct ScriptsFuzzTests {
