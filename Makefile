@@ -50,7 +50,7 @@ fuzz: ## Fuzz session, store, readers, decoders, plans, scripts and peers, FUZZ_
 		mkdir -p .build-fuzz/corpus-$$target; \
 		echo "== $$target"; \
 		SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 .build-fuzz/release/Fuzz $$target \
-			-max_total_time=$$(( ($(FUZZ_SECONDS) + 5) / 6 )) -max_len=2000 -print_final_stats=1 -verbosity=0 \
+			-max_total_time=$$(( ($(FUZZ_SECONDS) + 6) / 7 )) -max_len=2000 -print_final_stats=1 -verbosity=0 \
 			-artifact_prefix=.build-fuzz/found/$$target- .build-fuzz/corpus-$$target Tests/Fuzz/Corpus/$$target \
 			< /dev/null || exit 1; \
 	done

@@ -252,7 +252,7 @@ static void walk(lua_State *L) {
 }
 
 static int refuse_global(lua_State *L) {
-    const char *name = luaL_tolstring(L, 2, NULL);
+    const char *name = clua_push_text(L, 2, NULL);
     return luaL_error(L, "'%s' is a global, which a method can't write: use local, or a field of self", name);
 }
 
