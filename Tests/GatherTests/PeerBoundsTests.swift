@@ -47,6 +47,19 @@ import Testing
         #expect(allowance.mayTake(untakenBytes: 0))
     }
 
+    @Test("large answers that came before hold up no request beside those that take long")
+    func slowOnes() {
+        var allowance = ByteAllowance(.init(bytes: 64 << 20, untakenBytes: 64 << 20, requests: 16_384))
+        allowance.took(requestBytes: 100)
+        let isKept = allowance.answered(requestBytes: 100, replyBytes: 60 << 20, untakenBytes: 0)
+        #expect(isKept)
+        for _ in 0..<60 {
+            #expect(allowance.mayTake(untakenBytes: 0))
+            allowance.took(requestBytes: 100)
+        }
+        #expect(!allowance.mayTake(untakenBytes: 64 << 20))
+    }
+
     @Test("all connections together stop at the node's limit, and none is starved")
     func budget() {
         let budget = PeerByteBudget(bytesMax: 10 << 20)

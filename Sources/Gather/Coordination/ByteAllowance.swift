@@ -23,13 +23,16 @@ package struct ByteAllowance: Sendable {
     /// How large the next reply may be, by those that came lately.
     package private(set) var replyBytesExpected = ByteAllowance.replyBytesExpectedFirst
     private static let replyBytesExpectedFirst = 4 << 10
+    /// So many are taken on whatever they may answer: one that takes long must not hold up those behind it.
+    private static let requestsAlways = 64
 
     package init(_ limits: Limits) { self.limits = limits }
 
     /// Whether another request may be taken on, while so many bytes of replies were not taken.
     package func mayTake(untakenBytes: Int) -> Bool {
         let left = limits.bytes - untakenBytes - requestBytes
-        return requests < limits.requests && left > 0 && requests <= left / replyBytesExpected
+        return requests < limits.requests && left > 0
+            && (requests < Self.requestsAlways || requests <= left / replyBytesExpected)
     }
 
     package mutating func took(requestBytes bytes: Int) {

@@ -25,7 +25,8 @@ package final class PeerConnection: Sendable {
     package let counterpart: Counterpart
     private let closed = Atomic<Bool>(false)
 
-    package init(_ counterpart: Counterpart) { self.counterpart = counterpart }
+    /// A client's unless it is said that it is a node's: a client may do the least.
+    package init(_ counterpart: Counterpart = .client) { self.counterpart = counterpart }
 
     /// Whether it is gone: what comes of its requests now is for nobody.
     package var isClosed: Bool { closed.load(ordering: .acquiring) }
