@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <malloc.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -52,6 +53,8 @@ void linux_give_way(void) {
     if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) setpriority(PRIO_PROCESS, 0, nice);
     linux_turn_began_kept = 1;
 }
+
+void linux_trim_memory(void) { malloc_trim(0); }
 
 void linux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

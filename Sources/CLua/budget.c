@@ -49,6 +49,7 @@ static void budget_hook(lua_State *L, lua_Debug *activation);
 
 /// Whether the deadline has passed; for a call whose time has not begun, it begins now.
 static bool is_late(clua_control *control, uint64_t now) {
+    if (control->letOthersRun != NULL) control->letOthersRun(now);
     if (control->deadlineNanoseconds != 0) return now >= control->deadlineNanoseconds;
     control->deadlineNanoseconds = now + control->methodNanoseconds;
     if (control->sliceNanoseconds != 0) control->sliceEndNanoseconds = now + control->sliceNanoseconds;
@@ -229,6 +230,7 @@ void *clua_allocate(void *context, void *block, size_t oldBytes, size_t newBytes
     }
     if (newBytes > oldBytes) {
         size_t wanted = control->usedBytes - oldBytes + newBytes;
+        if (wanted > control->limitBytes && control->extend != NULL) control->extend(control, wanted);
         if (control->unfailing > 0) {
             if (wanted > control->limitBytes) control->overran = true;
         } else {

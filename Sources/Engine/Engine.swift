@@ -15,6 +15,8 @@ package struct EngineConfiguration: Sendable {
     package var compresses: Bool
     /// For frames, over all shards. Nothing in a frame is ever evicted: a write beyond this fails.
     package var frameMemoryBytes: Int
+    /// For the scripts of all jobs under way.
+    package var scriptMemoryBytes = 256 << 20
     package var objectTypes: ObjectTypes
     /// The scripts that they came of.
     package var scripts: [ObjectScript] = []
@@ -63,7 +65,9 @@ package final class Engine: Sendable {
     package let stores: ItemStores
     package let frames: FrameCatalog
     package let compute: ComputePool
-    package let jobStates = JobStates()
+    package let jobStates: JobStates
+    /// Whose turn it is among the scripts of jobs.
+    package let jobScripts: ScriptAdmission
     package let catalog: TypeCatalog
     /// The shards' objects, for calls that are answered at once.
     package let objects: ObjectHosts
@@ -89,6 +93,8 @@ package final class Engine: Sendable {
         flush = NodeFlush(shards: shards)
         objects = ObjectHosts(shards.map(\.objects))
         self.compute = compute
+        jobStates = JobStates(memory: ScriptMemory(limitBytes: configuration.scriptMemoryBytes))
+        jobScripts = ScriptAdmission(pool: compute)
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
         lowLevel = LowLevelHost(
             configuration.objectTypes.lowLevel,

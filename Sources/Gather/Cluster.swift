@@ -30,6 +30,8 @@ package final class Cluster: Sendable {
         var registry = Registry()
         /// The ids of the frames that this node holds, so that a name that was dropped and made anew is not the old frame.
         var frameIDs: [String: UInt64] = [:]
+        /// Those that it could not make, which is said once.
+        var refusedFrames: Set<UInt64> = []
     }
 
     package init(
@@ -112,15 +114,17 @@ extension Cluster {
 
     /// Frames that were dropped elsewhere are dropped here, frames that others created are created here.
     private func applyFrames(_ state: inout State) {
-        for (name, id) in state.frameIDs where state.registry.isDropped(id) {
+        for (name, id) in state.frameIDs where state.registry.isGone(name, id: id) {
             _ = engine.frames.drop(name)
             state.frameIDs[name] = nil
+            state.refusedFrames = []
         }
         for (name, entry) in state.registry.frames where state.frameIDs[name] != entry.id {
             do {
                 _ = try engine.frames.create(name, schema: FrameSchema(value: entry.schema))
                 state.frameIDs[name] = entry.id
             } catch {
+                guard state.refusedFrames.insert(entry.id).inserted else { continue }
                 logger.warning("frame \(name) can't be made as another node made it: \(error.message)")
             }
         }

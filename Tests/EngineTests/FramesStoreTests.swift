@@ -476,3 +476,83 @@ import Testing
         #expect(memory.usedBytes == part.statistics.storedBytes)
     }
 }
+
+extension FramesStoreTests {
+    private static func wide(columns: Int, rows: Int) throws -> ColumnBatch {
+        let schema = try FrameSchema(parsing: (0..<columns).map { "c\($0):int" }.joined(separator: ","))
+        var batch = ColumnBatch(schema: schema)
+        for row in 0..<rows { try batch.append(row: (0..<columns).map { .int(Int64(row + $0)) }) }
+        return batch
+    }
+
+    @Test("a row of a thousand columns takes about a KiB each, and frames of such rows are refused once they fill the memory")
+    func wideRows() throws {
+        let memory = FrameMemory(limitBytes: 32 << 20)
+        let catalog = FrameCatalog(shardCount: 2, resources: FrameResources(memory: memory))
+        let batch = try Self.wide(columns: 1_000, rows: 1)
+        var made = 0
+        var refusal: Failure?
+        while refusal == nil, made < 1_000 {
+            do throws(Failure) {
+                try catalog.create("f\(made)", schema: batch.schema).append(batch)
+                made += 1
+            } catch {
+                refusal = error
+            }
+        }
+        #expect(refusal?.reason == .budgetExceeded && refusal?.message.contains("--frame-memory") == true)
+        #expect(made >= 15 && made < 100, "\(made) frames")
+        #expect(memory.usedBytes + memory.schemaBytes <= memory.limitBytes)
+        for index in 0...made { _ = catalog.drop("f\(index)") }
+        #expect(memory.usedBytes == 0 && memory.schemaBytes == 0)
+    }
+
+    @Test("frames without a row count too, by their columns", arguments: [1, 1_000])
+    func schemas(columns: Int) throws {
+        let memory = FrameMemory(limitBytes: 4 << 20)
+        let catalog = FrameCatalog(shardCount: 1, resources: FrameResources(memory: memory))
+        let schema = try Self.wide(columns: columns, rows: 0).schema
+        var made = 0
+        while made < 10_000, (try? catalog.create("f\(made)", schema: schema)) != nil { made += 1 }
+        #expect(made == (4 << 20) / (memory.schemaBytes / made) && made < 2_000)
+        #expect(catalog.drop("f0"))
+        _ = try catalog.create("again", schema: schema)
+    }
+
+    @Test("a tail that grows row by row has what it was given, in every view, whatever was appended since")
+    func growingTail() throws {
+        let memory = FrameMemory()
+        let part = FramePart(
+            schema: try FrameSchema(parsing: "a:int,s:string,d:double"),
+            resources: FrameResources(memory: memory, chunkRows: 100))
+        var views: [(rows: Int, snapshot: FrameSnapshot)] = []
+        for row in 0..<250 {
+            var batch = ColumnBatch(schema: part.schema)
+            let text: Scalar = row % 3 == 0 ? .null : .string(Array("s\(row % 7)".utf8))
+            try batch.append(row: [row % 5 == 0 ? .null : .int(Int64(row)), text, .double(Double(row) / 2)])
+            try part.append(batch)
+            views.append((row + 1, part.snapshot()))
+        }
+        for (rows, snapshot) in views where rows % 9 == 0 {
+            let plan = Plan(frame: "f", rows: ["a", "s", "d"], limit: 1_000)
+            let found = try PlanExecutor.execute(plan, on: snapshot).partial.finish().values()
+            #expect(found.count == rows)
+            for (row, value) in found.enumerated() {
+                #expect(value["a"] == (row % 5 == 0 ? .null : .int(Int64(row))))
+                #expect(value["s"] == (row % 3 == 0 ? .null : .string("s\(row % 7)")))
+                #expect(value["d"] == .double(Double(row) / 2))
+            }
+        }
+        #expect(memory.usedBytes >= part.statistics.storedBytes)
+    }
+
+    @Test("a block of many short rows for many columns is refused before it is parsed")
+    func blockUnderWay() throws {
+        let memory = FrameMemory(limitBytes: 1 << 20)
+        let columns = ColumnBatch.bytes(rows: 1_000, schema: try Self.wide(columns: 1_000, rows: 0).schema)
+        #expect(columns == 12_000_000)
+        let reservation = MemoryReservation(memory)
+        #expect(throws: Failure.self) { try reservation.grow(by: columns) }
+        #expect(memory.usedBytes == 0)
+    }
+}

@@ -54,6 +54,66 @@ import Testing
         #expect(registry.frames["f"]?.retention?.seconds == 2)
     }
 
+    @Test("ten thousand jobs that came and went leave little, and one that a node missed the drop of stays away")
+    func manyDroppedJobs() throws {
+        var away = Registry()
+        away.defineJob("old", source: [1], now: 1)
+        away.defineJob("kept", source: [2], now: 2)
+        away.createFrame("old", id: 1, schema: .null, now: 1)
+        away.createFrame("kept", id: 2, schema: .null, now: 2)
+        var here = away
+        _ = here.dropJob("old", now: 3)
+        here.dropFrame("old", now: 3)
+        for number in 1...10_000 {
+            here.defineJob("j\(number)", source: [3], now: Int64(10 + number))
+            _ = here.dropJob("j\(number)", now: Int64(10 + number))
+            here.createFrame("f", id: UInt64(10 + number), schema: .null, now: Int64(10 + number))
+            here.dropFrame("f", now: Int64(10 + number))
+        }
+        #expect(here.jobTotals(without: "").count == 1)
+        #expect(here.value.messagePack.count < 100_000)
+        // Defined by a node whose clock is behind all that was forgotten.
+        here.defineJob("new", source: [4], now: 5)
+        here.createFrame("new", id: 3, schema: .null, now: 5)
+        for (one, other) in [(here, away), (away, here)] {
+            var both = one
+            both.merge(other)
+            #expect(both.definedJobs == ["kept", "new"])
+            #expect(both.frames.keys.sorted() == ["kept", "new"])
+            #expect(Registry(value: both.value) == both)
+        }
+        // A node that has just started learns all of it.
+        var fresh = Registry()
+        fresh.merge(here)
+        #expect(fresh.definedJobs == ["kept", "new"] && fresh.frames.count == 2)
+        fresh.merge(away)
+        #expect(fresh.definedJobs == ["kept", "new"] && fresh.frames.count == 2)
+    }
+
+    @Test("a name that is used again is not the one that was dropped and forgotten, wherever it comes back from")
+    func forgottenName() {
+        var away = Registry()
+        away.createFrame("f", id: 1, schema: .null, now: 1)
+        away.defineJob("j", source: [1], now: 1)
+        var here = away
+        here.dropFrame("f", now: 2)
+        _ = here.dropJob("j", now: 2)
+        for number in 1...2_000 {
+            here.createFrame("x", id: UInt64(10 + number), schema: .null, now: Int64(2 + number))
+            here.dropFrame("x", now: Int64(2 + number))
+            here.defineJob("x\(number)", source: [3], now: Int64(2 + number))
+            _ = here.dropJob("x\(number)", now: Int64(2 + number))
+        }
+        here.createFrame("f", id: 2, schema: .null, now: 9_000)
+        here.defineJob("j", source: [2], now: 9_000)
+        for (one, other) in [(here, away), (away, here)] {
+            var both = one
+            both.merge(other)
+            #expect(both.frames["f"]?.id == 2)
+            #expect(both.jobSource("j") == [2])
+        }
+    }
+
     static let schema = Value.array([])
 
     private func registry(_ changes: (inout Registry) -> Void) -> Registry {

@@ -20,6 +20,9 @@ long linux_send(int descriptor, const void *bytes, long count);
 long linux_send_pieces(int descriptor, const void *head, long head_count, const void *body, long body_count,
                        const void *tail, long tail_count);
 
+/// Memory that was freed in small pieces goes back to the system: some milliseconds a hundred MiB.
+void linux_trim_memory(void);
+
 void linux_name_thread(const char *name);
 
 /// The thread that calls lets others go first: its nice value rises by 10, and where the system can do that (Linux 6.12)

@@ -26,30 +26,43 @@ package final class JobScript: @unchecked Sendable {
     let budget: LuaBudget
     /// Of all that ran in this script.
     package let truncation = TruncationNote()
+    private let cancellation: Cancellation?
+    private var stop: Int?
 
     var state: LuaState { jobState.lua }
+    package var deadline: Deadline { budget.deadline }
 
     /// Compiles `source` and runs its top level. `now` is what the script's `now()` answers, in unix milliseconds. The Lua
     /// state comes from `states`, and goes back there in the end; without, it is made and dropped.
-    /// Throws `script_error` with file and line.
+    /// `cancellation` ends whatever it does, its top level too.
+    /// Throws `script_error` with file and line, `overloaded` when other scripts have all memory.
     package init(
-        _ source: [UInt8], name: String, now: Int64, deadline: Deadline, states: JobStates? = nil
+        _ source: [UInt8], name: String, now: Int64, deadline: Deadline, states: JobStates? = nil,
+        cancellation: Cancellation? = nil
     ) throws(Failure) {
         self.name = name
         self.states = states
-        jobState = states?.take() ?? JobState()
+        self.cancellation = cancellation
+        jobState = if let states { try states.take() } else { JobState() }
         jobState.setNow(unixMilliseconds: now)
         let state = jobState.lua
         budget = LuaBudget(instructionsMax: Self.instructionsMax, deadline: deadline, outputBytesMax: 64 << 20)
         let environment = state.makeEnvironment()
         self.environment = environment
-        try state.set("job", .plain(.map([])), in: environment)
-        try jobState.run(source, name: name, environment: environment, budget: budget)
-        definition = try Self.definition(state, environment, name)
+        stop = cancellation?.whenCancelled { [jobState] in jobState.lua.setCancelled(true) }
+        do throws(Failure) {
+            try state.set("job", .plain(.map([])), in: environment)
+            try jobState.run(source, name: name, environment: environment, budget: budget)
+            definition = try Self.definition(state, environment, name)
+        } catch {
+            if let stop { cancellation?.forget(stop) }
+            throw error
+        }
     }
 
     /// Of a job with `run(p)`, whose coroutine may be left in the middle, the state is not used again.
     deinit {
+        if let stop { cancellation?.forget(stop) }
         guard let states, !definition.hasRun else { return }
         environment = nil
         states.giveBack(jobState)
@@ -83,8 +96,8 @@ package final class JobScript: @unchecked Sendable {
         let handle = ShardHandle(
             shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool,
             truncation: truncation)
-        let cancellation = coverage.willRun { self.state.setCancelled(true) }
-        defer { coverage.didRun(cancellation) }
+        let stop = coverage.cancellation.whenCancelled { self.state.setCancelled(true) }
+        defer { coverage.cancellation.forget(stop) }
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
         return try partial(results.first, from: "map")
     }

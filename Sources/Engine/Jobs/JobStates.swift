@@ -3,8 +3,8 @@
 
 import Synchronization
 
-/// A sandboxed state that knows what every job's script may call.
-final class JobState {
+/// A sandboxed state that knows what every job's script may call. One thread at a time uses it, and any may cancel it.
+final class JobState: @unchecked Sendable {
     /// What scripts' `now()` answers.
     private final class Clock {
         var unixMilliseconds: Int64 = 0
@@ -29,8 +29,11 @@ final class JobState {
     private var scripts: [Compiled] = []
     private var cleanBytes = 0
 
-    init() {
-        lua = LuaState(memoryBytesMax: JobScript.memoryBytesMax)
+    convenience init() { self.init(LuaState(memoryBytesMax: JobScript.memoryBytesMax)) }
+
+    init(_ lua: LuaState) {
+        self.lua = lua
+        lua.takeTurns()
         AggregateCall.register(in: lua)
         lua.register("now", LuaForm("now()", 0)) { [clock] _ in .value(.double(Double(clock.unixMilliseconds) / 1000)) }
         ClusterQuestions.register(in: lua)
@@ -79,13 +82,18 @@ package final class JobStates: Sendable {
 
     private let spares = Mutex<[Spare]>([])
 
-    package init() {}
+    /// What all states have together, those under way and those that wait.
+    package let memory: ScriptMemory
+
+    package init(memory: ScriptMemory = ScriptMemory(limitBytes: 256 << 20)) { self.memory = memory }
 
     /// How many wait to be used again.
     package var count: Int { spares.withLock { $0.count } }
 
-    func take() -> JobState {
-        guard let spare = spares.withLock({ $0.popLast() }) else { return JobState() }
+    func take() throws(Failure) -> JobState {
+        guard let spare = spares.withLock({ $0.popLast() }) else {
+            return JobState(try LuaState(memoryBytesMax: JobScript.memoryBytesMax, account: memory))
+        }
         return spare.state
     }
 
@@ -93,6 +101,7 @@ package final class JobStates: Sendable {
     func giveBack(_ state: JobState) {
         guard !state.lua.wasStopped, state.lua.memoryBytes <= Self.cleanBytesMax else { return }
         state.clean()
+        state.lua.shrinkLease()
         let spare = Spare(state: state)
         spares.withLock { if $0.count < Self.sparesMax { $0.append(spare) } }
     }

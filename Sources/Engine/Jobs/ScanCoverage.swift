@@ -24,11 +24,11 @@ package final class ScanCoverage: Sendable {
 
     private let state = Mutex(State())
     private let rowsDone = Atomic<Int>(0)
-    private let cancelled = Atomic<Bool>(false)
+    /// Scans and walks end with `cancelled` at their next block, scripts at their next instructions.
+    package let cancellation = Cancellation()
     /// Plans are described instead of executed, and answer as if there were no rows.
     package let explains: Bool
     private let described = Mutex([Value]())
-    private let running = Mutex([Int: @Sendable () -> Void]())
 
     /// Of a second round: what `topk_exact` is to count.
     let candidates: TopCandidates?
@@ -43,27 +43,9 @@ package final class ScanCoverage: Sendable {
 
     func noteDone(rows: Int) { rowsDone.add(rows, ordering: .relaxed) }
 
-    /// Scans and walks end with `cancelled` at their next block, scripts at their next instructions.
-    package func cancel() {
-        cancelled.store(true, ordering: .relaxed)
-        // Under the lock, so that nobody who is called here has gone.
-        running.withLock { for stop in $0.values { stop() } }
-    }
+    package func cancel() { cancellation.cancel() }
 
-    /// A script begins that `stop` ends from any thread; `didRun` takes it back.
-    func willRun(stop: @escaping @Sendable () -> Void) -> Int {
-        let number = running.withLock { running in
-            let number = (running.keys.max() ?? 0) + 1
-            running[number] = stop
-            return number
-        }
-        if isCancelled { stop() }
-        return number
-    }
-
-    func didRun(_ number: Int) { running.withLock { _ = $0.removeValue(forKey: number) } }
-
-    var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+    var isCancelled: Bool { cancellation.isCancelled }
 
     func note(explanation: Value) { described.withLock { $0.append(explanation) } }
 

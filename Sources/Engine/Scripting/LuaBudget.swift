@@ -32,7 +32,9 @@ extension LuaState {
         case CLUA_ABORTED_INSTRUCTIONS: return Failure(.budgetExceeded, message, fault: .caller)
         case CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message)
         case CLUA_ABORTED_MEMORY:
-            return Failure(.budgetExceeded, "\(message) (a state may use \(control.pointee.limitBytes >> 20) MiB)")
+            let leased = control.pointee.limitBytes
+            if let account, leased < memoryBytesMax { return account.refusal(message, leased: leased) }
+            return Failure(.budgetExceeded, "\(message) (a state may use \(memoryBytesMax >> 20) MiB)")
         case CLUA_ABORTED_CANCELLED: return Failure(.cancelled, message)
         default: break
         }

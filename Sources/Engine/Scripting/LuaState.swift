@@ -1,5 +1,6 @@
 // A sandboxed Lua state with budgets: load scripts, call their functions, know what they use. Unsafe pointers inside.
 
+import CLinux
 import CLua
 
 /// One state. Not thread-safe: its owner sees to it that one thread at a time uses it (which thread does not matter).
@@ -27,13 +28,29 @@ package final class LuaState {
         }
         main = state
         self.control = control
+        self.memoryBytesMax = memoryBytesMax
+        control.pointee.ceilingBytes = memoryBytesMax
     }
 
-    deinit { clua_close(main) }
+    deinit {
+        let leased = control.pointee.limitBytes
+        clua_close(main)
+        guard let account else { return }
+        account.give(leased)
+        // Memory in small pieces stays with the process unless it is asked for.
+        if leased > Self.largeBytes { linux_trim_memory() }
+    }
+
+    private static let largeBytes = 16 << 20
+
+    /// From now on its scripts make room for others on the compute pool whenever their turn is over.
+    func takeTurns() { control.pointee.letOthersRun = { ComputePool.letOthersRun(at: $0) } }
 
     /// Bytes in use, garbage not yet collected included.
     package var memoryBytes: Int { control.pointee.usedBytes }
-    package var memoryBytesMax: Int { control.pointee.limitBytes }
+    package let memoryBytesMax: Int
+    /// What it leases its memory from; nil for a state whose limit is its own.
+    var account: ScriptMemory?
 
     /// Collections in steps that have come to their end.
     var collections: Int64 { control.pointee.collections }

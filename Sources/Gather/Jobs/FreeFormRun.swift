@@ -13,17 +13,15 @@ struct FreeFormRun {
         _ request: JobRequest, _ script: JobScript, parameters: Value, deadline: Deadline, envelope: inout Envelope
     ) async throws(Failure) {
         let cluster = cluster
-        let session = try await cluster.engine.compute.attempt { () throws(Failure) in
+        let scripts = cluster.engine.jobScripts
+        let session = try await scripts.attempt(by: deadline) { () throws(Failure) in
             try script.start(parameters: parameters, servers: cluster.topology.nodes.map(\.name))
         }
         var reports: [String: Envelope.NodeReport] = [:]
-        var step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.begin() }
+        var step = try await scripts.attempt(by: deadline) { () throws(Failure) in try session.begin() }
         while case .asks(let questions) = step {
-            guard !cluster.jobs.isCancelled(envelope.query) else {
-                throw Failure(.cancelled, "job \(request.name) was cancelled")
-            }
             let answers = try await ask(questions, deadline: deadline, reports: &reports)
-            step = try await cluster.engine.compute.attempt { () throws(Failure) in try session.resume(with: answers) }
+            step = try await scripts.attempt(by: deadline) { () throws(Failure) in try session.resume(with: answers) }
         }
         guard case .returned(let value) = step else { return }
         envelope.nodes = reports.values.sorted { $0.node < $1.node }

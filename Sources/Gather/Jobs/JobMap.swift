@@ -32,7 +32,9 @@ struct JobMap {
         _ request: MapRequest, encodes: Bool, completion: @escaping @Sendable (Result<NodeAnswer, Failure>) -> Void
     ) {
         let started = monotonicNanoseconds()
-        let deadline = Deadline.after(milliseconds: Int(request.deadlineMilliseconds))
+        // Like the coordinator, which takes its reserve off: what a client or another version says is no reason to go on for weeks.
+        let milliseconds = min(Int(request.deadlineMilliseconds), JobRequest.timeoutMillisecondsMax)
+        let deadline = Deadline.after(milliseconds: milliseconds)
         let candidates: TopCandidates?
         do throws(Failure) {
             candidates = request.candidates.isEmpty ? nil : try TopCandidates(decoding: request.candidates)
@@ -44,11 +46,12 @@ struct JobMap {
         let shards = cluster.engine.shards
         let gathered = GatheredShards(count: shards.count)
         for shard in shards {
-            cluster.engine.compute.submit {
-                let result = map(request, over: shard, deadline: deadline, coverage: coverage)
+            cluster.engine.jobScripts.submit(deadline: deadline) { refusal in
+                let result: Result<ShardPartial, Failure> =
+                    refusal.map { .failure($0) } ?? map(request, over: shard, deadline: deadline, coverage: coverage)
                 // The shard that is done last goes on with what all of them found.
                 guard let all = gathered.put(result, shard.index) else { return }
-                cluster.jobs.endMap(request.query)
+                cluster.jobs.endMap(request.query, coverage)
                 completion(answer(all, request, deadline, coverage, since: started, encodes: encodes))
             }
         }
@@ -88,7 +91,7 @@ struct JobMap {
         _ request: MapRequest, over shard: Shard, deadline: Deadline, coverage: ScanCoverage
     ) -> Result<ShardPartial, Failure> {
         do throws(Failure) {
-            let script = try script(request, deadline)
+            let script = try script(request, deadline, coverage)
             let partial = try script.map(
                 over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
                 pool: cluster.engine.compute)
@@ -101,17 +104,19 @@ struct JobMap {
         }
     }
 
-    private func script(_ request: MapRequest, _ deadline: Deadline) throws(Failure) -> JobScript {
+    private func script(
+        _ request: MapRequest, _ deadline: Deadline, _ coverage: ScanCoverage
+    ) throws(Failure) -> JobScript {
         try JobScript(
             request.source, name: request.name, now: request.now, deadline: deadline,
-            states: cluster.engine.jobStates)
+            states: cluster.engine.jobStates, cancellation: coverage.cancellation)
     }
 
     private func merged(
         _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
         _ coverage: ScanCoverage
     ) -> Result<Merged, Failure> {
-        guard request.explains else { return merge(results, request, deadline) }
+        guard request.explains else { return merge(results, request, deadline, coverage) }
         let explanations = coverage.explanations
         // A map that reckons with rows may stumble where there seem to be none; what it asked before is known all the same.
         if explanations.isEmpty, case .failure(let failure)? = results.first(where: \.isFailure) {
@@ -121,7 +126,8 @@ struct JobMap {
     }
 
     private func merge(
-        _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline
+        _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
+        _ coverage: ScanCoverage
     ) -> Result<Merged, Failure> {
         do throws(Failure) {
             var partials: [JobPartial] = []
@@ -138,7 +144,7 @@ struct JobMap {
                 return .success((try JobScript.merge(partials, job: request.name), isTruncated))
             }
             // A state of its own: what a map leaves in its globals is no business of the reduce.
-            let script = try script(request, deadline)
+            let script = try script(request, deadline, coverage)
             let partial = try script.reduce(partials)
             return .success((partial, isTruncated || script.truncation.isTruncated))
         } catch {
@@ -173,13 +179,13 @@ extension Result {
 }
 
 extension ComputePool {
-    /// Runs `work` on one of the pool's threads and waits for it without holding a thread.
-    func run<R: Sendable>(_ work: @escaping @Sendable () -> R) async -> R {
-        await withCheckedContinuation { continuation in submitNext { continuation.resume(returning: work()) } }
-    }
-
-    /// As `run`, for work that can fail.
-    func attempt<R: Sendable>(_ work: @escaping @Sendable () throws(Failure) -> R) async throws(Failure) -> R {
-        try await run { Result(catching: work) }.get()
+    /// Runs `work`, which takes some milliseconds at most, before what takes longer, and waits for it without holding a thread.
+    func attemptUrgent<R: Sendable>(
+        _ work: @escaping @Sendable () throws(Failure) -> R
+    ) async throws(Failure) -> R {
+        let result: Result<R, Failure> = await withCheckedContinuation { continuation in
+            submitUrgent { continuation.resume(returning: Result(catching: work)) }
+        }
+        return try result.get()
     }
 }

@@ -6,7 +6,23 @@ extension JobRunner {
     /// `{job, about, parameters, nodes, plans: [{plan, shards, rows, chunks, pruned, cached, reads, groups, kernels}, …]}`.
     func explain(_ request: JobRequest) async throws(Failure) -> Value {
         let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
-        let definition = try await load(request, now: unixMilliseconds(), deadline).definition
+        let cancellation = Cancellation()
+        let outcome = try await JobRace.run(
+            job: request.name, by: deadline, cancellation, on: cluster.engine.compute
+        ) { () async -> Result<Value, Failure> in
+            do throws(Failure) {
+                return .success(try await explain(request, deadline, cancellation))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try outcome.get()
+    }
+
+    private func explain(
+        _ request: JobRequest, _ deadline: Deadline, _ cancellation: Cancellation
+    ) async throws(Failure) -> Value {
+        let definition = try await load(request, now: unixMilliseconds(), deadline, cancellation).definition
         let parameters = try JobParameters.resolve(
             given: request.parameters, defaults: definition.parameters, job: request.name)
         var plans: [Value] = []

@@ -10,13 +10,33 @@ package struct JobRunner: Sendable {
     /// Runs a job to its envelope; every failure is in the envelope, nothing is thrown.
     package func run(_ request: JobRequest, router: Router) async -> Envelope {
         let started = monotonicNanoseconds()
-        var envelope = Envelope(query: request.query ?? cluster.newQuery(), job: request.name)
-        cluster.jobs.begin(envelope.query, name: request.name)
-        defer { cluster.jobs.end(envelope.query, status: envelope.status.rawValue) }
-        let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
+        let query = request.query ?? cluster.newQuery()
+        let cancellation = Cancellation()
+        var envelope = Envelope(query: query, job: request.name)
+        do throws(Failure) {
+            try cluster.jobs.begin(query, name: request.name, cancellation)
+            let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
+            envelope = try await JobRace.run(
+                job: request.name, by: deadline, cancellation, on: cluster.engine.compute
+            ) {
+                await perform(request, query, deadline, cancellation, router)
+            }
+        } catch {
+            envelope.status = .error
+            envelope.error = error
+        }
+        cluster.jobs.end(query, cancellation, status: envelope.status.rawValue)
+        envelope.milliseconds = Double(monotonicNanoseconds() - started) / 1e6
+        return envelope
+    }
+
+    private func perform(
+        _ request: JobRequest, _ query: UInt64, _ deadline: Deadline, _ cancellation: Cancellation, _ router: Router
+    ) async -> Envelope {
+        var envelope = Envelope(query: query, job: request.name)
         do throws(Failure) {
             let now = unixMilliseconds()
-            let script = try await load(request, now: now, deadline)
+            let script = try await load(request, now: now, deadline, cancellation)
             let parameters = try JobParameters.resolve(
                 given: request.parameters, defaults: script.definition.parameters, job: request.name)
             if script.definition.hasRun {
@@ -33,15 +53,25 @@ package struct JobRunner: Sendable {
             envelope.status = .error
             envelope.error = error
         }
-        envelope.milliseconds = Double(monotonicNanoseconds() - started) / 1e6
         return envelope
     }
 
-    func load(_ request: JobRequest, now: Int64, _ deadline: Deadline) async throws(Failure) -> JobScript {
-        try await cluster.engine.compute.attempt { () throws(Failure) in
+    func load(
+        _ request: JobRequest, now: Int64, _ deadline: Deadline, _ cancellation: Cancellation
+    ) async throws(Failure) -> JobScript {
+        // Of the coordinator's own script too, a reason why it ended should come before the deadline does.
+        let limit = Self.scriptDeadline(deadline)
+        return try await cluster.engine.jobScripts.attempt(by: limit) { () throws(Failure) in
             try JobScript(
-                request.source, name: request.name, now: now, deadline: deadline, states: cluster.engine.jobStates)
+                request.source, name: request.name, now: now, deadline: limit, states: cluster.engine.jobStates,
+                cancellation: cancellation)
         }
+    }
+
+    /// A little before the job's: a twentieth of what is left, 20 ms at most.
+    private static func scriptDeadline(_ deadline: Deadline) -> Deadline {
+        let reserve = min(20, deadline.remainingMilliseconds / 20)
+        return Deadline(uptimeNanoseconds: deadline.uptimeNanoseconds - UInt64(reserve) * 1_000_000)
     }
 
     private func mapAndReduce(
@@ -51,7 +81,7 @@ package struct JobRunner: Sendable {
         let found = try await settled(
             map, script, require: requirement, deadline: deadline, envelope: &envelope)
         envelope.relativeErrors = found.partial.relativeErrors
-        envelope.result = try await cluster.engine.compute.attempt { () throws(Failure) in
+        envelope.result = try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
             let result = try script.finish(found.partial, parameters: map.parameters)
             try Envelope.checkLength(of: result, job: map.name)
             return result
@@ -71,7 +101,7 @@ package struct JobRunner: Sendable {
             !lost.contains { $0.node == answer.node }
         }
         .map(\.answer)
-        return try await cluster.engine.compute.attempt { () throws(Failure) in
+        return try await cluster.engine.jobScripts.attempt(by: script.deadline) { () throws(Failure) in
             try ReducedRound(answers, script, job: map.name)
         }
     }

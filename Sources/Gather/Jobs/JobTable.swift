@@ -6,10 +6,13 @@ import Synchronization
 package final class JobTable: Sendable {
     /// Jobs that are over are remembered, so many of them.
     private static let endedMax = 32
+    /// Under way at a time: each keeps a script.
+    private static let runningMax = 2_048
 
     private struct Coordinated {
         var query: UInt64
         var name: String
+        var cancellation: Cancellation
         var startedNanoseconds: UInt64
         var endedNanoseconds: UInt64?
         var status = "running"
@@ -17,8 +20,8 @@ package final class JobTable: Sendable {
 
     private struct State: ~Copyable {
         var jobs: [Coordinated] = []
+        var running = 0
         var maps: [UInt64: ScanCoverage] = [:]
-        var cancelled: Set<UInt64> = []
     }
 
     private let state = Mutex(State())
@@ -27,25 +30,32 @@ package final class JobTable: Sendable {
 
     // MARK: The coordinator's
 
-    func begin(_ query: UInt64, name: String) {
-        let job = Coordinated(query: query, name: name, startedNanoseconds: monotonicNanoseconds())
-        state.withLock { $0.jobs.append(job) }
+    func begin(_ query: UInt64, name: String, _ cancellation: Cancellation) throws(Failure) {
+        let job = Coordinated(
+            query: query, name: name, cancellation: cancellation, startedNanoseconds: monotonicNanoseconds())
+        let isFull = state.withLock { state in
+            guard state.running < Self.runningMax else { return true }
+            state.running += 1
+            state.jobs.append(job)
+            return false
+        }
+        if isFull { throw Failure(.overloaded, "\(Self.runningMax) jobs are under way; wait for one to end") }
     }
 
-    func end(_ query: UInt64, status: String) {
+    func end(_ query: UInt64, _ cancellation: Cancellation, status: String) {
         state.withLock { state in
-            state.cancelled.remove(query)
-            guard let index = state.jobs.firstIndex(where: { $0.query == query && $0.endedNanoseconds == nil }) else {
-                return
-            }
+            guard
+                let index = state.jobs.firstIndex(where: {
+                    $0.cancellation === cancellation && $0.endedNanoseconds == nil
+                })
+            else { return }
+            state.running -= 1
             state.jobs[index].endedNanoseconds = monotonicNanoseconds()
             state.jobs[index].status = status
             let ended = state.jobs.indices.filter { state.jobs[$0].endedNanoseconds != nil }
             if ended.count > Self.endedMax { state.jobs.remove(at: ended[0]) }
         }
     }
-
-    func isCancelled(_ query: UInt64) -> Bool { state.withLock { $0.cancelled.contains(query) } }
 
     /// `[{id, job, status, ms}, …]`, in the order they began.
     package var list: Value {
@@ -66,17 +76,22 @@ package final class JobTable: Sendable {
 
     func beginMap(_ query: UInt64, _ coverage: ScanCoverage) { state.withLock { $0.maps[query] = coverage } }
 
-    func endMap(_ query: UInt64) { state.withLock { _ = $0.maps.removeValue(forKey: query) } }
+    func endMap(_ query: UInt64, _ coverage: ScanCoverage) {
+        state.withLock { if $0.maps[query] === coverage { $0.maps[query] = nil } }
+    }
 
     package func coverage(of query: UInt64) -> ScanCoverage? { state.withLock { $0.maps[query] } }
 
-    /// Ends the job's map here at its next block, and the job if it is this node's. False when there is neither.
+    /// Ends the job's map here at its next block or instruction, and the job, at once, if it is this node's. False when there is neither.
     package func cancel(_ query: UInt64) -> Bool {
-        state.withLock { state in
-            let isCoordinated = state.jobs.contains { $0.query == query && $0.endedNanoseconds == nil }
-            if isCoordinated { state.cancelled.insert(query) }
-            state.maps[query]?.cancel()
-            return isCoordinated || state.maps[query] != nil
+        let (coordinated, map) = state.withLock { state in
+            (
+                state.jobs.filter { $0.query == query && $0.endedNanoseconds == nil }.map(\.cancellation),
+                state.maps[query]
+            )
         }
+        map?.cancel()
+        for cancellation in coordinated { cancellation.cancel() }
+        return map != nil || !coordinated.isEmpty
     }
 }

@@ -158,10 +158,11 @@ package struct FrameService: VirtualService {
     }
 
     private static func append(_ rows: [UInt8], to frame: Frame, _ cluster: Cluster) async throws(Failure) -> Int {
-        try await cluster.engine.compute.attempt { () throws(Failure) in
+        try await cluster.engine.compute.attemptUrgent { () throws(Failure) in
             let request = StageRequest(
                 load: 0, frame: frame.name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
-            let block = try RowBlock(parsing: request, schema: frame.schema)
+            let block = try RowBlock(
+                parsing: request, schema: frame.schema, memory: cluster.engine.frames.resources.memory)
             try frame.append(block.batch)
             return block.batch.rowCount
         }

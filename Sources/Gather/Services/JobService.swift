@@ -14,6 +14,8 @@ package struct JobService: VirtualService {
     /// Of all jobs together: every node holds them all, and tells them to the others.
     private static let allSourceBytesMax = 8 << 20
     private static let jobsMax = 10_000
+    /// What the top level of a job may take when it is defined.
+    private static let checkMilliseconds = 1_000
 
     package init() {}
 
@@ -55,8 +57,10 @@ package struct JobService: VirtualService {
                     .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)",
                     fault: .caller)
             }
-            try await cluster.engine.compute.attempt { () throws(Failure) in
-                _ = try JobScript(source, name: name, now: unixMilliseconds(), deadline: .after(milliseconds: 1_000))
+            let deadline = Deadline.after(milliseconds: checkMilliseconds)
+            let states = cluster.engine.jobStates
+            try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
+                _ = try JobScript(source, name: name, now: unixMilliseconds(), deadline: deadline, states: states)
             }
             let isFull = cluster.changeRegistry { registry in
                 let (count, bytes) = registry.jobTotals(without: name)

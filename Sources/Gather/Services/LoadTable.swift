@@ -28,7 +28,8 @@ final class LoadTable: Sendable {
     func stage(_ request: StageRequest, from connection: PeerConnection) -> Result<Value, Failure> {
         do throws(Failure) {
             let load = try find(request, connection)
-            let block = try RowBlock(parsing: request, schema: load.frame.schema)
+            let memory = cluster.engine.frames.resources.memory
+            let block = try RowBlock(parsing: request, schema: load.frame.schema, memory: memory)
             try load.stage(block.batch)
             return .success(
                 .object([

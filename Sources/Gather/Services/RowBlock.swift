@@ -9,7 +9,15 @@ struct RowBlock {
     /// Lines are counted on from what the sender says, which no block brings to the end of the range.
     private static let lineMax: UInt64 = 1 << 48
 
-    init(parsing request: StageRequest, schema: FrameSchema) throws(Failure) {
+    /// On the account of frames for as long as the block is under way.
+    private let reservation: MemoryReservation
+
+    /// Throws too when the frame memory has no room for what the text may become: a row that names one column has a value, or
+    /// none, in each.
+    init(parsing request: StageRequest, schema: FrameSchema, memory: FrameMemory) throws(Failure) {
+        reservation = MemoryReservation(memory)
+        let lines = request.bytes.reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
+        try reservation.grow(by: request.bytes.count + ColumnBatch.bytes(rows: lines, schema: schema))
         batch = ColumnBatch(schema: schema)
         let block = TextBlock(bytes: request.bytes, firstLine: Int(min(request.firstLine, Self.lineMax)))
         let policy: RowErrorPolicy = request.skipsBadRows ? .skip : .stop

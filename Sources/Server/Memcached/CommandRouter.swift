@@ -71,6 +71,16 @@ extension Router: CommandRouter {
     package var ownStatistics: [(name: String, value: Int)] {
         var list = [("nodes", cluster.topology.nodes.count), ("frames", engine.frames.frames.count)]
         list.append(("compute_queue", engine.compute.queued))
+        list.append(("compute_paused", engine.compute.paused))
+        list.append(("job_scripts", engine.jobScripts.running))
+        list.append(("job_scripts_waiting", engine.jobScripts.waiting))
+        list.append(("job_script_bytes", engine.jobStates.memory.usedBytes))
+        list.append(("job_script_limit_bytes", engine.jobStates.memory.limitBytes))
+        let memory = engine.frames.resources.memory
+        list.append(("frame_row_bytes", memory.usedBytes))
+        list.append(("frame_schema_bytes", memory.schemaBytes))
+        list.append(("frame_derived_bytes", memory.derivedBytes))
+        list.append(("frame_limit_bytes", memory.limitBytes))
         for (at, shard) in engine.shards.enumerated() {
             let objects = shard.objects.statistics
             list.append(("shard:\(at):objects_live", objects.live))

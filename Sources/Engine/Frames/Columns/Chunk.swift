@@ -85,6 +85,10 @@ package final class Chunk: Sendable {
     private let memory: FrameMemory
     private let reservation: MemoryReservation
 
+    /// What a chunk and each of its columns have besides their values.
+    private static let chunkBytes = 256
+    private static let columnBytes = 256
+
     private static let nextID = Atomic<UInt64>(1)
 
     /// Of what never changes.
@@ -105,7 +109,7 @@ package final class Chunk: Sendable {
         self.columns = columns
         self.rowCount = rowCount
         self.rawBytes = rawBytes
-        storedBytes = columns.reduce(0) { $0 + $1.storedBytes }
+        storedBytes = columns.reduce(Self.chunkBytes) { $0 + Self.columnBytes + $1.storedBytes }
         encodedBytes = columns.reduce(0) { $0 + $1.encodedBytes }
         reservation = MemoryReservation(memory)
         // The tail that these rows come from is still on the account and is about to leave it.

@@ -54,13 +54,6 @@ package struct BatchColumn: Sendable {
         while let last = nullRows.last, Int(last) >= rows { nullRows.removeLast() }
     }
 
-    /// What the column will take in a tail, at most, in bytes.
-    var tailBytes: Int {
-        switch type {
-        case .string: codes.count * 4 + dictionary.memoryBytes
-        default: count * 8
-        }
-    }
 }
 
 /// Rows of one schema. At most 2^31 rows.
@@ -110,8 +103,8 @@ package struct ColumnBatch: Sendable {
         }
     }
 
-    /// What the rows will take in a tail, at most, in bytes.
-    package var tailBytes: Int { columns.reduce(0) { $0 + $1.tailBytes } + rowCount * columns.count / 8 }
+    /// What a batch of so many rows takes, strings left out: each value, and the row's number where there is none.
+    package static func bytes(rows: Int, schema: FrameSchema) -> Int { rows * schema.columns.count * 12 }
 }
 
 // MARK: - From a tail

@@ -5,7 +5,13 @@ import Synchronization
 /// Bytes held by all frames of a node.
 package final class FrameMemory: Sendable {
     package let limitBytes: Int
-    private let used = Mutex(0)
+    private let used = Mutex(Used())
+
+    private struct Used {
+        var rows = 0
+        var schemas = 0
+        var total: Int { rows + schemas }
+    }
     /// What is kept only to save work, and goes before anything is refused.
     private let derived = Mutex([Derived]())
 
@@ -24,7 +30,10 @@ package final class FrameMemory: Sendable {
 
     var isScarce: Bool { usedBytes > compressesBeyondBytes }
 
-    package var usedBytes: Int { used.withLock { $0 } }
+    /// Of rows, those under way too.
+    package var usedBytes: Int { used.withLock { $0.rows } }
+    /// What frames take without a row.
+    package var schemaBytes: Int { used.withLock { $0.schemas } }
 
     /// Another keeper of what is only derived; `reclaim` is called when room is needed, and gives up all of it. Answers the
     /// keeper's number.
@@ -40,15 +49,15 @@ package final class FrameMemory: Sendable {
     package var derivedBytes: Int { derived.withLock { $0.reduce(0) { $0 + $1.bytes } } }
 
     /// Whether there is room for more that is only derived.
-    func hasRoom(for bytes: Int) -> Bool { bytes <= limitBytes - usedBytes - derivedBytes }
+    func hasRoom(for bytes: Int) -> Bool { bytes <= limitBytes - usedBytes - schemaBytes - derivedBytes }
 
-    fileprivate func take(_ bytes: Int) throws(Failure) {
+    fileprivate func take(_ bytes: Int, isSchema: Bool) throws(Failure) {
         if !hasRoom(for: bytes) {
             for keeper in derived.withLock({ $0 }) where keeper.bytes > 0 { keeper.reclaim() }
         }
         let usedBytes: Int? = used.withLock { used in
-            guard bytes <= limitBytes - used else { return used }
-            used += bytes
+            guard bytes <= limitBytes - used.total else { return used.total }
+            if isSchema { used.schemas += bytes } else { used.rows += bytes }
             return nil
         }
         guard let usedBytes else { return }
@@ -58,28 +67,32 @@ package final class FrameMemory: Sendable {
                 + "drop a frame or raise --frame-memory")
     }
 
-    fileprivate func give(_ bytes: Int) { used.withLock { $0 -= bytes } }
+    fileprivate func give(_ bytes: Int, isSchema: Bool) {
+        used.withLock { if isSchema { $0.schemas -= bytes } else { $0.rows -= bytes } }
+    }
 
     /// Takes without asking: for a change of form that frees more, a moment later, than it takes.
-    fileprivate func force(_ bytes: Int) { used.withLock { $0 += bytes } }
+    fileprivate func force(_ bytes: Int) { used.withLock { $0.rows += bytes } }
 }
 
 /// Bytes taken from a `FrameMemory`, given back with the last owner of this object.
-final class MemoryReservation: Sendable {
+package final class MemoryReservation: Sendable {
     private let memory: FrameMemory
     private let held: Mutex<Int>
+    private let isSchema: Bool
 
-    init(_ memory: FrameMemory) {
+    package init(_ memory: FrameMemory, isSchema: Bool = false) {
         self.memory = memory
+        self.isSchema = isSchema
         held = Mutex(0)
     }
 
-    deinit { memory.give(bytes) }
+    deinit { memory.give(bytes, isSchema: isSchema) }
 
     var bytes: Int { held.withLock { $0 } }
 
-    func grow(by more: Int) throws(Failure) {
-        try memory.take(more)
+    package func grow(by more: Int) throws(Failure) {
+        try memory.take(more, isSchema: isSchema)
         held.withLock { $0 += more }
     }
 
@@ -90,6 +103,6 @@ final class MemoryReservation: Sendable {
 
     func shrink(by less: Int) {
         held.withLock { $0 -= less }
-        memory.give(less)
+        memory.give(less, isSchema: isSchema)
     }
 }

@@ -1,11 +1,15 @@
 // The mutable end of a frame's part: rows as they came, readable by queries while more are appended.
 
-// Unsafe: row values are written to fixed memory beyond the rows that any view was told of; views read only below.
+// Unsafe: row values are written to memory beyond the rows that any view was told of; views read only below, in memory that
+// they keep when the tail goes on with more.
 
-/// Up to `capacity` rows. Used by one thread at a time (under the part's lock); the views it hands out are immutable.
+/// Up to `capacity` rows, with room for as many as there are, twice as much at most: a frame of few rows is small. Used by one
+/// thread at a time (under the part's lock); the views it hands out are immutable.
 struct Tail: Sendable {
     let capacity: Int
     private(set) var rowCount = 0
+    /// Rows that there is room for.
+    private var room = 0
     private(set) var rawBytes = 0
     let reservation: MemoryReservation
     private let dictionaries: [SharedDictionary?]
@@ -20,8 +24,50 @@ struct Tail: Sendable {
         self.capacity = capacity
         reservation = MemoryReservation(memory)
         columns = zip(schema.columns, dictionaries).map { column, dictionary in
-            TailColumn(type: column.type, capacity: capacity, shared: dictionary, load: load)
+            TailColumn(type: column.type, shared: dictionary, load: load)
         }
+        reservation.force(columns.count * Self.columnBytes)
+    }
+
+    // MARK: Memory
+
+    /// What a column has besides its values.
+    private static let columnBytes = 512
+    private static let roomMin = 8
+
+    private static func room(for rows: Int, capacity: Int) -> Int {
+        var room = min(Self.roomMin, capacity)
+        while room < rows { room *= 2 }
+        return min(room, capacity)
+    }
+
+    /// Of values, and of what says which of them there are, once more in a view.
+    private static func bytes(ofRoom room: Int, _ schema: FrameSchema) -> Int {
+        schema.columns.reduce(0) { $0 + room * ($1.type == .string ? 4 : 8) + (room + 63) / 64 * 16 }
+    }
+
+    /// What a batch will take, at most, where `tail` is the present one: to be on the account before any of it is made.
+    static func bytesNeeded(for batch: ColumnBatch, after tail: Tail?, capacity: Int) -> Int {
+        let schema = batch.schema
+        let before = tail?.rowCount ?? 0
+        let strings = batch.columns.reduce(0) { $0 + ($1.type == .string ? $1.dictionary.memoryBytes * 2 : 0) }
+        let whole = (before + batch.rowCount) / capacity
+        let rest = (before + batch.rowCount) % capacity
+        let tails = whole + (rest > 0 ? 1 : 0) - (tail == nil ? 0 : 1)
+        var bytes = strings + max(0, tails) * schema.columns.count * columnBytes
+        bytes += whole * Self.bytes(ofRoom: capacity, schema)
+        if rest > 0 { bytes += Self.bytes(ofRoom: room(for: rest, capacity: capacity), schema) }
+        // What the tail has already is only moved.
+        return max(0, bytes - Self.bytes(ofRoom: tail?.room ?? 0, schema))
+    }
+
+    /// Makes room for so many rows, which are on somebody's account.
+    private mutating func makeRoom(for rows: Int, _ schema: FrameSchema) {
+        guard rows > room else { return }
+        let more = Self.room(for: rows, capacity: capacity)
+        reservation.force(Self.bytes(ofRoom: more, schema) - Self.bytes(ofRoom: room, schema))
+        for index in columns.indices { columns[index].grow(to: more, rowCount: rowCount) }
+        room = more
     }
 
     var isFull: Bool { rowCount == capacity || columns.contains { $0.isTooLarge } }
@@ -30,12 +76,16 @@ struct Tail: Sendable {
     /// column by column, and is filled as needed.
     mutating func append(_ batch: ColumnBatch, from start: Int, codes: inout [[UInt32]]) -> Int {
         let count = min(capacity - rowCount, batch.rowCount - start)
+        makeRoom(for: rowCount + count, batch.schema)
+        let dictionaryBytes = columns.reduce(0) { $0 + $1.dictionaryBytes }
         for index in columns.indices {
             columns[index].append(batch.columns[index], rows: start..<start + count, at: rowCount, codes: &codes[index])
         }
         rowCount += count
         rawBytes += batch.rowCount == 0 ? 0 : batch.rawBytes * count / batch.rowCount
         cachedView = nil
+        // A view has the strings once more.
+        reservation.force(2 * (columns.reduce(0) { $0 + $1.dictionaryBytes } - dictionaryBytes))
         return count
     }
 
@@ -81,8 +131,8 @@ package final class TailView: Sendable {
 /// One column of a tail.
 private struct TailColumn: Sendable {
     let type: ColumnType
-    private let values: ColumnBytes
-    private var validity: [UInt64]
+    private var values = ColumnBytes(count: 0)
+    private var validity: [UInt64] = []
     private var nullCount = 0
     private var valueCount = 0
     private var keyMin = Int64.max
@@ -93,12 +143,21 @@ private struct TailColumn: Sendable {
     private var dictionary = ByteKeyTable()
     private var dictionaryView: DictionaryView?
 
-    init(type: ColumnType, capacity: Int, shared: SharedDictionary?, load: UInt64?) {
+    init(type: ColumnType, shared: SharedDictionary?, load: UInt64?) {
         self.type = type
         self.load = load
         self.shared = type == .string && shared?.acceptsMore == true ? shared : nil
-        values = ColumnBytes(count: capacity * (type == .string ? 4 : 8))
-        validity = Array(repeating: 0, count: (capacity + 63) / 64)
+    }
+
+    /// Views keep what they were given.
+    mutating func grow(to room: Int, rowCount: Int) {
+        let width = type == .string ? 4 : 8
+        let more = ColumnBytes(count: room * width)
+        if rowCount > 0 { more.start.copyMemory(from: values.start, byteCount: rowCount * width) }
+        values = more
+        let words = (room + 63) / 64
+        validity.reserveCapacity(words)
+        while validity.count < words { validity.append(0) }
     }
 
     var bounds: Zone.Bounds { valueCount == 0 ? .none : .keys(keyMin, keyMax) }

@@ -27,7 +27,7 @@ final class ParallelScan: Sendable {
 
     func run() throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
         if let pool = control.helpers, case .groups = setup.plan.output {
-            for _ in 1..<max(1, min(pool.width, setup.pieces.count)) { pool.submit { self.help() } }
+            for _ in 1..<max(1, min(pool.width, setup.pieces.count)) { pool.submitOptional { self.help() } }
         }
         scan()
         awaitHelpers()
@@ -59,7 +59,10 @@ final class ParallelScan: Sendable {
             state.isWaiting = state.helpers > 0
             return state.isWaiting
         }
-        if waits { helperIsDone.wait() }
+        guard waits else { return }
+        // A helper may be paused: its turn must be able to come.
+        let wait = { self.helperIsDone.wait() }
+        if let pool = control.helpers { pool.waiting(wait) } else { wait() }
     }
 
     private func scan() {

@@ -11,8 +11,13 @@ package final class Frame: Sendable {
     /// One for each column of strings.
     let dictionaries: [SharedDictionary?]
     private let dropped = Atomic<Bool>(false)
+    /// What the frame takes without a row, in the registry too.
+    private let reservation: MemoryReservation
 
-    init(name: String, schema: FrameSchema, shardCount: Int, resources: FrameResources) {
+    /// Throws when the frame memory is full.
+    init(name: String, schema: FrameSchema, shardCount: Int, resources: FrameResources) throws(Failure) {
+        reservation = MemoryReservation(resources.memory, isSchema: true)
+        try reservation.grow(by: Self.bytes(schema: schema, shardCount: shardCount))
         self.name = name
         self.schema = schema
         self.resources = resources
@@ -21,6 +26,11 @@ package final class Frame: Sendable {
         parts = (0..<shardCount).map { _ in
             FramePart(schema: schema, resources: resources, dictionaries: dictionaries)
         }
+    }
+
+    /// Some 3 KiB, and half of one for each column: names, types, dictionaries without strings, and the same in the registry.
+    private static func bytes(schema: FrameSchema, shardCount: Int) -> Int {
+        schema.columns.reduce(2_048 + shardCount * 512) { $0 + 512 + 4 * $1.name.utf8.count }
     }
 
     package var isDropped: Bool { dropped.load(ordering: .acquiring) }

@@ -31,9 +31,13 @@ package final class FrameCatalog: Sendable {
             guard state.frames.count < Self.framesMax else {
                 return .failure(Failure(.budgetExceeded, "there are \(Self.framesMax) frames already; drop some"))
             }
-            let frame = Frame(name: name, schema: schema, shardCount: shardCount, resources: resources)
-            state.frames[name] = frame
-            return .success(frame)
+            do throws(Failure) {
+                let frame = try Frame(name: name, schema: schema, shardCount: shardCount, resources: resources)
+                state.frames[name] = frame
+                return .success(frame)
+            } catch {
+                return .failure(error)
+            }
         }
         return try result.get()
     }

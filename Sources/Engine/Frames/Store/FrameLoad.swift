@@ -41,6 +41,7 @@ package final class FrameLoad: Sendable {
     package func commit() throws(Failure) -> Int {
         try whileOpen { () throws(Failure) in
             let snapshot = staging.snapshot()
+            let copied = MemoryReservation(frame.resources.memory)
             var chunks: [Chunk] = []
             var rest = ColumnBatch(schema: frame.schema)
             for piece in snapshot.pieces {
@@ -48,7 +49,10 @@ package final class FrameLoad: Sendable {
                 case .chunk(let chunk): chunks.append(chunk)
                 case .tail(let view) where view.rowCount >= frame.resources.chunkRowsMin:
                     chunks.append(ColumnEncoder.seal(view, memory: frame.resources.memory))
-                case .tail(let view): rest = ColumnBatch(view, schema: frame.schema)
+                case .tail(let view):
+                    // Twice, until it is one of the frame's tails.
+                    try copied.grow(by: ColumnBatch.bytes(rows: view.rowCount, schema: frame.schema))
+                    rest = ColumnBatch(view, schema: frame.schema)
                 }
             }
             try frame.take(chunks: chunks, rest: rest)

@@ -208,9 +208,18 @@ package final class FramePart: Sendable {
     package func append(_ batch: ColumnBatch) throws(Failure) {
         precondition(batch.schema == schema, "a batch is parsed with the frame's schema")
         guard batch.rowCount > 0 else { return }
-        let incoming = MemoryReservation(resources.memory)
-        try incoming.grow(by: batch.tailBytes)
-        for view in state.withLock({ take(batch, &$0) }) { seal(view) }
+        let result = state.withLock { state -> Result<[TailView], Failure> in
+            // On the account before it is made; what the tail takes in the end is on its own.
+            let incoming = MemoryReservation(resources.memory)
+            do throws(Failure) {
+                try incoming.grow(
+                    by: Tail.bytesNeeded(for: batch, after: state.tail, capacity: resources.chunkRows))
+            } catch {
+                return .failure(error)
+            }
+            return .success(take(batch, &state))
+        }
+        for view in try result.get() { seal(view) }
     }
 
     /// Takes chunks as they are.
@@ -275,7 +284,6 @@ package final class FramePart: Sendable {
                     memory: resources.memory, load: load)
             var codes = [[UInt32]](repeating: [], count: schema.columns.count)
             let taken = tail.append(batch, from: row, codes: &codes)
-            tail.reservation.force(batch.tailBytes * taken / batch.rowCount)
             row += taken
             if tail.isFull {
                 let view = tail.view()

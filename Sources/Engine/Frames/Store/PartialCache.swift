@@ -55,7 +55,7 @@ package final class PartialCache: Sendable {
     }
 
     func insert(_ partial: Partial, for key: Key, chunks: [UInt64]) {
-        let bytes = partial.memoryBytes + chunks.count * 8 + 256
+        let bytes = partial.memoryBytes + chunks.count * 8 + key.plan.memoryBytes
         guard bytes <= limitBytes / 4, memory.hasRoom(for: bytes) else { return }
         state.withLock { state in
             state.remove(key)
@@ -108,5 +108,21 @@ extension PartialCache.State {
     fileprivate mutating func remove(_ key: PartialCache.Key) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         bytes -= entry.bytes
+    }
+}
+
+extension Plan {
+    /// What a plan takes that is kept, roughly: its filters may list many values.
+    fileprivate var memoryBytes: Int {
+        let lists = (filters + anyFilters.flatMap(\.self)).reduce(0) { sum, filter in
+            filter.values.reduce(sum + 128) { sum, value in
+                if case .bytes(let text) = value { sum + 64 + text.count } else { sum + 24 }
+            }
+        }
+        let edges: Int =
+            if case .groups(let keys, let aggregates) = output {
+                aggregates.reduce(256 * keys.count) { $0 + 256 + 24 * $1.edges.count }
+            } else { 0 }
+        return 2_048 + lists + edges + computed.reduce(0) { $0 + 128 + $1.text.utf8.count }
     }
 }

@@ -1,0 +1,189 @@
+// Scripts that only compute or eat memory: others go on, deadlines and cancels reach them, and all of them share one memory.
+
+import Engine
+import Gather
+import Logging
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct JobTurnsTests {
+    private static func node(scriptMemoryBytes: Int = 256 << 20) -> ClusterNode {
+        let topology = Topology.alone(name: "n", host: "127.0.0.1", port: 11211)
+        var configuration = EngineConfiguration(memoryBytes: 8 << 20)
+        configuration.scriptMemoryBytes = scriptMemoryBytes
+        return ClusterNode(
+            cluster: Cluster(
+                engine: Engine(configuration), topology: topology, loops: [], logger: Logger(label: "test")))
+    }
+
+    private static func control(_ node: ClusterNode, _ verb: ControlVerb, _ argument: Value) async -> PeerReply {
+        await withCheckedContinuation { continuation in
+            node.handle(.control(verb: verb, argument: argument), from: PeerConnection()) {
+                continuation.resume(returning: $0)
+            }
+        }
+    }
+
+    /// The envelope of a job.
+    private static func run(
+        _ node: ClusterNode, _ source: String, timeout: Int = 20_000, query: UInt64? = nil,
+        verb: ControlVerb = .runJob
+    ) async -> Value {
+        var request = JobRequest(name: "t", source: Array(source.utf8), timeoutMilliseconds: timeout)
+        request.query = query
+        switch await control(node, verb, request.value) {
+        case .value(let envelope): return envelope
+        case .failure(let failure): return .object(["error": .object(["reason": .string(failure.reason.rawValue)])])
+        default: return .null
+        }
+    }
+
+    private static func reason(_ envelope: Value) -> String? { envelope["error"]?["reason"]?.text }
+
+    private static func store(_ node: ClusterNode, _ key: String, _ value: String) async -> PeerReply {
+        await control(node, .store, .object(["key": .string(key), "value": .string(value)]))
+    }
+
+    static let spin = "while true do end"
+    /// Each of these computes without an end at another place of a job.
+    static let places = [
+        "function map() \(spin) end", "function run() \(spin) end", "\(spin) function run() end",
+        "function map() return 1 end function reduce(a, b) \(spin) end",
+        "function map() return 1 end function reduce(a, b) return a end function finish() \(spin) end",
+        "function map() coroutine.wrap(function() \(spin) end)() end",
+        "function map() table.sort({ 1, 2, 3 }, function() \(spin) end) end",
+        "function map() for i = 1, 3e9 do end end",
+    ]
+
+    @Test("a job ends at its timeout wherever its script computes, and explaining it too", arguments: places)
+    func timeouts(source: String) async {
+        let node = Self.node()
+        for verb in [ControlVerb.runJob, .explainJob] {
+            let start = monotonicNanoseconds()
+            let envelope = await Self.run(node, source, timeout: 500, verb: verb)
+            let milliseconds = (monotonicNanoseconds() - start) / 1_000_000
+            #expect(milliseconds < 3_000, "\(milliseconds) ms")
+            let known = ["timeout", "budget_exceeded"]
+            if verb == .runJob { #expect(known.contains(Self.reason(envelope) ?? ""), "\(envelope)") }
+        }
+    }
+
+    @Test("a cancel ends a job at once wherever its script computes", arguments: places)
+    func cancels(source: String) async throws {
+        let node = Self.node()
+        async let envelope = Self.run(node, source, query: 7)
+        let argument = Value.object(["query": .int(7)])
+        while await Self.control(node, .cancelJob, argument) != .value(.bool(true)) {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        #expect(Self.reason(await envelope) == "cancelled")
+        // Its scripts are over too, soon.
+        for _ in 0..<10_000 where node.cluster.engine.jobScripts.running > 0 {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        #expect(node.cluster.engine.jobScripts.running == 0)
+    }
+
+    @Test("beside ten jobs that compute without an end others run, rows are appended, jobs are defined and loads end")
+    func besideTen() async throws {
+        let node = Self.node()
+        let spinning = Task {
+            await withTaskGroup(of: Value.self) { group in
+                for index in 0..<10 {
+                    group.addTask {
+                        await Self.run(node, Self.places[index % Self.places.count], query: UInt64(100 + index))
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+        }
+        while node.cluster.engine.jobScripts.running < 10 { try await Task.sleep(for: .milliseconds(1)) }
+        let start = monotonicNanoseconds()
+        for index in 0..<10 {
+            #expect(await Self.store(node, "frame:append:f", "{\"a\":\(index)}") == .value(.object(["rows": .int(1)])))
+            #expect(await Self.store(node, "job:define:j\(index)", "function run() return 1 end") == .value(.string("DEFINED")))
+            let answer = await Self.run(node, "function map(s) return s:frame('f'):count() end")
+            #expect(answer["result"] == .array([.object(["count": .int(Int64(index + 1))])]), "\(answer)")
+        }
+        let milliseconds = (monotonicNanoseconds() - start) / 1_000_000
+        #expect(milliseconds < 10_000, "30 steps took \(milliseconds) ms beside ten scripts")
+        for index in 0..<10 {
+            _ = await Self.control(node, .cancelJob, .object(["query": .int(Int64(100 + index))]))
+        }
+        #expect(await spinning.value.map(Self.reason).allSatisfy { $0 == "cancelled" })
+    }
+
+    static let eater = "function map() local t = {} while true do t[#t + 1] = 'x' .. #t end end"
+
+    @Test("scripts that fill memory share what all may have, end within it, and leave none of it taken")
+    func sharedMemory() async throws {
+        let node = Self.node(scriptMemoryBytes: 32 << 20)
+        let states = node.cluster.engine.jobStates
+        let envelopes = await withTaskGroup(of: Value.self) { group in
+            for _ in 0..<30 { group.addTask { await Self.run(node, Self.eater) } }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        let known = ["budget_exceeded", "overloaded", "cancelled"]
+        #expect(envelopes.allSatisfy { known.contains(Self.reason($0) ?? "") }, "\(envelopes.map(Self.reason))")
+        for _ in 0..<5_000 where states.memory.usedBytes > 6 << 20 { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(states.memory.usedBytes <= 6 << 20)
+        #expect(await Self.run(node, "function run() return 1 end")["result"] == .int(1))
+    }
+
+    @Test("one script that fills memory ends with budget_exceeded, and small ones run beside it")
+    func smallBeside() async throws {
+        let node = Self.node(scriptMemoryBytes: 32 << 20)
+        async let large = Self.run(node, Self.eater)
+        for _ in 0..<20 { #expect(await Self.run(node, "function run() return 1 end")["result"] == .int(1)) }
+        #expect(Self.reason(await large) == "budget_exceeded")
+    }
+
+    @Test("scripts beyond those that may run at a time wait, in order; beyond those that may wait they are refused")
+    func admission() async {
+        let pool = ComputePool(width: 1)
+        let admission = ScriptAdmission(pool: pool, atATimeMax: 1, waitingMax: 2)
+        let outcomes = await withCheckedContinuation { (done: CheckedContinuation<[String], Never>) in
+            let seen = Seen(5) { done.resume(returning: $0) }
+            pool.submit {
+                admission.submit(deadline: .never) { seen.add("1 \($0?.reason.rawValue ?? "ran")") }
+                admission.submit(deadline: .after(milliseconds: 0)) { seen.add("2 \($0?.reason.rawValue ?? "ran")") }
+                admission.submit(deadline: .never) { seen.add("3 \($0?.reason.rawValue ?? "ran")") }
+                admission.submit(deadline: .never) { seen.add("4 \($0?.reason.rawValue ?? "ran")") }
+                seen.add("waiting \(admission.waiting)")
+            }
+        }
+        #expect(outcomes == ["4 overloaded", "waiting 2", "1 ran", "2 timeout", "3 ran"])
+    }
+
+    @Test("ten thousand jobs that were defined and dropped keep no new one from being defined")
+    func definedAndDropped() async {
+        let node = Self.node()
+        node.cluster.changeRegistry { registry in
+            for index in 0..<10_000 {
+                registry.defineJob("j\(index)", source: [1], now: Int64(index + 1))
+                _ = registry.dropJob("j\(index)", now: Int64(index + 1))
+            }
+        }
+        #expect(await Self.store(node, "job:define:new", "function run() return 1 end") == .value(.string("DEFINED")))
+    }
+}
+
+/// What was seen, in order; all of it goes to `done`.
+private final class Seen: Sendable {
+    private let seen = Mutex<[String]>([])
+    private let count: Int
+    private let done: @Sendable ([String]) -> Void
+
+    init(_ count: Int, _ done: @escaping @Sendable ([String]) -> Void) {
+        self.count = count
+        self.done = done
+    }
+
+    func add(_ text: String) {
+        let all = seen.withLock { seen in
+            seen.append(text)
+            return seen
+        }
+        if all.count == count { done(all) }
+    }
+}
