@@ -148,6 +148,7 @@ extension Cluster {
     /// Tells every other node what this one knows, and takes in what they know. Returns the nodes that did not answer.
     @discardableResult
     package func publish(deadline: Deadline = .after(milliseconds: 1_000)) async -> [(node: Int, failure: Failure)] {
+        guard !otherNodes.isEmpty else { return [] }
         let state = currentRegistry().value
         return await withTaskGroup(of: (Int, Failure)?.self) { group in
             for node in otherNodes {

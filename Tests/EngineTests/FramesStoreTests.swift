@@ -485,7 +485,9 @@ extension FramesStoreTests {
         return batch
     }
 
-    @Test("a row of a thousand columns takes about a KiB each, and frames of such rows are refused once they fill the memory")
+    @Test(
+        "a row of a thousand columns takes about a KiB each, and frames of such rows are refused once they fill the memory"
+    )
     func wideRows() throws {
         let memory = FrameMemory(limitBytes: 32 << 20)
         let catalog = FrameCatalog(shardCount: 2, resources: FrameResources(memory: memory))

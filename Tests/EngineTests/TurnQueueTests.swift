@@ -99,4 +99,3 @@ import Testing
         for _ in 0..<3 { release.signal() }
     }
 }
-

@@ -1,10 +1,11 @@
 // Scripts that only compute or eat memory: others go on, deadlines and cancels reach them, and all of them share one memory.
 
 import Engine
-import Gather
 import Logging
 import Synchronization
 import Testing
+
+@testable import Gather
 
 @Suite(.serialized) struct JobTurnsTests {
     private static func node(scriptMemoryBytes: Int = 256 << 20) -> ClusterNode {
@@ -26,12 +27,11 @@ import Testing
 
     /// The envelope of a job.
     private static func run(
-        _ node: ClusterNode, _ source: String, timeout: Int = 20_000, query: UInt64? = nil,
-        verb: ControlVerb = .runJob
+        _ node: ClusterNode, _ source: String, query: UInt64? = nil
     ) async -> Value {
-        var request = JobRequest(name: "t", source: Array(source.utf8), timeoutMilliseconds: timeout)
+        var request = JobRequest(name: "t", source: Array(source.utf8), timeoutMilliseconds: 60_000)
         request.query = query
-        switch await control(node, verb, request.value) {
+        switch await control(node, .runJob, request.value) {
         case .value(let envelope): return envelope
         case .failure(let failure): return .object(["error": .object(["reason": .string(failure.reason.rawValue)])])
         default: return .null
@@ -58,14 +58,19 @@ import Testing
     @Test("a job ends at its timeout wherever its script computes, and explaining it too", arguments: places)
     func timeouts(source: String) async {
         let node = Self.node()
-        for verb in [ControlVerb.runJob, .explainJob] {
+        let request = JobRequest(name: "t", source: Array(source.utf8), timeoutMilliseconds: 500)
+        // On threads of their own: those of the tests are held up by other tests.
+        let threads = ComputePool(width: 1)
+        let (envelope, milliseconds) = await Task(executorPreference: threads) {
             let start = monotonicNanoseconds()
-            let envelope = await Self.run(node, source, timeout: 500, verb: verb)
-            let milliseconds = (monotonicNanoseconds() - start) / 1_000_000
-            #expect(milliseconds < 3_000, "\(milliseconds) ms")
-            let known = ["timeout", "budget_exceeded"]
-            if verb == .runJob { #expect(known.contains(Self.reason(envelope) ?? ""), "\(envelope)") }
+            let runner = JobRunner(cluster: node.cluster)
+            let envelope = await runner.run(request, router: node.router)
+            _ = try? await runner.explain(request)
+            return (envelope, (monotonicNanoseconds() - start) / 1_000_000)
         }
+        .value
+        #expect(milliseconds < 5_000)
+        #expect([.timeout, .budgetExceeded].contains(envelope.error?.reason), "\(envelope.value)")
     }
 
     @Test("a cancel ends a job at once wherever its script computes", arguments: places)
@@ -101,7 +106,9 @@ import Testing
         let start = monotonicNanoseconds()
         for index in 0..<10 {
             #expect(await Self.store(node, "frame:append:f", "{\"a\":\(index)}") == .value(.object(["rows": .int(1)])))
-            #expect(await Self.store(node, "job:define:j\(index)", "function run() return 1 end") == .value(.string("DEFINED")))
+            #expect(
+                await Self.store(node, "job:define:j\(index)", "function run() return 1 end")
+                    == .value(.string("DEFINED")))
             let answer = await Self.run(node, "function map(s) return s:frame('f'):count() end")
             #expect(answer["result"] == .array([.object(["count": .int(Int64(index + 1))])]), "\(answer)")
         }

@@ -148,10 +148,10 @@ package final class ComputePool: TaskExecutor {
         }
     }
 
-    /// To be called now and then by what runs for long, at `now` on the monotonic clock, holding no lock: on a thread that gives
-    /// way, and had the processor for 0.1 ms, whoever waits for it goes first. A low priority alone does not do that: the system
-    /// lets a thread that has just woken up finish its time slice, which ends with the next of its ticks, 4 ms apart. Returns
-    /// once it is this closure's turn again.
+    /// To be called now and then by what runs for long, at `now` on the monotonic clock, holding no lock: on a thread that
+    /// gives way, and had the processor for 0.1 ms, whoever waits for it goes first. A low priority alone does not do
+    /// that: the system lets a thread that has just woken up finish its time slice, which ends with the next of its
+    /// ticks, 4 ms apart. Returns once it is this closure's turn again.
     package static func letOthersRun(at now: UInt64) {
         guard linux_let_others_run(Int64(bitPattern: now)), let worker = PoolWorker.current else { return }
         worker.offer()

@@ -41,7 +41,7 @@ package final class LuaState {
         if leased > Self.largeBytes { linux_trim_memory() }
     }
 
-    private static let largeBytes = 16 << 20
+    private static let largeBytes = 4 << 20
 
     /// From now on its scripts make room for others on the compute pool whenever their turn is over.
     func takeTurns() { control.pointee.letOthersRun = { ComputePool.letOthersRun(at: $0) } }

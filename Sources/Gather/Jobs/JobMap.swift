@@ -51,8 +51,10 @@ struct JobMap {
                     refusal.map { .failure($0) } ?? map(request, over: shard, deadline: deadline, coverage: coverage)
                 // The shard that is done last goes on with what all of them found.
                 guard let all = gathered.put(result, shard.index) else { return }
+                let answer = answer(all, request, deadline, coverage, since: started, encodes: encodes)
+                // Until here: a reduce too can be cancelled.
                 cluster.jobs.endMap(request.query, coverage)
-                completion(answer(all, request, deadline, coverage, since: started, encodes: encodes))
+                completion(answer)
             }
         }
     }
