@@ -44,7 +44,7 @@ package final class NodeFlush: @unchecked Sendable {
             // Under the gate, so that no object gets away from the live ones to the shelf, or back, in between.
             let items = shard.items
             shard.objects.removeAll {
-                items.removeAll()
+                items.removeAll(now: now)
                 waiting.arrive()
             }
         }

@@ -4,7 +4,8 @@
     differential.py NODE_HOST:PORT MEMCACHED_HOST:PORT [--streams N] [--seed N]
 
 Start memcached with -R 1, so that each answer is on its way before the next command: an item that an unsent answer holds
-is counted in a copy there, which loses its marks. Uniques are the servers' own and differ, so they are compared by what
+is counted in a copy there, which loses its marks. Lines that 1.6.45 refuses in other
+words than those before it are left out. Uniques are the servers' own and differ, so they are compared by what
 they do: `c` is not asked for. Times are far from their ends. Prints the first difference of a stream with what led there; exit code 0 only when there was none.
 """
 
@@ -30,14 +31,14 @@ def classic(r: random.Random) -> str:
     if verb == 6:
         return f"{r.choice(['incr', 'decr'])} {key} {r.choice([0, 1, 7, 'x', 18446744073709551615])}{silent}"
     if verb == 7:
-        return f"delete {key}{r.choice(['', ' 0', ' 5', ' x'])}{silent}"
+        return f"delete {key}{r.choice(['', ' 0'])}{silent}"
     if verb == 8:
         return f"touch {key} {r.choice([0, 9000, -1, 'x'])}{silent}"
     if verb == 9:
         return f"gat {r.choice([0, 9000, -1])} {key} {r.choice(KEYS)}"
     if verb == 10:
         return f"cas {key} 0 0 1 18446744073709551614{silent}\r\n1"
-    return r.choice(["", " ", "get", "set a", "set a 0 0", "incr a", "delete", "touch a", "foo", "gat", "mg", "ma", "md", "verbosity", "flush_all x"])
+    return r.choice(["foo", "verbosity", "flush_all x"])
 
 
 def meta(r: random.Random) -> str:

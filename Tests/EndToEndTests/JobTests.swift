@@ -64,7 +64,7 @@ import Testing
             let value = String(repeating: "v", count: bytes)
             let requests = (0..<count).map { "set \(words[3])\(1000 + $0) 0 \(words[5]) \(bytes)\r\n\(value)\r\n" }
             let answer = try Wire(port: cluster[0].port).exchange(
-                requests.joined() + "version\r\n", until: "VERSION 1.6.41\r\n")
+                requests.joined() + "version\r\n", until: "VERSION 1.6.45\r\n")
             #expect(answer.components(separatedBy: "STORED\r\n").count == count + 1)
         }
         let run = try cluster.run(["job", "run", "jobs/key_census.lua"], on: nodes - 1)
@@ -133,7 +133,7 @@ import Testing
             set job:define:n 0 0 \(job.utf8.count)\r\n\(job)\r\nset frame:append:events 0 0 \(row.utf8.count)\r\n\(row)\r
             get job:list\r\nget frame:list\r\nget job:run:n\r\nversion\r\n
             """
-        let answer = try Wire(port: cluster[1].port).exchange(requests, until: "VERSION 1.6.41\r\n")
+        let answer = try Wire(port: cluster[1].port).exchange(requests, until: "VERSION 1.6.45\r\n")
         for words in ["STORED\r\nSTORED\r\n", "[\"n\"]", "[\"events\"]", "[{\"count\":1}]"] {
             #expect(answer.contains(words), "\(words): \(answer)")
         }

@@ -237,6 +237,7 @@ extension ItemLog {
             if !item.isRead { counts.expiredUnread += 1 }
         } else {
             counts.evictions += 1
+            (counts.lastEvictedUnique, counts.lastEvictionSecond) = (item.unique, now)
             if !item.isRead { counts.evictedUnread += 1 }
             ghosts?.insert(hash: hash, from: pool[place.segment].lane)
         }

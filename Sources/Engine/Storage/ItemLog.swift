@@ -16,6 +16,9 @@ final class ItemLog {
         var items = 0
         var liveBytes = 0
         var evictions: UInt64 = 0
+        /// Of the last eviction: what it took, and when.
+        var lastEvictedUnique: UInt64 = 0
+        var lastEvictionSecond: UInt32 = 0
         var expired: UInt64 = 0
         var reclaimed: UInt64 = 0
         var copies: UInt64 = 0

@@ -16,6 +16,12 @@ package struct ItemStatistics: Sendable, Equatable {
     package var segmentBytes = 0
     /// Live items dropped to make room.
     package var evictions: UInt64 = 0
+    /// How long the last evicted item had been stored; 0 where nothing was evicted.
+    package var evictedAgeSeconds: UInt32 = 0
+    /// When the oldest item was stored, by a look at the first item of each segment; 0 where there is none.
+    package var oldestSecond: UInt32 = 0
+    /// Misses of keys that a flush had taken; see `FlushedKeys`.
+    package var flushedMisses: UInt64 = 0
     /// Expired items met by a reader, or a writer of the same key.
     package var expired: UInt64 = 0
     /// Expired items dropped with their segment.
@@ -52,6 +58,11 @@ package struct ItemStatistics: Sendable, Equatable {
         sum.segments += b.segments
         sum.segmentBytes = max(a.segmentBytes, b.segmentBytes)
         sum.evictions += b.evictions
+        sum.evictedAgeSeconds = max(a.evictedAgeSeconds, b.evictedAgeSeconds)
+        sum.oldestSecond =
+            a.oldestSecond == 0 || b.oldestSecond == 0
+            ? max(a.oldestSecond, b.oldestSecond) : min(a.oldestSecond, b.oldestSecond)
+        sum.flushedMisses += b.flushedMisses
         sum.expired += b.expired
         sum.reclaimed += b.reclaimed
         sum.copies += b.copies
@@ -82,6 +93,12 @@ extension ItemStore {
             statistics.segments = log.pool.segmentCount
             statistics.segmentBytes = log.pool.segmentBytes
             statistics.evictions = log.counts.evictions
+            if let stored = storeTimes.second(ofUnique: log.counts.lastEvictedUnique) {
+                let evicted = log.counts.lastEvictionSecond
+                statistics.evictedAgeSeconds = evicted > stored ? evicted - stored : 0
+            }
+            statistics.oldestSecond = log.oldestUnique.flatMap { storeTimes.second(ofUnique: $0) } ?? 0
+            statistics.flushedMisses = flushed.misses
             statistics.expired = log.counts.expired
             statistics.reclaimed = log.counts.reclaimed
             statistics.copies = log.counts.copies
@@ -97,5 +114,29 @@ extension ItemStore {
             statistics.trainings = log.compressor?.trainings ?? 0
             return statistics
         }
+    }
+}
+
+extension ItemLog {
+    /// The lowest unique among the first items of the segments, nil without any: items are written one behind the other, so that
+    /// no other is older but for those that were moved. Cost: a look at each segment.
+    fileprivate var oldestUnique: UInt64? {
+        var oldest: UInt64?
+        for number in 1..<max(pool.end, 1) where pool[number].state != .free && pool[number].liveItems > 0 {
+            guard let unique = firstLive(in: number)?.unique else { continue }
+            oldest = min(oldest ?? unique, unique)
+        }
+        return oldest
+    }
+
+    private func firstLive(in number: UInt32) -> ItemPointer? {
+        let base = pool[number].base!
+        var offset = 0
+        while offset < pool[number].usedBytes {
+            let item = ItemPointer(base + offset)
+            if !item.isDead { return item }
+            offset += item.strideBytes
+        }
+        return nil
     }
 }

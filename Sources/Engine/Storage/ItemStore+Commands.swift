@@ -8,6 +8,7 @@ extension ItemStore {
         value: UnsafeRawBufferPointer, now: UInt32
     ) -> ItemOutcome {
         let found = log.find(key, hash: hash, now: now)
+        if found == nil { flushed.forget(hash) }
         switch verb {
         case .set: break
         case .add: if found != nil { return .notStored }

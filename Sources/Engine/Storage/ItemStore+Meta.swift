@@ -58,6 +58,7 @@ extension ItemStore {
     ) -> MetaStatus {
         let options = target.command.options
         guard let found = log.find(target.key, hash: target.hash, now: target.now) else {
+            flushed.noteMiss(target.hash, now: target.now)
             return options.contains(.vivifies) ? vivify(target, [], extra: .won, body) : .miss
         }
         var facts = facts(of: found.item, target.now)

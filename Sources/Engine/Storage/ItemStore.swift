@@ -88,6 +88,8 @@ package final class ItemStore: @unchecked Sendable {
     @exclusivity(unchecked) var totalItems: UInt64 = 0
     /// A flush that is due at this second; `UInt32.max` when none is.
     @exclusivity(unchecked) var flushSecond = UInt32.max
+    /// What the last flush took.
+    @exclusivity(unchecked) var flushed = FlushedKeys()
 
     package let configuration: ItemStoreConfiguration
 
@@ -125,7 +127,7 @@ package final class ItemStore: @unchecked Sendable {
         _ key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemPointer, ItemView) -> Void
     ) -> Bool? {
         guard now < flushSecond else { return nil }
-        guard let found = log.findAny(key, hash: hash) else { return false }
+        guard let found = log.findAny(key, hash: hash) else { return flushed.isEmpty ? false : nil }
         guard !found.item.isCompressed, !found.item.isExpired(at: now) else { return nil }
         let value = UnsafeRawBufferPointer(found.item.value)
         body(found.item, ItemView(found, value: value, isInPlace: true, store: self))
@@ -138,7 +140,10 @@ package final class ItemStore: @unchecked Sendable {
     ) -> Bool {
         lock.withLock {
             flushIfDue(now)
-            guard let found = log.find(key, hash: hash, now: now) else { return false }
+            guard let found = log.find(key, hash: hash, now: now) else {
+                flushed.noteMiss(hash, now: now)
+                return false
+            }
             if found.item.hasExtra { found.item.setLastAccess(now) }
             let isHotNow = lock.withOwnState { reader in
                 reader.hotKeys.record(key, hash: hash)
@@ -285,7 +290,7 @@ package final class ItemStore: @unchecked Sendable {
     package func flushAll(at second: UInt32, now: UInt32) {
         lock.withLock {
             // The latest word counts: a flush now takes the place of one to come.
-            if second <= now { flushDue() } else { flushSecond = second }
+            if second <= now { flushDue(now) } else { flushSecond = second }
         }
     }
 
@@ -295,17 +300,29 @@ package final class ItemStore: @unchecked Sendable {
     /// Carries a flush out whose second has come, before anybody has looked.
     func flushIfOrdered(now: UInt32) { lock.withLock { flushIfDue(now) } }
 
-    /// Drops all items at once and gives their memory back. The counters go on.
-    package func removeAll() { lock.withLock { log.removeAll() } }
+    /// Drops all items at once and gives their memory back. The counters go on. A flush to come stays.
+    package func removeAll(now: UInt32 = 0) { lock.withLock { dropFlushed(now) } }
 
     @inline(__always)
     func flushIfDue(_ now: UInt32) {
-        if now >= flushSecond { flushDue() }
+        if now >= flushSecond { flushDue(now) }
     }
 
     @inline(never)
-    private func flushDue() {
+    private func flushDue(_ now: UInt32) {
         flushSecond = .max
+        dropFlushed(now)
+    }
+
+    private func dropFlushed(_ now: UInt32) {
+        flushed.removeAll()
+        if log.counts.items <= FlushedKeys.countMax {
+            for number in 1..<max(log.pool.end, 1) where log.pool[number].state != .free {
+                log.forEachLive(in: number) { _, item in flushed.insert(keyHash(item.key), now: now) }
+            }
+        }
+        // As memcached counts them once their memory is used anew.
+        log.counts.reclaimed += UInt64(log.counts.items)
         log.removeAll()
     }
 

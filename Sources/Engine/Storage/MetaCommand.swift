@@ -86,3 +86,8 @@ package struct MetaAnswer: Sendable, Equatable {
 
     package init() {}
 }
+
+extension MetaCommand {
+    /// The C of a get: the client has the value of this unique and wants another one only.
+    package var knownUnique: UInt64? { verb == .get && options.contains(.comparesUnique) ? unique : nil }
+}

@@ -1,33 +1,26 @@
-// The file of users given with -Y: read at the start, and again whenever the process is told to hang up.
+// The file of users given with -Y: read at the start, and again whenever the process is told to.
 
-import Dispatch
 import Engine
 import Logging
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-struct AuthenticationFile {
+struct AuthenticationFile: Sendable {
     let credentials: Credentials
-    private let source: any DispatchSourceSignal
+    private let path: String
+    private let logger: Logger
 
     init(_ path: String, logger: Logger) throws(Failure) {
-        let credentials = try Credentials(name: path) { () throws(Failure) in try FilePath.read(path) }
-        self.credentials = credentials
-        // Or the signal would end the process.
-        signal(SIGHUP, SIG_IGN)
-        source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: .global())
-        source.setEventHandler {
-            do throws(Failure) {
-                try credentials.reload()
-                logger.info("\(path) was read again")
-            } catch {
-                logger.error("\(error.message); what it said before holds")
-            }
-        }
-        source.resume()
+        credentials = try Credentials(name: path) { () throws(Failure) in try FilePath.read(path) }
+        self.path = path
+        self.logger = logger
     }
 
-    func close() { source.cancel() }
+    /// What it said before holds where it can't be used.
+    func readAgain() {
+        do throws(Failure) {
+            try credentials.reload()
+            logger.info("\(path) was read again")
+        } catch {
+            logger.error("\(error.message); what it said before holds")
+        }
+    }
 }

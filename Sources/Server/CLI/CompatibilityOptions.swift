@@ -5,7 +5,7 @@ import ArgumentParser
 struct CompatibilityOptions: ParsableArguments {
     @Option(
         name: [.customShort("o", allowingJoined: true), .customLong("extended")],
-        help: "idle_timeout=N; tuning options are passed over.")
+        help: "idle_timeout=N, read_buf_mem_limit=N, [no_]lru_crawler; tuning options are passed over.")
     var extended: [String] = []
 
     @Option(
@@ -85,9 +85,12 @@ struct CompatibilityOptions: ParsableArguments {
         for (isGiven, reason) in refused where isGiven { throw ValidationError(reason) }
     }
 
-    var idleTimeoutSeconds: Int? {
-        ExtendedOptions.parse(extended.joined(separator: ",")).options?.idleTimeoutSeconds
+    private var extendedOptions: ExtendedOptions {
+        ExtendedOptions.parse(extended.joined(separator: ",")).options ?? ExtendedOptions()
     }
+    var idleTimeoutSeconds: Int? { extendedOptions.idleTimeoutSeconds }
+    var bufferMegabytes: Int? { extendedOptions.bufferMegabytes }
+    var crawls: Bool { extendedOptions.crawls }
 
     /// A line for the log for each option that changes nothing.
     var passedOver: [String] {
@@ -98,7 +101,7 @@ struct CompatibilityOptions: ParsableArguments {
         if napiIDs != nil { lines.append("-N changes nothing: threads take connections in turn") }
         if largePages { lines.append("-L changes nothing: the kernel decides about large pages") }
         if disableCas { lines.append("-C changes nothing: uniques cost no memory") }
-        let names = ExtendedOptions.parse(extended.joined(separator: ",")).options?.passedOver ?? []
+        let names = extendedOptions.passedOver
         if !names.isEmpty { lines.append("-o \(names.joined(separator: ",")) changes nothing here") }
         return lines
     }

@@ -3,16 +3,20 @@
 
 struct ExtendedOptions {
     private(set) var idleTimeoutSeconds: Int?
+    /// For half-sent requests and unread answers of all connections.
+    private(set) var bufferMegabytes: Int?
+    /// False: expired items are not looked for, and keys not listed, before a client enables that.
+    private(set) var crawls = true
     /// Names that were accepted and change nothing.
     private(set) var passedOver: [String] = []
 
     /// They tune slabs, LRU lists, their threads and their logs; there is nothing of the kind here.
     private static let withoutEffect: Set<String> = [
-        "hashpower", "hash_algorithm", "tail_repair_time", "lru_crawler", "no_lru_crawler", "lru_crawler_sleep",
+        "hashpower", "hash_algorithm", "tail_repair_time", "lru_crawler_sleep",
         "lru_crawler_tocrawl", "lru_maintainer", "no_lru_maintainer", "hot_lru_pct", "warm_lru_pct", "hot_max_factor",
         "warm_max_factor", "temporary_ttl", "slab_reassign", "no_slab_reassign", "slab_automove", "no_slab_automove",
         "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max", "slab_sizes",
-        "watcher_logbuf_size", "worker_logbuf_size", "read_buf_mem_limit", "resp_obj_mem_limit", "no_hashexpand",
+        "watcher_logbuf_size", "worker_logbuf_size", "resp_obj_mem_limit", "no_hashexpand",
         "modern", "no_modern", "maxconns_fast", "no_inline_ascii_resp", "inline_ascii_resp", "drop_privileges",
         "relaxed_privileges",
         "no_drop_privileges",
@@ -29,6 +33,13 @@ struct ExtendedOptions {
                     return (nil, "-o idle_timeout takes seconds, as in idle_timeout=60")
                 }
                 options.idleTimeoutSeconds = seconds
+            } else if name == "read_buf_mem_limit" {
+                guard pair.count == 2, let megabytes = Int(pair[1]), (0...1 << 20).contains(megabytes) else {
+                    return (nil, "-o read_buf_mem_limit takes megabytes, as in read_buf_mem_limit=64")
+                }
+                options.bufferMegabytes = megabytes == 0 ? nil : megabytes
+            } else if name == "lru_crawler" || name == "no_lru_crawler" {
+                options.crawls = name == "lru_crawler"
             } else if withoutEffect.contains(name) {
                 options.passedOver.append(name)
             } else {

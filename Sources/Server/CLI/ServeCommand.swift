@@ -9,14 +9,13 @@ import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
-import UnixSignals
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Run a node (the default).")
 
     @Option(
         name: [.customShort("p", allowingJoined: true), .long],
-        help: "TCP port. (default: this node's in --peers, or 11211)")
+        help: "TCP port; 0, with -s: none. (default: this node's in --peers, or 11211)")
     var port: Int?
 
     @Option(
@@ -79,7 +78,8 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         name: [.customShort("Y", allowingJoined: true), .customLong("auth-file")],
-        help: "Clients say who they are, as one of this file's lines name:password; SIGHUP reads it again.")
+        help:
+            "Clients say who they are, as one of this file's lines name:password; SIGHUP reads it and --scripts again.")
     var authFile: String?
 
     @Option(
@@ -165,6 +165,9 @@ struct Serve: AsyncParsableCommand {
         guard prefixDelimiter == nil || prefixDelimiter?.utf8.count == 1 else {
             throw ValidationError("-D takes one character")
         }
+        guard port != 0 || unixSocket != nil else {
+            throw ValidationError("--port 0 is no TCP, as in memcached: give a unix socket with -s, or a port")
+        }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
         guard authFile == nil || peers == nil || clusterSecret != nil else {
             throw ValidationError(
@@ -177,6 +180,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
+        ProcessSignals.ignoreWhatEndsNothing()
         ProcessMemory.limitHeaps()
         let logger = makeLogger()
         for line in compatibility.passedOver { logger.warning("\(line)") }
@@ -193,7 +197,7 @@ struct Serve: AsyncParsableCommand {
         let loops = Array(group.makeIterator())
         let engine = try makeEngine(logger)
         let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }
-        defer { users?.close() }
+        let identity = try user.flatMap { name throws(Failure) in try ProcessIdentity(user: name) }
         let cluster = Cluster(engine: engine, topology: topology, loops: loops, security: security, logger: logger)
         var access = ClientAccess(allowsVirtualKeys: !noVirtualKeys, allowsFlush: !disableFlush)
         if let credentials = users?.credentials {
@@ -206,17 +210,41 @@ struct Serve: AsyncParsableCommand {
             configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials),
             logger: logger, endsWithStandardInput: exitOnStdinClose,
             scripts: scripts.map { ScriptFiles(directory: $0) })
-        try await service.start()
-        if let pidFile { try ProcessIdentity.writePidFile(pidFile) }
-        if let user { try ProcessIdentity.become(user: user) }
-        defer { if let pidFile { ProcessIdentity.removePidFile(pidFile) } }
+        let signals = ProcessSignals(
+            end: { service.end() },
+            readAgain: {
+                users?.readAgain()
+                service.readScriptsAgain()
+            })
+        defer { withExtendedLifetime(signals) {} }
+        let pidFile = try await start(service, as: identity)
+        defer { pidFile?.remove() }
         let timer = ProcessMemory.keepCodeSmall()
         defer { timer.cancel() }
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigint, .sigterm, .sigusr1], logger: logger)
+                logger: logger)
         ).run()
+    }
+
+    /// Listens, then writes the pid file, then gives up root. Leaves nothing behind where one of them fails.
+    private func start(_ service: ServingNode, as identity: ProcessIdentity?) async throws -> PidFile? {
+        // First of all, as it tells whether another server is there already.
+        let pidFile = try pidFile.map { path throws(Failure) in try PidFile(path) }
+        do {
+            try await service.start()
+            try pidFile?.write()
+            guard let identity else { return pidFile }
+            pidFile?.give(to: identity.user, identity.group)
+            service.listener.giveFiles(to: identity.user, identity.group)
+            try identity.assume()
+        } catch {
+            pidFile?.abandon()
+            service.listener.stop()
+            throw error
+        }
+        return pidFile
     }
 
     private static let portDefault = 11_211
@@ -287,7 +315,7 @@ struct Serve: AsyncParsableCommand {
         port: Int, connections: Int, _ credentials: Credentials?
     ) -> MemcachedListenerConfiguration {
         var configuration = MemcachedListenerConfiguration()
-        configuration.addresses = unixSocket == nil ? addresses : []
+        configuration.addresses = unixSocket == nil && port != 0 ? addresses : []
         configuration.port = port
         configuration.unixSocketPath = unixSocket
         configuration.unixSocketMode = UInt32(unixMask, radix: 8) ?? 0o700
@@ -295,6 +323,9 @@ struct Serve: AsyncParsableCommand {
         configuration.backlog = backlog
         configuration.session.itemBytesMax = itemBytesMax
         configuration.session.idleTimeoutSeconds = idleTimeout ?? compatibility.idleTimeoutSeconds ?? 0
+        configuration.session.bufferBytesMax =
+            compatibility.bufferMegabytes.map { $0 << 20 } ?? min(max((memory << 17) * 3, 16 << 20), 256 << 20)
+        configuration.session.allowsCrawls = compatibility.crawls
         if let delimiter = prefixDelimiter?.utf8.first {
             configuration.session.prefixDelimiter = delimiter
             configuration.session.countsPrefixes = true

@@ -78,6 +78,17 @@ struct ServingNode: Service, CustomStringConvertible {
         logger.info("\(node.cluster.selfName) listens on \(listener.placeNames.joined(separator: ", "))")
     }
 
+    /// Ends `run`, also before it has begun.
+    func end() { requestShutdown.yield() }
+
+    /// Takes the scripts as they are now, changed or not.
+    func readScriptsAgain() {
+        guard let scripts else { return }
+        let engine = node.cluster.engine
+        let watcher = ScriptWatcher(files: scripts, engine: engine, logger: logger)
+        engine.compute.submit { watcher.reload() }
+    }
+
     func run() async {
         let synchronizing = Task { await node.synchronizeForever() }
         let watching = scripts.map { ScriptWatcher(files: $0, engine: node.cluster.engine, logger: logger).start() }

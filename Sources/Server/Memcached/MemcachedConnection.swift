@@ -13,10 +13,11 @@ package typealias PeerUpgrade =
     @Sendable (_ descriptor: Int32, _ line: [UInt8], _ remaining: [UInt8], _ closed: @escaping @Sendable () -> Void) ->
     Void
 
-final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
+final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolder {
     /// What a connection needs of its listener.
     struct Surroundings {
         let activity: ConnectionActivity
+        let account: BufferAccount
         var upgrade: PeerUpgrade?
         var shutdown: (@Sendable () -> Void)?
         /// Called once, when the connection is gone.
@@ -50,6 +51,11 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     private var inputHasEnded = false
     private var hasEnded = false
     private var hasAskedForShutdown = false
+    var holding = BufferAccount.Holding()
+    /// Read and sent since the account was told.
+    private var movedBytes = 0
+    /// The account is being told: what comes of that is told to it later.
+    private var isTelling = false
     /// All is answered and sent; the client's end is awaited until then. Milliseconds, see `ServingLoop`.
     private var drainsUntil: Int?
     private var isTicking = false
@@ -108,9 +114,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
             if hasFailed, blockedSince != nil || session.verdict == .stalled { return end() }
         }
         // Writable is what a connection nearly always is.
-        if inputWaits || blockedSince != nil { goOn() }
+        if inputWaits || blockedSince != nil { answerAndRead() }
         // The memory is somebody else's next; a session that can't go on keeps what it is given.
         if !inputAhead.isEmpty, !hasEnded { _ = readInput() }
+        tellAccount()
     }
 
     override func readAhead(_ readiness: Readiness, into buffer: UnsafeMutableRawBufferPointer) -> UInt64? {
@@ -128,7 +135,8 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     private func answersHaveCome() {
         guard !hasEnded, drainsUntil == nil else { return }
         session.collect(now: loop.now)
-        goOn()
+        answerAndRead()
+        tellAccount()
     }
 
     override func tick(nowMilliseconds: Int) {
@@ -140,10 +148,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
         if let blockedSince, readerTimeoutMilliseconds > 0, nowMilliseconds - blockedSince >= readerTimeoutMilliseconds
         {
             counters.add(.slowReaderKicks)
-            // With a reset, so that the kernel does not keep what will never be read.
-            var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
-            setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
-            end()
+            cutOff()
         } else if idleSeconds > 0, Int(loop.now) - Int(lastSecond) >= idleSeconds, session.isSettled {
             counters.add(.idleKicks)
             end()
@@ -160,6 +165,11 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
             if !hasEnded { drain() }
             return
         }
+        answerAndRead()
+        tellAccount()
+    }
+
+    private func answerAndRead() {
         for _ in 0..<Self.readsPerTurn {
             guard pump(), inputWaits else { return }
             guard readInput() else { return }
@@ -193,6 +203,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
     /// A read that did not fill its buffer took all there was.
     private func take(_ input: UnsafeRawBufferPointer, isAll: Bool) {
         if isAll, !inputEnds { inputWaits = false }
+        movedBytes &+= input.count
         readsLittle = input.count < ServingLoop.aheadBytes
         session.lend(&loop.spare)
         surroundings.activity.note(second: loop.now)
@@ -237,6 +248,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
             let count = send(session.output)
             if count > 0 {
                 session.didSend(count)
+                movedBytes &+= count
                 blockedSince = nil
             } else if errno == EAGAIN {
                 session.settleOutput()
@@ -259,6 +271,35 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
         return linux_send_pieces(
             descriptor, output.head.baseAddress, output.head.count, output.value.baseAddress, output.value.count,
             output.tail.baseAddress, output.tail.count)
+    }
+
+    // MARK: Memory
+
+    /// What is held is known after each turn; a client that has gone holds nothing.
+    @inline(__always)
+    private func tellAccount() {
+        guard !hasEnded, !isTelling else { return }
+        isTelling = true
+        surroundings.account.note(self, holds: session.bufferBytes, moved: movedBytes)
+        isTelling = false
+        movedBytes = 0
+    }
+
+    /// Others need the room more: the request that is on its way is refused, or the client that does not read is cut off.
+    func shedBuffers() {
+        guard !hasEnded else { return }
+        guard blockedSince == nil, session.refuseHeld() else {
+            counters.add(.slowReaderKicks)
+            return cutOff()
+        }
+        answerAndRead()
+    }
+
+    /// With a reset, so that the kernel does not keep what will never be read.
+    private func cutOff() {
+        var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+        end()
     }
 
     /// The kernel will say when the client takes more.
@@ -317,6 +358,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember {
 
     private func leave() {
         hasEnded = true
+        surroundings.account.remove(self)
         waker.onWake = nil
         setTicking(false)
         loop.remove(self)

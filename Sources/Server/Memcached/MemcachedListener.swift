@@ -28,11 +28,15 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     private let loops: [ServingLoop]
     private let links: [PeerLinks?]
     private let counters: [SessionCounters]
+    /// For each loop, and used on its thread.
+    private let accounts: [AccountHandle]
     private let upgrade: PeerUpgrade?
     private let shutdown: (@Sendable () -> Void)?
     package let statistics: MemcachedStatistics
     private let acceptors = Mutex<[AcceptorHandle]>([])
     private let nextLoop = Atomic<Int>(0)
+
+    private struct AccountHandle: @unchecked Sendable { let account: BufferAccount }
 
     /// A listening socket, and its acceptor once the loop has it.
     private struct AcceptorHandle: @unchecked Sendable {
@@ -53,11 +57,16 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         let statistics = MemcachedStatistics(
             prefixes: PrefixStatistics(
                 delimiter: configuration.session.prefixDelimiter, isOn: configuration.session.countsPrefixes))
+        statistics.allowsCrawls = configuration.session.allowsCrawls
         self.statistics = statistics
         self.router = router
         self.loops = loops
         self.links = loops.indices.map(links)
         counters = loops.map { _ in statistics.makeCounters() }
+        // One of the largest items has to fit, whatever the limit is.
+        let bytesMax = max(
+            configuration.session.bufferBytesMax / loops.count, configuration.session.itemBytesMax + (512 << 10))
+        accounts = loops.map { _ in AccountHandle(account: BufferAccount(bytesMax: bytesMax)) }
         self.upgrade = upgrade
         self.shutdown = shutdown
     }
@@ -108,8 +117,15 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
             return acceptors
         }
         statistics.removeListeners()
-        for handle in open { loops[0].execute { handle.acceptor.stop() } }
-        if !open.isEmpty, let path = configuration.unixSocketPath { unlink(path) }
+        for handle in open {
+            handle.socket.file?.remove()
+            loops[0].execute { handle.acceptor.stop() }
+        }
+    }
+
+    /// Gives the unix socket to the user that the process is about to become.
+    package func giveFiles(to user: UInt32, _ group: UInt32) {
+        acceptors.withLock { for handle in $0 { handle.socket.file?.give(to: user, group) } }
     }
 
     private func accept(on socket: ListeningSocket) {
@@ -141,7 +157,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
             descriptor: descriptor, loop: loops[at], router: router, links: links[at],
             configuration: configuration.session, statistics: statistics, counters: counters[at],
             surroundings: .init(
-                activity: activity, upgrade: upgrade, shutdown: shutdown,
+                activity: activity, account: accounts[at].account, upgrade: upgrade, shutdown: shutdown,
                 closed: { statistics.remove(connection: number) }))
         guard connection.start() else {
             close(descriptor)

@@ -95,7 +95,8 @@ extension MemcachedSession {
             let command = ItemCommand.store(
                 request.verb, flags: request.flags, expiry: expiry, cas: request.cas, value: Array(value))
             let verb = SessionCommand.store(request.verb)
-            forward(command, key, node, request.isSilent ? .silent(verb) : .line(verb))
+            forward(
+                command, key, node, request.isSilent ? .silent(verb) : .line(verb), valueBytes: value.count)
         case .virtual(var virtualKey):
             virtualKey.onlyIfAbsent = makesOnlyIfAbsent(request.verb, virtualKey)
             guard request.verb == .set || virtualKey.onlyIfAbsent else {
@@ -118,11 +119,12 @@ extension MemcachedSession {
         if !isSilent { out.writeOutcome(outcome) }
     }
 
-    /// The block is larger than any item: it is not read. A set removes what the client believes replaced.
+    /// The block is larger than any item, or there is no memory to take it in: it is not read. A set removes what the client
+    /// believes replaced.
     @inline(never)
-    func refuseTooLarge(_ request: StorageRequest, key: UnsafeRawBufferPointer) {
+    func refuse(_ request: StorageRequest, key: UnsafeRawBufferPointer, _ outcome: ItemOutcome) {
         counters.add(.cmdSet)
-        counters.add(.storeTooLarge)
+        counters.add(outcome == .tooLarge ? .storeTooLarge : .storeNoMemory)
         if request.verb == .set {
             switch router.route(key, virtual: configuration.allowsVirtualKeys) {
             case .local:
@@ -132,7 +134,7 @@ extension MemcachedSession {
             case .virtual: break
             }
         }
-        if !request.isSilent { out.writeOutcome(.tooLarge) }
+        if !request.isSilent { out.writeOutcome(outcome) }
     }
 
     // MARK: Updates and administration
@@ -213,7 +215,7 @@ extension MemcachedSession {
     }
 
     private func crawl(isEmpty: Bool) {
-        guard statistics.allowsCrawls else { return out.writeLine("ERROR lru crawler disabled\r\n") }
+        guard statistics.allowsCrawls else { return out.writeLine("CLIENT_ERROR lru crawler disabled\r\n") }
         let isUnderWay = !isEmpty && !stores.crawlExpired(now: now)
         out.writeLine(isUnderWay ? "BUSY currently processing crawler request\r\n" : "OK\r\n")
     }
@@ -221,7 +223,11 @@ extension MemcachedSession {
     // MARK: Lists of keys
 
     func beginDump(_ style: KeyDumpStyle, isEmpty: Bool) {
-        guard configuration.allowsDump else { return out.writeLine("ERROR metadump not allowed\r\n") }
+        guard statistics.allowsCrawls else { return out.writeLine("CLIENT_ERROR lru crawler disabled\r\n") }
+        guard configuration.allowsDump else {
+            return out.writeLine(
+                style == .facts ? "ERROR metadump not allowed\r\n" : "ERROR key dump not allowed\r\n")
+        }
         if isEmpty { out.writeLine(style.end) } else { dump = KeyDump(style) }
     }
 

@@ -29,7 +29,7 @@ extension MemcachedSession {
     ) -> MetaStep {
         guard request.valueBytes <= configuration.itemBytesMax else {
             counters.add(.cmdMeta)
-            withKey(request, line) { removeRefused($0) }
+            withKey(request, line) { removeRefused($0, .storeTooLarge) }
             out.writeOutcome(.tooLarge)
             return .done(bytes: lineBytes, swallow: request.valueBytes + 2)
         }
@@ -45,6 +45,16 @@ extension MemcachedSession {
         return .done(bytes: blockEnd + 2, swallow: 0)
     }
 
+    /// There is no memory to take in the block of this line.
+    func refuseMetaBlock(_ verb: MetaVerb, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) {
+        let hasReturn = lineBytes > 1 && bytes[lineBytes - 2] == 0x0D
+        let line = UnsafeRawBufferPointer(rebasing: bytes[..<(lineBytes - (hasReturn ? 2 : 1))])
+        guard case .request(let request) = parser.parseMeta(verb, line, now: now) else { return }
+        counters.add(.cmdMeta)
+        withKey(request, line) { removeRefused($0, .storeNoMemory) }
+        out.writeOutcome(.outOfMemory)
+    }
+
     /// Runs `body` on the key, decoded where it came as base64.
     private func withKey(
         _ request: MetaRequest, _ line: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void
@@ -58,9 +68,9 @@ extension MemcachedSession {
     }
 
     /// As memcached does for every mode: what is too large to be stored must not leave an old value behind.
-    private func removeRefused(_ key: UnsafeRawBufferPointer) {
+    private func removeRefused(_ key: UnsafeRawBufferPointer, _ counter: SessionCounter) {
         counters.add(.cmdSet)
-        counters.add(.storeTooLarge)
+        counters.add(counter)
         switch router.route(key, virtual: configuration.allowsVirtualKeys) {
         case .local:
             let hash = keyHash(key)
@@ -85,10 +95,13 @@ extension MemcachedSession {
             return
         }
         switch router.route(key, virtual: configuration.allowsVirtualKeys) {
-        case .local: metaLocally(request.command, echo, key: key, value: value)
+        case .local:
+            var echo = echo
+            echo.knownUnique = request.command.knownUnique
+            metaLocally(request.command, echo, key: key, value: value)
         case .remote(let node):
             let reply = MetaReply(echo, request.command, valueBytes: value.count)
-            forward(.meta(request.command, value: Array(value)), key, node, .meta(reply))
+            forward(.meta(request.command, value: Array(value)), key, node, .meta(reply), valueBytes: value.count)
         case .virtual(var virtualKey):
             virtualKey.onlyIfAbsent = verb == .set && makesOnlyIfAbsent(request.command.storeVerb, virtualKey)
             guard mayBeVirtual || virtualKey.onlyIfAbsent else {
@@ -131,7 +144,7 @@ extension MemcachedSession {
             countMeta(reply.command, answer.status)
             var facts = answer.facts
             if answer.status != .found { facts.valueBytes = reply.valueBytes }
-            write(reply, answer.status, facts, answer.value)
+            write(reply, answer.status, facts, answer.value, knownUnique: reply.command.knownUnique)
         case .item(.failed(let failure)):
             counters.add(.forwardErrors)
             ready.writeFailure(failure)
@@ -157,13 +170,16 @@ extension MemcachedSession {
         write(reply, .found, facts, value)
     }
 
-    private func write(_ reply: MetaReply, _ status: MetaStatus, _ facts: MetaFacts, _ value: [UInt8]) {
+    private func write(
+        _ reply: MetaReply, _ status: MetaStatus, _ facts: MetaFacts, _ value: [UInt8], knownUnique: UInt64? = nil
+    ) {
         reply.key.withUnsafeBytes { key in
             reply.flags.withUnsafeBytes { flags in
                 value.withUnsafeBytes { value in
                     let echo = MetaEcho(
                         verb: reply.verb, key: key, isBinaryKey: reply.isBinaryKey, flags: flags,
-                        isQuiet: reply.isQuiet, wantsValue: reply.command.options.contains(.wantsValue))
+                        isQuiet: reply.isQuiet, wantsValue: reply.command.options.contains(.wantsValue),
+                        knownUnique: knownUnique)
                     ready.writeMeta(echo, status, facts, value: value, now: now)
                 }
             }

@@ -7,9 +7,12 @@ import Gather
 extension MemcachedSession {
     // MARK: Asking
 
-    func forward(_ command: ItemCommand, _ key: UnsafeRawBufferPointer, _ node: Int, _ reply: PendingReply) {
+    /// `valueBytes`: of the value that goes with it, and is kept until it is answered.
+    func forward(
+        _ command: ItemCommand, _ key: UnsafeRawBufferPointer, _ node: Int, _ reply: PendingReply, valueBytes: Int = 0
+    ) {
         counters.add(.forwards)
-        let slot = openSlot(reply)
+        let slot = openSlot(reply, valueBytes: valueBytes)
         let inbox = inbox
         router.forward(command, key: Array(key), node: node, links: links) { inbox.post(.item($0), slot: slot) }
     }
@@ -22,7 +25,7 @@ extension MemcachedSession {
             return holdBack()
         }
         counters.add(.virtualCalls)
-        let slot = openSlot(reply)
+        let slot = openSlot(reply, valueBytes: data?.count ?? 0)
         isHeldBack = isHeldBack || isService
         let inbox = inbox
         // Text is made of the answer where it comes from: JSON of a large one takes long, and this is an event loop.
@@ -46,7 +49,7 @@ extension MemcachedSession {
     }
 
     /// Reserves the place of a reply; what is written from here on waits behind it.
-    func openSlot(_ reply: PendingReply) -> UInt64 {
+    func openSlot(_ reply: PendingReply, valueBytes: Int = 0) -> UInt64 {
         if !awaitsVisit {
             awaitsVisit = true
             inbox.expectVisit()
@@ -60,6 +63,8 @@ extension MemcachedSession {
             queuedBytes += out.readableBytes
             slots[last].following = out.takeArray()
         }
+        slot.valueBytes = valueBytes
+        queuedBytes += valueBytes
         slots.append(slot)
         return firstSlot + UInt64(slots.count - 1)
     }
@@ -78,7 +83,7 @@ extension MemcachedSession {
             let slot = slots.removeFirst()
             firstSlot += 1
             if !slot.isWritten { writeMeasured(answer, slot.reply) }
-            queuedBytes -= slot.following.count
+            queuedBytes -= slot.following.count + slot.valueBytes
             ready.writeBytes(slot.following)
         }
         if slots.isEmpty {

@@ -49,7 +49,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var retrievals: UInt64 = 0
     /// The number of the first slot in `slots`.
     var firstSlot: UInt64 = 0
-    /// Bytes that wait in the slots; those in `out` come on top.
+    /// Bytes that wait in the slots, and values on their way to other nodes and to methods; what is in `out` comes on top.
     var queuedBytes = 0
     /// How large the next answer from elsewhere may be, by those that came lately: bounds how many are asked for at once.
     var answerBytesExpected = 64 << 10
@@ -106,11 +106,11 @@ package final class MemcachedSession<Routing: CommandRouter> {
         counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
         if held.isEmpty {
             let consumed = run(bytes)
-            if consumed < bytes.count { held.append(contentsOf: bytes[consumed...]) }
+            if consumed < bytes.count { hold(UnsafeRawBufferPointer(rebasing: bytes[consumed...])) }
         } else {
             // A line that comes in small pieces is searched for its end once a page, not once a piece.
             let awaitsMore = awaitsLineEnd && held.count % 4096 + bytes.count < 4096 && !bytes.contains(0x0A)
-            held.append(contentsOf: bytes)
+            hold(bytes)
             if awaitsMore { return }
             consumeHeld()
         }
@@ -146,18 +146,65 @@ package final class MemcachedSession<Routing: CommandRouter> {
         return held
     }
 
+    /// Makes no more room than what has come needs and half of that again, nor more than the block at hand needs.
+    private func hold(_ bytes: UnsafeRawBufferPointer) {
+        let count = held.count + bytes.count
+        if count > held.capacity {
+            let roomy = count + count / 2
+            held.reserveCapacity(neededBytes >= count ? min(roomy, neededBytes) : roomy)
+        }
+        held.append(contentsOf: bytes)
+    }
+
     private func consumeHeld() {
         guard held.count >= neededBytes, !held.isEmpty || retrieval != nil || dump != nil else { return }
         // Out of the property while it is read, so that nothing else can reach it.
         var bytes: [UInt8] = []
         swap(&bytes, &held)
         let consumed = bytes.withUnsafeBytes { run($0) }
-        if consumed == bytes.count {
-            bytes.removeAll(keepingCapacity: bytes.capacity <= 64 << 10)
+        let left = bytes.count - consumed
+        if left == 0 {
+            bytes.removeAll(keepingCapacity: bytes.capacity <= Self.idleBytesMax)
+        } else if bytes.capacity > 4 * left + Self.idleBytesMax {
+            bytes = Array(bytes[consumed...])
         } else {
             bytes.removeFirst(consumed)
         }
         held = bytes
+    }
+
+    /// What a connection may keep for its next half of a request.
+    private static var idleBytesMax: Int { 4 << 10 }
+
+    // MARK: Memory
+
+    /// What it holds of what has come and of what is to go, in bytes.
+    var bufferBytes: Int { held.capacity &+ out.capacity &+ ready.capacity &+ queuedBytes }
+
+    /// Refuses the half-sent request that it holds, whose rest will be skipped. False where it holds none, but output.
+    func refuseHeld() -> Bool {
+        guard verdict == .open, !held.isEmpty, retrieval == nil else { return false }
+        let bytes = held
+        let rest = max(0, neededBytes - bytes.count)
+        held = []
+        counters.add(.buffersRefused)
+        bytes.withUnsafeBytes { bytes in
+            guard neededBytes > 0, case .request(let request, let lineBytes) = parser.parse(bytes) else {
+                // In the middle of a line: where the next one starts can't be known.
+                out.writeLine("SERVER_ERROR out of memory reading request\r\n")
+                verdict = .closing
+                return
+            }
+            swallowBytes = rest
+            switch request {
+            case .storage(let storage):
+                refuse(storage, key: UnsafeRawBufferPointer(rebasing: bytes[storage.key]), .outOfMemory)
+            case .meta(let verb): refuseMetaBlock(verb, bytes, lineBytes)
+            default: break
+            }
+        }
+        neededBytes = 0
+        return true
     }
 
     /// Answers that came while the session was at work are sent with the rest; then the verdict is found.
@@ -329,8 +376,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
             guard isPostponed else { return consumed }
             isPostponed = false
             return 0
-        case .refused(let refusal, let lineBytes, let isSilent):
+        case .refused(let refusal, let lineBytes, let isSilent, let blockBytes):
             isFresh = false
+            swallowBytes = blockBytes
             if !isSilent { out.writeLine(refusal.line) }
             return lineBytes
         case .notAClient:
@@ -386,7 +434,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
             verdict = .closing
         case .shutdown(let isKnown):
             if !configuration.allowsShutdown {
-                out.writeLine("ERROR: shutdown not enabled\r\n")
+                out.writeLine("SERVER_ERROR: shutdown not enabled\r\n")
             } else if isKnown {
                 verdict = .shutdown
             } else {
@@ -507,7 +555,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     private func store(_ request: StorageRequest, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
         guard request.valueBytes <= configuration.itemBytesMax else {
             swallowBytes = request.valueBytes + 2
-            refuseTooLarge(request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]))
+            refuse(request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]), .tooLarge)
             return lineBytes
         }
         let blockEnd = lineBytes + request.valueBytes

@@ -10,7 +10,7 @@ package enum SessionCounter: Int, CaseIterable, Sendable {
     case decrHits, decrMisses, casHits, casMisses, casBadval, touchHits, touchMisses, storeTooLarge, storeNoMemory
     case cmdMeta, authCommands, authErrors, idleKicks, slowReaderKicks, bytesRead, bytesWritten, virtualCalls,
         virtualErrors, forwards,
-        forwardErrors
+        forwardErrors, buffersRefused
 }
 
 /// One event loop's counters.
@@ -154,6 +154,7 @@ package final class MemcachedStatistics: Sendable {
         var items = items
         items.totalItems -= base.totalItems
         items.evictions -= base.evictions
+        items.flushedMisses -= base.flushedMisses
         items.expired -= base.expired
         items.reclaimed -= base.reclaimed
         items.evictedUnread -= base.evictedUnread

@@ -33,6 +33,8 @@ enum SessionCommand: Equatable {
 
 struct PendingSlot {
     let reply: PendingReply
+    /// Of the value that its request took along.
+    var valueBytes = 0
     var answer: PendingAnswer?
     /// Bytes to send once this slot has been answered, and before the next one.
     var following: [UInt8] = []

@@ -13,6 +13,8 @@ struct MetaEcho {
     let flags: UnsafeRawBufferPointer
     let isQuiet: Bool
     let wantsValue: Bool
+    /// The unique that the client has the value of already: where it is still that, the value is not sent.
+    var knownUnique: UInt64?
 }
 
 extension ReplyBuffer {
@@ -28,7 +30,9 @@ extension ReplyBuffer {
         case .found where echo.verb == .inspect: writeInspection(echo, facts, now)
         case .miss where echo.verb == .inspect: writeLine("EN\r\n")
         default:
-            let answersValue = status == .found && echo.wantsValue && (echo.verb == .get || echo.verb == .arithmetic)
+            let isKnown = echo.knownUnique != nil && echo.knownUnique == facts.unique
+            let answersValue =
+                status == .found && echo.wantsValue && (echo.verb == .get ? !isKnown : echo.verb == .arithmetic)
             if answersValue {
                 writeLine("VA ")
                 writeDecimal(UInt64(value.count))
@@ -106,11 +110,11 @@ extension ReplyBuffer {
         }
     }
 
-    /// `exp` counts up to the end from below zero, and is -1 where there is none, as in memcached.
+    /// `exp` is -1 where there is no end, as in memcached.
     private mutating func writeInspection(_ echo: MetaEcho, _ facts: MetaFacts, _ now: UInt32) {
         writeLine("ME ")
         writeBytes(echo.key)
-        let exp = facts.expiry == 0 ? -1 : Int64(now) - Int64(facts.expiry)
+        let exp = facts.expiry == 0 ? -1 : Int64(facts.expiry) - Int64(now)
         writeString(
             " exp=\(exp) la=\(facts.idleSeconds) cas=\(facts.unique) fetch=\(facts.wasRead ? "yes" : "no") cls=1"
                 + " size=\(facts.totalBytes)\r\n")

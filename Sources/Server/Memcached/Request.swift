@@ -60,7 +60,8 @@ enum Request: Equatable {
 
 /// Why a line was refused; the text is the answer on the wire.
 enum Refusal: Equatable {
-    case error, badFormat, badDeleteFormat, badExptime, badDelta
+    /// `malformed` is not silenced by a noreply, as it was not read so far.
+    case error, malformed, badFormat, badExptime, badDelta
     // Of the meta commands.
     case tooManyFlags, duplicateFlag, invalidFlag, invalidOrDuplicateFlag, badToken, badModeLength, badSetMode
     case badArithmeticMode, badInitial, badMetaDelta, badKeyEncoding, opaqueTooLong
@@ -70,8 +71,7 @@ enum Refusal: Equatable {
     var line: StaticString {
         switch self {
         case .error: "ERROR\r\n"
-        case .badFormat: "CLIENT_ERROR bad command line format\r\n"
-        case .badDeleteFormat: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
+        case .badFormat, .malformed: "CLIENT_ERROR bad command line format\r\n"
         case .badExptime: "CLIENT_ERROR invalid exptime argument\r\n"
         case .badDelta: "CLIENT_ERROR invalid numeric delta argument\r\n"
         case .tooManyFlags: "CLIENT_ERROR options flags are too long\r\n"
@@ -92,7 +92,7 @@ enum Refusal: Equatable {
         case .badSleep: "CLIENT_ERROR sleep must be one second or less\r\n"
         case .tooLargeShares: "ERROR hot and warm pcts must not exceed 80\r\n"
         case .badClass: "BADCLASS invalid class id\r\n"
-        case .noWatch: "ERROR watch commands not allowed\r\n"
+        case .noWatch: "CLIENT_ERROR watch commands not allowed\r\n"
         }
     }
 }
@@ -102,7 +102,8 @@ enum ParseResult: Equatable {
     case needMore
     /// A whole line; the next one, or the data block, starts `lineBytes` further on.
     case request(Request, lineBytes: Int)
-    case refused(Refusal, lineBytes: Int, isSilent: Bool)
+    /// `blockBytes`: of the data block that follows all the same, with its end, and is to be skipped.
+    case refused(Refusal, lineBytes: Int, isSilent: Bool, blockBytes: Int = 0)
     /// The line is longer than any may be, or an HTTP request's: this is no client of ours.
     case notAClient
 }

@@ -24,7 +24,6 @@ extension RequestParser {
     }
 
     private func parseFlush(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
-        guard words.count <= 3 else { return .refused(.error) }
         let isSilent = words.isSilent(line)
         guard words.count > (isSilent ? 2 : 1) else { return .request(.flushAll(delaySeconds: 0, isSilent: isSilent)) }
         guard let delay = signedNumber(line, words[1]), Int32(exactly: delay) != nil else {
@@ -61,9 +60,8 @@ extension RequestParser {
     }
 
     private func parseMemoryLimit(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
-        guard words.count == 2 || words.count == 3, let megabytes = unsignedNumber(line, words[1]) else {
-            return .refused(.error)
-        }
+        guard words.count >= 2, let megabytes = unsignedNumber(line, words[1]), megabytes <= UInt64(UInt32.max)
+        else { return .refused(.error) }
         return .request(.memoryLimit(megabytes: megabytes, isSilent: words.isSilent(line)))
     }
 

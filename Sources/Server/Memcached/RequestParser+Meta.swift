@@ -25,7 +25,7 @@ extension RequestParser {
     func parseMeta(_ verb: MetaVerb, _ line: UnsafeRawBufferPointer, now: UInt32) -> MetaParseResult {
         var words = WordCursor(line: line, at: 0)
         _ = words.next()
-        guard let key = words.next() else { return .refused(verb == .inspect ? .badFormat : .error, blockBytes: nil) }
+        guard let key = words.next() else { return .refused(.malformed, blockBytes: nil) }
         var request = MetaRequest(command: MetaCommand(Self.commandVerb(verb)), key: key, flags: words.at..<line.count)
         var blockBytes: Int?
         if verb == .set {

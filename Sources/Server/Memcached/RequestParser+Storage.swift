@@ -8,17 +8,19 @@ extension RequestParser {
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
         guard let verb = Self.storageVerb(verb) else { return nil }
-        // verb key flags exptime bytes [unique] [noreply]
-        let needed = verb == .cas ? 6 : 5
-        guard words.count == needed || words.count == needed + 1 else { return .refused(.error) }
+        // verb key flags exptime bytes [unique] [noreply]; the length first, as a block of it follows whatever the rest is.
+        guard words.count >= 5, let valueBytes = unsignedNumber(line, words[4]), valueBytes <= Self.valueBytesMax
+        else { return .refused(.malformed) }
+        let blockBytes = Int(valueBytes) + 2
         guard words[1].count <= Self.keyBytesMax,
             let flags = unsignedNumber(line, words[2]), flags <= UInt64(UInt32.max),
-            let exptime = signedNumber(line, words[3]),
-            let valueBytes = unsignedNumber(line, words[4]), valueBytes <= Self.valueBytesMax
-        else { return .refused(.badFormat) }
+            let exptime = signedNumber(line, words[3])
+        else { return .refused(.badFormat, blockBytes: blockBytes) }
         var cas: UInt64 = 0
         if verb == .cas {
-            guard let unique = unsignedNumber(line, words[5]) else { return .refused(.badFormat) }
+            guard words.count >= 6, let unique = unsignedNumber(line, words[5]) else {
+                return .refused(.badFormat, blockBytes: blockBytes)
+            }
             cas = unique
         }
         return .request(

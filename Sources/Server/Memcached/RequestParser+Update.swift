@@ -14,31 +14,24 @@ extension RequestParser {
         return nil
     }
 
-    /// A time of 0 is allowed after the key, as clients of old send it; any other is refused.
+    /// What follows the key is passed over, the time of 0 that old clients send among it; so it is in the others.
     private func parseDelete(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
-        guard (2...4).contains(words.count) else { return .refused(.error) }
-        let isSilent = words.isSilent(line)
-        if words.count > 2 {
-            let hasZero = isWord(UnsafeRawBufferPointer(rebasing: line[words[2]]), "0")
-            guard words.count == 3 ? hasZero || isSilent : hasZero && isSilent else {
-                return .refused(.badDeleteFormat)
-            }
-        }
+        guard words.count >= 2 else { return .refused(.malformed) }
         guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
-        return .request(.delete(key: words[1], isSilent: isSilent))
+        return .request(.delete(key: words[1], isSilent: words.isSilent(line)))
     }
 
     private func parseArithmetic(
         _ verb: ArithmeticVerb, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome {
-        guard words.count == 3 || words.count == 4 else { return .refused(.error) }
+        guard words.count >= 3 else { return .refused(.malformed) }
         guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
         guard let delta = unsignedNumber(line, words[2]) else { return .refused(.badDelta) }
         return .request(.arithmetic(verb, key: words[1], delta: delta, isSilent: words.isSilent(line)))
     }
 
     private func parseTouch(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
-        guard words.count == 3 || words.count == 4 else { return .refused(.error) }
+        guard words.count >= 3 else { return .refused(.malformed) }
         guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
         guard let exptime = signedNumber(line, words[2]) else { return .refused(.badExptime) }
         return .request(.touch(key: words[1], exptime: exptime, isSilent: words.isSilent(line)))

@@ -1,7 +1,7 @@
 // Memcached's text protocol: one command line in, a request, a refusal or "need more" out.
 //
 // Unsafe: reads the input through a raw buffer, within its count. Pure: it keeps nothing, so that bytes fed one at a
-// time and all at once give the same. Refusals follow memcached 1.6.18, line by line.
+// time and all at once give the same. Refusals follow memcached 1.6.45, line by line.
 
 import Engine
 
@@ -55,13 +55,16 @@ struct RequestParser {
     }
 
     private func parseLine(_ line: UnsafeRawBufferPointer, _ lineBytes: Int) -> ParseResult {
+        // Two bytes and a line's end are the least that a command has.
+        guard lineBytes >= 4 else { return .refused(.malformed, lineBytes: lineBytes, isSilent: false) }
         let words = Words(line)
         guard words.count > 0 else { return .refused(.error, lineBytes: lineBytes, isSilent: false) }
         let outcome = request(words, line)
         switch outcome {
         case .request(let request): return .request(request, lineBytes: lineBytes)
-        case .refused(let refusal):
-            return .refused(refusal, lineBytes: lineBytes, isSilent: refusal != .error && words.isSilent(line))
+        case .refused(let refusal, let blockBytes):
+            let isSilent = refusal != .error && refusal != .malformed && words.isSilent(line)
+            return .refused(refusal, lineBytes: lineBytes, isSilent: isSilent, blockBytes: blockBytes)
         case .retrieval(let verb, let exptime, let from):
             return retrieval(verb, exptime: exptime, line, from: from, lineBytes)
         case .notAClient: return .notAClient
@@ -70,7 +73,7 @@ struct RequestParser {
 
     enum LineOutcome {
         case request(Request)
-        case refused(Refusal)
+        case refused(Refusal, blockBytes: Int = 0)
         case retrieval(RetrievalVerb, exptime: Int64, from: Int)
         case notAClient
     }
@@ -96,11 +99,11 @@ struct RequestParser {
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
         if isWord(verb, "get") || isWord(verb, "gets") {
-            guard words.count > 1 else { return .refused(.error) }
+            guard words.count > 1 else { return .refused(.malformed) }
             return .retrieval(verb.count == 3 ? .get : .gets, exptime: 0, from: words[1].lowerBound)
         }
         if isWord(verb, "gat") || isWord(verb, "gats") {
-            guard words.count > 1 else { return .refused(.error) }
+            guard words.count > 2 else { return .refused(.malformed) }
             guard let exptime = signedNumber(line, words[1]) else { return .refused(.badExptime) }
             return .retrieval(verb.count == 3 ? .gat : .gats, exptime: exptime, from: words[1].upperBound)
         }
@@ -112,14 +115,14 @@ struct RequestParser {
         _ verb: RetrievalVerb, exptime: Int64, _ line: UnsafeRawBufferPointer, from: Int, _ lineBytes: Int
     ) -> ParseResult {
         var at = from
-        var hasKey = verb.touches
+        var hasKey = false
         while at < line.count {
             let end = KeyScan.blank(line, from: at)
             if end - at > Self.keyBytesMax { return refusedKey(lineBytes) }
             if end > at { hasKey = true }
             at = end + 1
         }
-        guard hasKey else { return .refused(.error, lineBytes: lineBytes, isSilent: false) }
+        guard hasKey else { return .refused(.malformed, lineBytes: lineBytes, isSilent: false) }
         return .request(.retrieval(verb, exptime: exptime, keys: from..<line.count), lineBytes: lineBytes)
     }
 

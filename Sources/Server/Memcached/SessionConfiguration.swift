@@ -9,6 +9,8 @@ package struct SessionConfiguration: Sendable {
     package var allowsFlush = true
     /// memcached's -A switches it on.
     package var allowsShutdown = false
+    /// Clients may have expired items looked for, and keys listed, from the start.
+    package var allowsCrawls = true
     /// memcached's -X switches off what lists keys.
     package var allowsDump = true
     /// Who may use the cache (memcached's -Y); nil: everybody.
@@ -28,6 +30,8 @@ package struct SessionConfiguration: Sendable {
     package var queuedBytesMax = 8 << 20
     /// Output is handed over, and the peer's appetite looked at, whenever this much has gathered.
     package var outputBytesHigh = 256 << 10
+    /// What all connections together may hold of half-sent requests and unread answers: see `BufferAccount`.
+    package var bufferBytesMax = 16 << 20
     /// A line of a retrieval may hold any number of keys up to here; all other lines have 2,048 bytes.
     package var retrievalLineBytesMax = 1 << 20
 

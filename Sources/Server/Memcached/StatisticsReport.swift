@@ -123,8 +123,7 @@ struct StatisticsReport {
         out.writeStat("rejected_connections", statistics.rejectedConnections)
         for (name, counter) in Self.counters { out.writeStat(name, statistics[counter]) }
         out.writeStat("get_expired", items.expired)
-        // A flush drops everything there and then: no get ever meets what was flushed.
-        out.writeStat("get_flushed", 0)
+        out.writeStat("get_flushed", items.flushedMisses)
         out.writeStat("connection_structures", statistics.currentConnections)
         out.writeStat("limit_maxbytes", statistics.memoryBytes ?? configuration.memoryBytes)
         out.writeStat("accepting_conns", 1)
@@ -149,7 +148,7 @@ struct StatisticsReport {
         "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
         "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "log_watchers",
         "log_watcher_sent",
-        "log_watcher_skipped", "log_worker_dropped", "log_worker_written", "malloc_fails", "read_buf_oom",
+        "log_watcher_skipped", "log_worker_dropped", "log_worker_written", "malloc_fails",
         "response_obj_oom", "direct_reclaims", "evicted_active", "lru_bumps_dropped", "lru_maintainer_juggles",
         "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "slab_reassign_rescues",
         "slab_reassign_chunk_rescues", "slab_reassign_evictions_nomem", "slab_reassign_inline_reclaim",
@@ -165,7 +164,7 @@ struct StatisticsReport {
         ("decr_misses", .decrMisses), ("decr_hits", .decrHits), ("cas_misses", .casMisses), ("cas_hits", .casHits),
         ("cas_badval", .casBadval), ("touch_hits", .touchHits), ("touch_misses", .touchMisses),
         ("store_too_large", .storeTooLarge), ("store_no_memory", .storeNoMemory), ("bytes_read", .bytesRead),
-        ("bytes_written", .bytesWritten),
+        ("bytes_written", .bytesWritten), ("read_buf_oom", .buffersRefused),
     ]
 
     /// With six digits of a fraction, as memcached prints them.
@@ -217,8 +216,10 @@ struct StatisticsReport {
         let items = items
         guard items.items > 0 else { return }
         out.writeStat("items:1:number", items.items)
+        out.writeStat("items:1:age", items.oldestSecond > 0 && now > items.oldestSecond ? now - items.oldestSecond : 0)
         out.writeStat("items:1:mem_requested", items.liveBytes)
         out.writeStat("items:1:evicted", items.evictions)
+        out.writeStat("items:1:evicted_time", items.evictedAgeSeconds)
         out.writeStat("items:1:evicted_unfetched", items.evictedUnread)
         out.writeStat("items:1:expired_unfetched", items.expiredUnread)
         out.writeStat("items:1:outofmemory", statistics[.storeNoMemory])
@@ -236,6 +237,15 @@ struct StatisticsReport {
     private func writeSlabs(to out: inout ReplyBuffer) {
         let items = items
         if items.items > 0 {
+            // There are no chunks: an item's own size on average, so that tools that multiply come out right.
+            let itemBytes = max(1, (items.liveBytes + items.items - 1) / items.items)
+            let perPage = max(1, items.segmentBytes / itemBytes)
+            let chunks = max(items.items, items.segments * perPage)
+            out.writeStat("1:chunk_size", itemBytes)
+            out.writeStat("1:chunks_per_page", perPage)
+            out.writeStat("1:total_chunks", chunks)
+            out.writeStat("1:free_chunks", chunks - items.items)
+            out.writeStat("1:free_chunks_end", 0)
             out.writeStat("1:used_chunks", items.items)
             out.writeStat("1:mem_requested", items.liveBytes)
             out.writeStat("1:total_pages", items.segments)

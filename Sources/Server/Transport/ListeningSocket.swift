@@ -14,6 +14,8 @@ struct ListeningSocket {
     let descriptor: Int32
     /// For `stats conns`: `tcp:host:port` or `unix:path`.
     let name: String
+    /// Of a unix socket.
+    var file: UnixSocketFile?
 
     /// `port` 0 lets the system choose.
     static func bind(host: String, port: Int, backlog: Int) throws(ListenFailure) -> ListeningSocket {
@@ -36,25 +38,32 @@ struct ListeningSocket {
         return ListeningSocket(descriptor: descriptor, name: "tcp:\(host):\(port)")
     }
 
-    /// A socket that is there already is replaced, any other file is not. `mode`: its permissions.
+    /// The socket of a server that is gone is replaced; see `UnixSocketFile`. `mode`: its permissions, from the first moment
+    /// that anybody can connect.
     static func bind(path: String, mode: UInt32, backlog: Int) throws(ListenFailure) -> ListeningSocket {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < capacity else {
-            throw ListenFailure(description: "can't listen on \(path): a path may have \(capacity - 1) bytes")
+        guard var address = UnixSocketFile.address(path) else {
+            throw ListenFailure(
+                description: path.isEmpty
+                    ? "can't listen on a unix socket without a path"
+                    : "can't listen on \(path): a path may have \(UnixSocketFile.pathBytesMax) bytes")
         }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        var status = stat()
-        if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
+        try UnixSocketFile.makeWay(path)
         let descriptor = try open(AF_UNIX, place: path)
-        try withUnsafePointer(to: &address) { pointer throws(ListenFailure) in
-            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer throws(ListenFailure) in
-                try listen(descriptor, pointer, socklen_t(MemoryLayout<sockaddr_un>.size), backlog, place: path)
+        // The file gets the socket's own permissions, less the process's mask, and all of them before anybody is let in.
+        fchmod(descriptor, mode_t(mode))
+        let outcome = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        chmod(path, mode_t(mode))
-        return ListeningSocket(descriptor: descriptor, name: "unix:\(path)")
+        let file = outcome == 0 ? UnixSocketFile(bound: path) : nil
+        guard let file, chmod(path, mode_t(mode)) == 0, Glibc.listen(descriptor, Int32(clamping: backlog)) == 0 else {
+            let code = errno
+            file?.remove()
+            close(descriptor)
+            throw ListenFailure(description: explanation(ofPath: code, path))
+        }
+        return ListeningSocket(descriptor: descriptor, name: "unix:\(path)", file: file)
     }
 
     private static func open(_ family: Int32, place: String) throws(ListenFailure) -> Int32 {
@@ -87,6 +96,14 @@ struct ListeningSocket {
         case EACCES: "can't listen on \(place): permission denied; ports below 1024 are for root"
         case EADDRNOTAVAIL: "can't listen on \(place): this machine has no such address"
         default: "can't listen on \(place): \(String(cString: strerror(code)))"
+        }
+    }
+
+    private static func explanation(ofPath code: Int32, _ path: String) -> String {
+        switch code {
+        case EACCES, EPERM, EROFS: "can't listen on \(path): its folder can't be written; choose another path"
+        case ENOENT, ENOTDIR: "can't listen on \(path): there is no such folder"
+        default: explanation(code, path)
         }
     }
 

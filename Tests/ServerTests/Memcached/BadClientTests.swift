@@ -107,7 +107,7 @@ import Testing
             let expected =
                 "STORED\r\nVALUE a 5 4\r\nab\r\n\r\nVALUE a 5 4\r\nab\r\n\r\nEND\r\nHD\r\nVA 2\r\nhi\r\n"
                 + Wire.notNumeric
-                + "ERROR\r\nCLIENT_ERROR bad data chunk\r\nERROR\r\nMN\r\n"
+                + "ERROR\r\nCLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\nMN\r\n"
             #expect(client.receive(expected.utf8.count) == expected)
         }
     }

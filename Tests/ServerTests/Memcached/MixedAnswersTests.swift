@@ -45,7 +45,7 @@ private final class LateRouter: CommandRouter {
     func flushAll(delaySeconds: UInt32, now: UInt32, links: PeerLinks?, completion: @escaping CallCompletion) {
         queue.async { [own, other] in
             usleep(500)
-            for store in own.stores.all + other.stores.all { store.removeAll() }
+            for store in own.stores.all + other.stores.all { store.flushAll(at: 0, now: unixSeconds()) }
             completion(.success(.null))
         }
     }

@@ -77,7 +77,7 @@ struct MixedRequests {
             items = [:]
         case 18:
             send("set l1 0 0 3\r\nabcdef\r\n")
-            expect("CLIENT_ERROR bad data chunk\r\nERROR\r\n")
+            expect("CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\n")
         default:
             send("touch none 0\r\ntouch none 0 noreply\r\n")
             expect("NOT_FOUND\r\n")

@@ -202,6 +202,30 @@ import Testing
         #expect(harness.text.utf8.count == 5 + 100 * (16 + 1000 + 2 + 5 + 5))
     }
 
+    @Test("values on their way to another node are bounded too, and all of them arrive")
+    func valuesOnTheirWay() {
+        var configuration = SessionConfiguration()
+        configuration.queuedBytesMax = 1 << 20
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router, configuration)
+        let value = String(repeating: "v", count: 100_000)
+        for number in 0..<40 {
+            harness.send("set r:\(number) 0 0 100000\r\n\(value)\r\nms r:\(number) 100000\r\n\(value)\r\n")
+        }
+        #expect(router.pending.count == 11)
+        var answered = 0
+        var found = MetaAnswer()
+        found.status = .found
+        while answered < router.pending.count {
+            router.answer(answered, answered % 2 == 0 ? .stored : .meta(found))
+            answered += 1
+            harness.collect()
+            #expect(router.pending.count - answered <= 11)
+        }
+        #expect(answered == 80)
+        #expect(harness.text == String(repeating: "STORED\r\nHD\r\n", count: 40))
+    }
+
     @Test("quit waits for the answers that were asked for before it")
     func quit() {
         let router = ScriptedRouter()

@@ -158,7 +158,7 @@ import Testing
         let lines = Set(harness.answer().split(separator: "\r\n").map(String.init))
         for line in [
             "cmd_get 2", "get_hits 1", "get_misses 1", "cmd_set 2", "incr_hits 1", "incr_misses 1", "decr_hits 1",
-            "delete_misses 1", "touch_hits 1", "cas_badval 1", "curr_items 1", "total_items 1", "version 1.6.41",
+            "delete_misses 1", "touch_hits 1", "cas_badval 1", "curr_items 1", "total_items 1", "version 1.6.45",
         ] { #expect(lines.contains("STAT " + line), "\(line)") }
         harness.send("stats reset\r\nstats\r\n")
         #expect(harness.answer().contains("STAT cmd_get 0\r\n"))

@@ -40,6 +40,11 @@ extension Wire {
             "R after T looks at T's time, R before T at the old one",
             "ms a 1\r\n1\r\nmg a R50 T20\r\nms a 1\r\n1\r\nmg a T20 R50\r\nmg b t N30 t\r\nmg c t N30\r\n",
             "HD\r\nHD\r\nHD\r\nHD W\r\nCLIENT_ERROR duplicate flag\r\nHD t-1 W\r\n"),
+        Exchange(
+            "C leaves out the value that the client has, and shows any other",
+            "ms a 2 E40\r\nhi\r\nmg a C40 v\r\nmg a C41 v\r\nmg a s c C40 v k\r\nmg a v q C40\r\nset a 0 0 1\r\n1\r\n"
+                + "mg a C40 v\r\nmg b C40 v\r\nmg a Cx v\r\n",
+            "HD\r\nHD\r\nVA 2\r\nhi\r\nHD s2 c40 ka\r\nHD\r\nSTORED\r\nVA 1\r\n1\r\nEN\r\n" + badToken),
         Exchange("flags for proxies are passed over", "mg a P L\r\n", "EN\r\n"),
     ]
 
@@ -74,7 +79,7 @@ extension Wire {
             "HD\r\nHD\r\nVA 1 t50 c101 X W\r\n2\r\nVA 1 Z X\r\n2\r\nEX\r\nHD\r\nVA 1\r\n4\r\n"),
         Exchange(
             "a block of the wrong length", "ms a 1 q\r\nhi\r\nmn\r\nms a 4\r\nhi\r\nmn\r\n",
-            "CLIENT_ERROR bad data chunk\r\nERROR\r\nMN\r\nCLIENT_ERROR bad data chunk\r\nERROR\r\n"),
+            "CLIENT_ERROR bad data chunk\r\n" + badFormat + "MN\r\nCLIENT_ERROR bad data chunk\r\n" + badFormat),
         Exchange(
             "one that is too large is swallowed, and nothing old is left",
             setA + "ms a 2000000 q ME\r\n" + String(repeating: "x", count: 2_000_000) + "\r\nmg a\r\n",
@@ -88,7 +93,7 @@ extension Wire {
                 + "CLIENT_ERROR opaque token too long\r\n" + badFormat + "EN\r\n"),
         Exchange(
             "lengths that are none", "ms\r\nms a\r\nms a x\r\nms a -1\r\nms a v\r\n",
-            "ERROR\r\n" + badFormat + badFormat + badFormat + badFormat),
+            String(repeating: badFormat, count: 5)),
         Exchange(
             "a set makes a stale item fresh", "ms a 1\r\n1\r\nmd a I\r\nms a 1\r\n2\r\nmg a v\r\n",
             "HD\r\nHD\r\nHD\r\nVA 1\r\n2\r\n"),
@@ -152,12 +157,12 @@ extension Wire {
             "me\r\nme a\r\nms a 1 E5\r\n1\r\nme a\r\nms Zm9v 1 b T30 E6\r\n1\r\nget foo\r\nme Zm9v b\r\nme a x y\r\n",
             badFormat
                 + "EN\r\nHD\r\nME a exp=-1 la=0 cas=5 fetch=no cls=1 size=24\r\nHD\r\nVALUE foo 0 1\r\n1\r\nEND\r\n"
-                + "ME Zm9v exp=-30 la=0 cas=6 fetch=yes cls=1 size=28\r\nME a exp=-1 la=0 cas=5 fetch=no cls=1 size=24\r\n"
+                + "ME Zm9v exp=30 la=0 cas=6 fetch=yes cls=1 size=28\r\nME a exp=-1 la=0 cas=5 fetch=no cls=1 size=24\r\n"
         ),
     ]
 
     static let metaErrors: [Exchange] = [
-        Exchange("no key", "mg\r\nmd\r\nma\r\nmg \r\n", "ERROR\r\nERROR\r\nERROR\r\nERROR\r\n"),
+        Exchange("no key", "mg\r\nmd\r\nma\r\nmg \r\n", badFormat + badFormat + badFormat + badFormat),
         Exchange(
             "a key too long", "mg \(key251)\r\nmd \(key251) q\r\nma \(key251)\r\nme \(key251)\r\n",
             badFormat + badFormat + badFormat + badFormat),

@@ -1,0 +1,36 @@
+// What signals do to a serving process: some end it in good order, one makes it read its files again, none ends it at once.
+
+import Dispatch
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Holds for as long as it lives.
+final class ProcessSignals {
+    /// SIGUSR1 as memcached's; SIGQUIT would leave the socket and the pid file behind, and a core.
+    private static let ends = [SIGINT, SIGTERM, SIGQUIT, SIGUSR1]
+
+    private var sources: [any DispatchSourceSignal] = []
+
+    /// From the first moment on: a terminal that closes, a log that nobody reads, or a signal that means nothing here do not
+    /// end the process. Those that end it do so at once while there is nothing yet to clean up.
+    static func ignoreWhatEndsNothing() { for number in [SIGHUP, SIGPIPE, SIGUSR2] { signal(number, SIG_IGN) } }
+
+    /// `end` and `readAgain` are called on any thread, as often as the signals come.
+    init(end: @escaping @Sendable () -> Void, readAgain: @escaping @Sendable () -> Void) {
+        for number in Self.ends { watch(number, end) }
+        watch(SIGHUP, readAgain)
+    }
+
+    private func watch(_ number: Int32, _ action: @escaping @Sendable () -> Void) {
+        // Or the signal would do what it does by default as well.
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+        source.setEventHandler(handler: action)
+        source.resume()
+        sources.append(source)
+    }
+
+    deinit { for source in sources { source.cancel() } }
+}
