@@ -79,7 +79,6 @@ static void skip_constant(code *c) {
 /// Reads one function and those in it; fills in which of its upvalues they write.
 static void read_function(code *c, writes *w, int depth) {
     enum { SETUPVAL = 10 };
-    struct { unsigned isInStack, number; } upvalues[256];
     memset(w, 0, sizeof *w);
     if (depth > 200) c->isBroken = true;
     skip_string(c);
@@ -96,12 +95,7 @@ static void read_function(code *c, writes *w, int depth) {
     for (size_t left = take_size(c); left > 0 && !c->isBroken; left -= 1) skip_constant(c);
     size_t count = take_size(c);
     if (count > 256) c->isBroken = true;
-    for (size_t at = 0; at < count && !c->isBroken; at += 1) {
-        upvalues[at].isInStack = take_byte(c);
-        upvalues[at].number = take_byte(c);
-        take_byte(c);
-        (void)upvalues[at];
-    }
+    take(c, count * 3);
     for (size_t left = take_size(c); left > 0 && !c->isBroken; left -= 1) {
         // What an inner function writes is its upvalue: the place that says which one of this function's it is comes in its
         // own list, so it is read twice.
@@ -217,8 +211,7 @@ static void freeze_table(lua_State *L) {
     lua_newtable(L);
     int original = table + 1;
     int hasMetatable = lua_getmetatable(L, table);
-    lua_settop(L, hasMetatable ? table + 2 : table + 1);
-    if (hasMetatable && lua_rawequal(L, -1, -1)) {
+    if (hasMetatable) {
         lua_pushvalue(L, table + 2);
         walk(L);  // the metatable is frozen too, and is then where its fields are
         lua_pop(L, 1);

@@ -426,17 +426,18 @@ void clua_journal_begin(lua_State *L, int object) {
 
 /// What a script still has of the tables that it stored shows nothing from now on.
 static void let_turned_go(lua_State *L, clua_control *control) {
+    lua_newtable(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &turnedKey);
     for (int at = 1; at <= control->journalTables; at += 1) {
         if (lua_rawgeti(L, -1, at) == LUA_TTABLE) {
-            lua_newtable(L);
+            lua_pushvalue(L, -3);
             lua_rawsetp(L, -2, &originalKey);
         }
         lua_pop(L, 1);
         lua_pushnil(L);
         lua_rawseti(L, -2, at);
     }
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     if (control->journalTables > TABLES_KEPT) {
         lua_newtable(L);
         lua_rawsetp(L, LUA_REGISTRYINDEX, &turnedKey);

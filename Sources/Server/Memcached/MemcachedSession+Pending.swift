@@ -30,7 +30,11 @@ extension MemcachedSession {
         let inbox = inbox
         // Text is made of the answer where it comes from: JSON of a large one takes long, and this is an event loop.
         router.call(key, data: data, links: links) { result in
-            inbox.post(.call(result.map { .bytes($0.answer) }), slot: slot)
+            // A miss is the answer of a method whose object is not there; a frame or job that is not there is an error.
+            let answer = result.map { Value.bytes($0.answer) }.mapError { failure in
+                isService && failure.reason == .miss ? Failure(.scriptError, failure.message) : failure
+            }
+            inbox.post(.call(answer), slot: slot)
         }
     }
 

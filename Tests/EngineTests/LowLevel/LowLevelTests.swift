@@ -229,7 +229,7 @@ private final class DictionaryItems: LowLevelServices {
         ("string.gsub('a4b', 8 / 2, 6 / 2)", "a3b"), ("(string.find('x4', 8 / 2))", "2"), ("string.upper(8 / 2)", "4"),
         ("1 ..'x'.. 2", "1x2"), ("'..' .. [[..]] .. 1", "....1"), ("select('#', ...) .. ''", "0"), ("#long .. ''", "4"),
         ("({ 8 / 2 .. '' })[1] .. ({ a = 2 / 2 }).a", "41"), ("('%d%%'):format(50 / 2)", "25%"),
-        ("not nil .. '' == 'true'", "false"), ("-4 / 2 .. #'ab' .. 2 ^ 2 * 2", "-228"), ("1 .. 2 == '12'", "true"),
+        ("-4 / 2 .. #'ab' .. 2 ^ 2 * 2", "-228"), ("tostring(1 .. 2 == '12')", "true"),
         ("(function() return 8 / 2, 5 end)() .. (function() return 8 / 2, 6 end)()", "44"),
         ("({ ('x'):rep(8 / 4) .. 1, 2 })[1]", "xx1"),
         ("tostring 'a' .. 4 / 2 .. tostring { } :sub(1, 5)", "a2table"), ("'a' .. ('b' .. 1 + 1) .. 'c'", "ab2c"),
