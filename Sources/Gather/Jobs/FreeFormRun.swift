@@ -26,7 +26,7 @@ struct FreeFormRun {
         guard case .returned(let value) = step else { return }
         envelope.nodes = reports.values.sorted { $0.node < $1.node }
         try decide(request, &envelope)
-        try await cluster.engine.compute.attempt { () throws(Failure) in
+        try await scripts.attempt(by: deadline) { () throws(Failure) in
             try Envelope.checkLength(of: value, job: request.name)
         }
         envelope.result = value
