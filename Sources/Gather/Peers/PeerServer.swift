@@ -202,8 +202,10 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
             context.close(promise: nil)
             return
         }
-        write(.ping(sent: now.nanoseconds, isHolding: isHolding))
-        if isHolding { work() }
+        // Who reads nothing reads no ping either, and need not be kept any.
+        if context.channel.isWritable { write(.ping(sent: now.nanoseconds, isHolding: isHolding)) }
+        // What was answered since the last read is counted no longer.
+        work()
         scheduleTick(now)
     }
 
