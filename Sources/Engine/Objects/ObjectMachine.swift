@@ -250,7 +250,7 @@ final class ObjectMachine {
             guard clua_pcall(main, 1, 1) == LUA_OK else { throw state.popFailure(main) }
             try restoreWatched(type)
             guard lua_toboolean(main, -1) != 0 else { return nil }
-            answer = try state.readValue(main, -1, bytesMax: configuration.answerBytesMax)
+            answer = try state.readAnswer(main, -1, bytesMax: configuration.answerBytesMax)
         }
         return try constructed(answer, call)
     }

@@ -50,6 +50,51 @@ import Testing
         #expect(await host.answer("thing:trip:a", data: "\0\u{1}é") == "\0\u{1}é")
     }
 
+    @Test("an answer, and what json.encode gives, is as long as it is sent, escapes and all")
+    func lengths() async throws {
+        let long = script(
+            """
+            local T = object "long"
+            function T.new() return { calls = 0 } end
+            function T:list(bytes) self.calls = self.calls + 1 return { ("\\1"):rep(tonumber(bytes)) } end
+            function T:text(bytes) return ("\\1"):rep(tonumber(bytes)) end
+            function T:code(bytes) return #json.encode({ ("\\1"):rep(tonumber(bytes)) }) end
+            function T:count() return self.calls end
+            """, file: "long.lua")
+        let host = try makeHost([long])
+        _ = await host.answer("long:new:a")
+        let most = ((8 << 20) - 4) / 6
+        #expect(await host.answer("long:list:a:\(most)").utf8.count == 6 * most + 4)
+        #expect(await host.answer("long:list:a:\(most + 1)") == "<budget_exceeded>")
+        #expect(await host.answer("long:count:a") == "1", "a call that failed has changed nothing")
+        #expect(await host.answer("long:text:a:\(6 << 20)").utf8.count == 6 << 20)
+        #expect(await host.answer("long:code:a:\(most)") == "\(6 * most + 4)")
+        #expect(await host.answer("long:code:a:\(most + 1)").hasPrefix("<"))
+    }
+
+    @Test("functions take as many arguments as they say")
+    func argumentCounts() async throws {
+        let strict = script(
+            """
+            local T = object "strict"
+            function T.new() return {} end
+            function T:try(code)
+                local call = { e = function() return json.encode(1, 2) end, d = function() return json.decode("1", 2) end,
+                    m = function() return msgpack.encode() end, h = function() return hash("a", 1, 2) end }
+                return select(2, pcall(call[code]))
+            end
+            """, file: "strict.lua")
+        let host = try makeHost([strict])
+        _ = await host.answer("strict:new:a")
+        for (code, message) in [
+            ("e", "json.encode(value) takes 1 argument, not 2"), ("d", "json.decode(text) takes 1 argument, not 2"),
+            ("m", "msgpack.encode(value) takes 1 argument, not 0"),
+            ("h", "hash(text, seed) takes 1 or 2 arguments, not 3"),
+        ] {
+            #expect(await host.answer("strict:try:a:\(code)").hasSuffix(message), "\(code)")
+        }
+    }
+
     @Test("hash is the same everywhere, and its seed changes it")
     func hash() async throws {
         let host = try makeHost([Self.thing])
