@@ -61,20 +61,19 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var awaitsVisit = false
 
     /// Received and not yet consumed.
-    @exclusivity(unchecked) private var held: [UInt8] = []
+    @exclusivity(unchecked) var held: [UInt8] = []
     /// No use looking at `held` before it has this many bytes.
-    private var neededBytes = 0
+    var neededBytes = 0
     /// `held` starts with a long line whose end has not come.
     private var awaitsLineEnd = false
     /// What is left to skip of a refused data block.
-    private var swallowBytes = 0
+    var swallowBytes = 0
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
-    @exclusivity(unchecked) private var retrieval:
-        (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
+    @exclusivity(unchecked) var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
     /// A list of keys that is not all written yet, because the session stalled in it.
     @exclusivity(unchecked) var dump: KeyDump?
     /// Nothing is done for the client before it has said who it is.
-    private var awaitsCredentials: Bool
+    var awaitsCredentials: Bool
     private var isFresh = true
     /// What comes next in the bytes that are being worked through.
     @exclusivity(unchecked) private var plain = PlainRequests()
@@ -146,16 +145,6 @@ package final class MemcachedSession<Routing: CommandRouter> {
         return held
     }
 
-    /// Makes no more room than what has come needs and half of that again, nor more than the block at hand needs.
-    private func hold(_ bytes: UnsafeRawBufferPointer) {
-        let count = held.count + bytes.count
-        if count > held.capacity {
-            let roomy = count + count / 2
-            held.reserveCapacity(neededBytes >= count ? min(roomy, neededBytes) : roomy)
-        }
-        held.append(contentsOf: bytes)
-    }
-
     private func consumeHeld() {
         guard held.count >= neededBytes, !held.isEmpty || retrieval != nil || dump != nil else { return }
         // Out of the property while it is read, so that nothing else can reach it.
@@ -171,40 +160,6 @@ package final class MemcachedSession<Routing: CommandRouter> {
             bytes.removeFirst(consumed)
         }
         held = bytes
-    }
-
-    /// What a connection may keep for its next half of a request.
-    private static var idleBytesMax: Int { 4 << 10 }
-
-    // MARK: Memory
-
-    /// What it holds of what has come and of what is to go, in bytes.
-    var bufferBytes: Int { held.capacity &+ out.capacity &+ ready.capacity &+ queuedBytes }
-
-    /// Refuses the half-sent request that it holds, whose rest will be skipped. False where it holds none, but output.
-    func refuseHeld() -> Bool {
-        guard verdict == .open, !held.isEmpty, retrieval == nil else { return false }
-        let bytes = held
-        let rest = max(0, neededBytes - bytes.count)
-        held = []
-        counters.add(.buffersRefused)
-        bytes.withUnsafeBytes { bytes in
-            guard neededBytes > 0, case .request(let request, let lineBytes) = parser.parse(bytes) else {
-                // In the middle of a line: where the next one starts can't be known.
-                out.writeLine("SERVER_ERROR out of memory reading request\r\n")
-                verdict = .closing
-                return
-            }
-            swallowBytes = rest
-            switch request {
-            case .storage(let storage):
-                refuse(storage, key: UnsafeRawBufferPointer(rebasing: bytes[storage.key]), .outOfMemory)
-            case .meta(let verb): refuseMetaBlock(verb, bytes, lineBytes)
-            default: break
-            }
-        }
-        neededBytes = 0
-        return true
     }
 
     /// Answers that came while the session was at work are sent with the rest; then the verdict is found.
@@ -410,6 +365,14 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     @inline(__always)
     private func perform(_ request: Request, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
+        if case .flushAll(let delaySeconds, let isSilent) = request, delaySeconds > 0, configuration.allowsFlush,
+            isFlush(UnsafeRawBufferPointer(rebasing: bytes[lineBytes...]))
+        {
+            // The next one takes its place before its time comes: nobody has to hear of this one.
+            counters.add(.cmdFlush)
+            if !isSilent { out.writeLine("OK\r\n") }
+            return lineBytes
+        }
         if !slots.isEmpty, request.isBarrier {
             isPostponed = true
             holdBack()
@@ -447,29 +410,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
         return lineBytes
     }
 
-    // MARK: Authentication
-
-    /// A client's first command says who it is, in the form of a `set`; how much of the input it took.
-    @inline(never)
-    private func authenticate(_ bytes: UnsafeRawBufferPointer) -> Int {
-        switch Authentication.step(bytes, credentials: configuration.credentials) {
-        case .needs(let count):
-            neededBytes = count
-            return 0
-        case .notAClient:
-            verdict = .closing
-            return bytes.count
-        case .refused(let line, let consumed, let swallow):
-            swallowBytes = swallow
-            out.writeLine(line)
-            return consumed
-        case .checked(let isRight, let consumed):
-            counters.add(.authCommands)
-            if !isRight { counters.add(.authErrors) }
-            awaitsCredentials = !isRight
-            out.writeLine(isRight ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n")
-            return consumed
-        }
+    private func isFlush(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count > 0, case .request(.flushAll, _) = parser.parse(bytes) else { return false }
+        return true
     }
 
     // MARK: Retrieval

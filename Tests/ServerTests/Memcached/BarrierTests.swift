@@ -60,6 +60,25 @@ import Testing
         }
     }
 
+    @Test("of flushes to come behind each other only the last is carried to the nodes; one at once always is")
+    func flushesToCome() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        harness.send(
+            String(repeating: "flush_all 1000 noreply\r\n", count: 1_000)
+                + "flush_all 500\r\nflush_all\r\nflush_all 7\r\n"
+                + "flush_all 9\r\nmn\r\n")
+        var delays: [UInt32] = []
+        while delays.count < router.pending.count {
+            delays.append(router.pending[delays.count].flush?.0 ?? .max)
+            router.answer(delays.count - 1, .success(.null))
+            harness.collect()
+        }
+        #expect(delays == [0, 9])
+        #expect(harness.answer() == "OK\r\nOK\r\nOK\r\nOK\r\nMN\r\n")
+        #expect(harness.statistics[.cmdFlush] == 1_004)
+    }
+
     @Test("shutdown, cache_memlimit and lists wait for what was sent before them")
     func others() {
         var configuration = SessionConfiguration()

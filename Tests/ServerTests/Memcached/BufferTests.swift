@@ -83,7 +83,8 @@ import Testing
             let reader = LoopbackClient(port: port)
             reader.send("set big 0 0 \(Self.blockBytes)\r\n\(value)\r\n")
             #expect(reader.receive(8) == "STORED\r\n")
-            let sleepers = (0..<20).map { _ in LoopbackClient(port: port, receiveBufferBytes: 4_096) }
+            // The kernel takes most of what each of them asked for, and leaves the server with a fifth of a value.
+            let sleepers = (0..<100).map { _ in LoopbackClient(port: port, receiveBufferBytes: 4_096) }
             for sleeper in sleepers { sleeper.send(String(repeating: "get big\r\n", count: 20)) }
             var waits = 0
             while listener.statistics[.slowReaderKicks] < 10, waits < 5_000 {
@@ -111,9 +112,18 @@ import Testing
                 usleep(1_000)
                 waits += 1
             }
-            #expect(clients[0].receive(43) == "SERVER_ERROR out of memory reading request\r\n".prefix(43))
-            clients[19].send("\r\nmn\r\n")
-            #expect(clients[19].receive(9) == "END\r\nMN\r\n")
+            let refusal = "SERVER_ERROR out of memory reading request\r\n"
+            var answered = 0
+            for (number, client) in clients.enumerated() {
+                client.send("\r\nmn\r\n")
+                let first = client.receive(9)
+                answered += first == "END\r\nMN\r\n" ? 1 : 0
+                if first != "END\r\nMN\r\n" {
+                    #expect(first + client.receive(refusal.utf8.count - 9) == refusal, "client \(number)")
+                    #expect(client.isAtEnd)
+                }
+            }
+            #expect(answered > 0 && answered <= 10, "\(answered)")
         }
     }
 }

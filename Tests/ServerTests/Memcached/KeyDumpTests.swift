@@ -83,7 +83,7 @@ import Testing
         harness.send(
             "set a 0 0 1 noreply\r\n1\r\nlru_crawler metadump all\r\nlru_crawler mgdump all\r\nstats cachedump 1 0\r\n")
         #expect(
-            harness.answer() == "ERROR metadump not allowed\r\nERROR metadump not allowed\r\n"
+            harness.answer() == "ERROR metadump not allowed\r\nERROR key dump not allowed\r\n"
                 + "CLIENT_ERROR stats cachedump not allowed\r\n")
     }
 }

@@ -118,7 +118,7 @@ import Testing
         let late = SessionTests.harness()
         (Array("mn\r\n".utf8) + [0x80, 13, 10]).withUnsafeBytes { late.session.receive($0, now: 5) }
         late.takeOnce()
-        #expect(late.text == "MN\r\nERROR\r\n")
+        #expect(late.text == "MN\r\n\(Wire.badFormat)")
         #expect(late.session.verdict == .open)
     }
 
