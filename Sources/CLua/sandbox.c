@@ -197,7 +197,7 @@ static void open_rest(lua_State *L) {
 /// Builds the shared globals and, around them, the metatable of every environment.
 int clua_open_sandbox(lua_State *L) {
     clua_control *control = clua_control_of(L);
-    clua_make_tables_strong(L, control->state.start, control->state.bytes);
+    clua_take_metamethods_away(L, control->state.start, control->state.bytes);
     clua_open_views(L);
     open_base(L);
     open_string(L);

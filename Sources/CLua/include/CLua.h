@@ -254,8 +254,8 @@ void clua_forget_nodes(clua_control *control, void *block, size_t bytes);
 /// Whether a table that now gets room for nodes would take long to put its keys there, since too many meet in one
 /// place.
 bool clua_would_crowd(clua_control *control, size_t bytes);
-/// From now on no table of the state is weak.
-void clua_make_tables_strong(lua_State *L, char *state, size_t bytes);
+/// From now on no table of the state is weak, and none says what `..` means with it.
+void clua_take_metamethods_away(lua_State *L, char *state, size_t bytes);
 
 /// Raises the end of the run.
 void clua_abort(lua_State *L, int reason);

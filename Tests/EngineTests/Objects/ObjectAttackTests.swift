@@ -19,7 +19,7 @@ import Testing
             "<budget_exceeded>"
         ),
         (
-            "local t = setmetatable({}, { __concat = function() while true do end end }) return t .. 'x'",
+            "local t = setmetatable({}, { __lt = function() while true do end end }) return t < t",
             "<budget_exceeded>"
         ),
         (

@@ -273,6 +273,31 @@ import Testing
         #expect(try runLua(source).first?.plain == .int(20000))
     }
 
+    @Test(
+        "no metamethod runs in the middle of a chain of '..', where Lua would lose its stack",
+        arguments: [
+            "setmetatable({}, m)", "setmetatable({}, setmetatable(m, { __index = m }))",
+            "(function() local t = setmetatable({}, m) m.__concat = grow return t end)()",
+        ])
+    func concatenation(value: String) throws {
+        let source = """
+            function main()
+              local m = {}
+              function grow(l, r) local function f(n) return n == 0 and 0 or 1 + f(n - 1) end f(200) return 'x' end
+              m.__concat = grow
+              local j = \(value)
+              m.__concat = grow
+              local survived = 0
+              for i = 1, 50 do
+                local ok = pcall(function() local s = 'a' .. j .. 'b' .. j .. ' ' .. i return s end)
+                survived = survived + (ok and 1 or 0)
+              end
+              return survived
+            end
+            """
+        #expect(try runLua(source).first?.plain == .int(0))
+    }
+
     @Test("an attack at the top level of a script fails while loading")
     func topLevel() {
         #expect(failure(of: "while true do end")?.reason == .budgetExceeded)
