@@ -165,7 +165,9 @@ package final class ClusterNode: PeerService {
     private func statistics(_ argument: Value) throws(Failure) -> Value {
         let statistics = try FrameService.statistics(argument, cluster)
         guard let load = argument["besides"]?.text, let name = argument["name"]?.text else { return statistics }
-        return .object(["rows": statistics["rows"] ?? .null, "loads": .int(Int64(loads.others(into: name, besides: load)))])
+        return .object([
+            "rows": statistics["rows"] ?? .null, "loads": .int(Int64(loads.others(into: name, besides: load))),
+        ])
     }
 
     private static func query(_ argument: Value) throws(Failure) -> UInt64 {

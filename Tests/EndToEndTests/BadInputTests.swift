@@ -97,8 +97,7 @@ import Testing
         let stopped = try cluster.run(["load", "people", file.path])
         expectOneLine(stopped, file.path, "line 30002", "'id'", "'oops'", "nothing was loaded")
         let count = try TemporaryFile("function map(s) return s:frame('people'):count() end", suffix: ".lua")
-        let none = try cluster.run(["job", "run", count.path, "--json"])
-        #expect((none.json?["result"] as? [[String: Int]])?.first?["count"] == 0, "\(none.output)\(none.errors)")
+        #expect(try cluster.run(["query", "frame:list"]).output == "[]\n")
         let skipped = try cluster.run(["load", "people", file.path, "--on-error", "skip"])
         #expect(skipped.code == 0)
         #expect(
@@ -109,7 +108,7 @@ import Testing
         #expect((all.json?["result"] as? [[String: Int]])?.first?["count"] == 30_001)
     }
 
-    @Test("a frame that a failed load left empty takes the columns of the next one; a full one keeps its own")
+    @Test("a load that failed is not in the way of the next one; a frame keeps its columns")
     func schemas() throws {
         let cluster = try TestCluster(nodes: 3)
         let many = (1...20_000).map { "\($0)" }

@@ -33,13 +33,16 @@ import Testing
             ([0x1F, 0x8B, 8, 0, 0], ".csv", ["gzip"]), ([0x50, 0x4B, 3, 4, 1], ".csv", ["zip"]),
             (Array("a,b\n1,M\u{FC}ller\n".unicodeScalars.map { UInt8($0.value) }), ".csv", ["line 2", "'b'", "iconv"]),
             ([0xFF, 0xFE] + Array("a,b\n".utf16.flatMap { [UInt8($0 & 0xFF), 0] }), ".csv", ["UTF-16"]),
-            (Array("{\"a\":1}\n".utf8), ".csv", ["NDJSON"]), (Array("[{\"a\":1}]\n".utf8), ".ndjson", ["line 1", "jq"]),
+            (Array("{\"a\":1}\n".utf8), ".csv", ["NDJSON"]),
+            (Array("[{\"a\":1}]\n".utf8), ".ndjson", ["line 1", "jq"]),
             (Array("a,b\n1,2\n3,x\n4\n".utf8), ".csv", ["line 4"]), (Array("a\n1\n".utf8), ".txt", [".csv"]),
         ]
         for (bytes, suffix, words) in files {
             let file = try TemporaryFile(bytes, suffix: suffix)
             let load = try cluster.run(["load", "odd", file.path])
-            #expect(load.code == 1 && load.output.isEmpty && load.errors.split(separator: "\n").count == 1, "\(load.errors)")
+            #expect(
+                load.code == 1 && load.output.isEmpty && load.errors.split(separator: "\n").count == 1, "\(load.errors)"
+            )
             for word in words { #expect(load.errors.contains(word), "\(word): \(load.errors)") }
             #expect(try cluster.run(["query", "frame:list"]).output == "[]\n")
         }
@@ -91,7 +94,8 @@ import Testing
         let copy = try TemporaryFile("", suffix: ".bin")
         _ = try Finished.run("/bin/sh", ["-c", "'\(Place.binary)' get k \(server) > \(copy.path)"])
         #expect([UInt8](try Data(contentsOf: copy.url)) == bytes + [0x0A])
-        let script = "'\(Place.binary)' set \"$(printf 'k\\377')\" \"$(printf 'v\\376')\" \(server) && "
+        let script =
+            "'\(Place.binary)' set \"$(printf 'k\\377')\" \"$(printf 'v\\376')\" \(server) && "
             + "'\(Place.binary)' get \"$(printf 'k\\377')\" \(server) > \(copy.path)"
         #expect(try Finished.run("/bin/sh", ["-c", script]).code == 0)
         #expect([UInt8](try Data(contentsOf: copy.url)) == [0x76, 0xFE, 0x0A])
@@ -105,12 +109,13 @@ import Testing
         #expect(try code("set", "job:define:good", "function run() return 1 end") == 0)
         #expect(try code("query", "job:run:good") == 0)
         let bad = try cluster.run(["query", "job:run:bad"])
-        #expect(bad.code == 1 && bad.output.contains("\"error\"") && bad.errors.contains("script_error"), "\(bad.errors)")
+        #expect(
+            bad.code == 1 && bad.output.contains("\"error\"") && bad.errors.contains("script_error"), "\(bad.errors)")
         #expect(try code("get", "job:run:bad", "--json") == 1)
         #expect(try code("query", "job:run:nosuch") == 1)
         #expect(try code("get", "nosuch") == 1)
         let missing = try cluster.run(["query", "quota:addandcheck:nosuch:1"])
-        #expect(missing.code == 1 && missing.output == "ERROR_CACHE_MISS\n")
+        #expect(missing.code == 1 && missing.output.isEmpty, "\(missing.output)")
         #expect(try code("cluster", "status") == 0)
         #expect(try code("job", "list") == 0)
         cluster[1].stop()

@@ -161,7 +161,8 @@ import Testing
         #expect(blocks.allSatisfy { $0.bytes.count == 1000 })
         #expect(throws: RowError.self) {
             try Self.blocks(
-                Array(("a\n" + String(repeating: "x", count: 20_000)).utf8), pieceBytes: 100, format: .csv, target: 1000)
+                Array(("a\n" + String(repeating: "x", count: 20_000)).utf8), pieceBytes: 100, format: .csv, target: 1000
+            )
         }
     }
 
@@ -193,7 +194,8 @@ import Testing
             (#"{"a":[1]}"#, "a nested value; a column holds numbers, strings, true, false or null"),
             (#"{"a":1,"a":2}"#, "column 'a' appears twice"), (#"{"a":1"#, "broken JSON: the row ends too early"),
             (#"{"a":1}}"#, "something follows the row's closing brace"),
-            (#"[1]"#, #"a row is a JSON object, {"column": value, …}; one array makes rows with: jq -c '.[]'"#), (#"{"a":01}"#, "'01}' is no JSON number"),
+            (#"[1]"#, #"a row is a JSON object, {"column": value, …}; one array makes rows with: jq -c '.[]'"#),
+            (#"{"a":01}"#, "'01}' is no JSON number"),
             (#"{"b":"\ud800"}"#, "half a surrogate pair within a string"),
             (#"{"b":"x}"#, "a string without its closing quote"),
             (#"{"a":1,}"#, "a comma before the row's closing brace"),

@@ -75,7 +75,8 @@ struct NodeClient: Sendable {
     /// What `get key` answers on this node.
     func fetch(_ key: String, timeoutMilliseconds: Int = 60_000) async throws(Failure) -> Value {
         try await send(
-            .fetch(key: CommandLineBytes.bytes(of: key), deadlineMilliseconds: UInt32(timeoutMilliseconds), byJob: false),
+            .fetch(
+                key: CommandLineBytes.bytes(of: key), deadlineMilliseconds: UInt32(timeoutMilliseconds), byJob: false),
             timeoutMilliseconds: timeoutMilliseconds + 500)
     }
 

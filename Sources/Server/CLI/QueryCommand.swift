@@ -25,8 +25,8 @@ struct GetCommand: AsyncParsableCommand {
     func run() async throws { try await printAnswer(to: key, client) }
 }
 
-/// Prints the value as it is. Exit code 0 only for an answer: not for an object that is not there, nor for a job whose
-/// envelope says that it is partial or an error.
+/// Prints the value as it is. Exit code 0 only for an answer: not for a job whose envelope says that it is partial or an
+/// error.
 private func printAnswer(to key: String, _ options: ClientOptions) async throws {
     let value = try await options.withClient { client async throws(Failure) in
         do throws(Failure) { return try await client.fetch(key) } catch {
@@ -41,11 +41,7 @@ private func printAnswer(to key: String, _ options: ClientOptions) async throws 
     if call[0] == "job", call[1] == "run", let status = value["status"]?.text, status != "complete" {
         throw Failure(.incompleteData, EnvelopePrinter.failure(value))
     }
-    if value.text == missingObject { throw ExitCode(CommandFailure.generalExitCode) }
 }
-
-/// What a method of an object that is not there answers.
-private let missingObject = "ERROR_CACHE_MISS"
 
 struct SetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -64,6 +60,5 @@ struct SetCommand: AsyncParsableCommand {
             try await client.control(.store, argument)
         }
         StandardOutput.printLine(client.json ? answer.json : answer.answer)
-        if answer.text == missingObject { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }

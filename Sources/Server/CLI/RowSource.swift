@@ -168,7 +168,8 @@ private struct FileName {
             rows = .ndjson
         } else {
             throw Failure(
-                .wrongType, "\(path): the name must end in .csv, .tsv, .ndjson or .jsonl, with or without .zst behind it")
+                .wrongType,
+                "\(path): the name must end in .csv, .tsv, .ndjson or .jsonl, with or without .zst behind it")
         }
     }
 }

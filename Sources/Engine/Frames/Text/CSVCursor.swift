@@ -104,7 +104,10 @@ struct CSVCursor: ~Copyable {
                 return endOfQuoted()
             }
         }
-        field = Field(rebasing: bytes[start...])
+        // Nobody knows where the field ends; its first line shows which one it is.
+        var end = start
+        while end < bytes.count, bytes[end] != Self.lineFeed, bytes[end] != Self.carriageReturn { end += 1 }
+        field = Field(rebasing: bytes[start..<end])
         return .broken
     }
 
@@ -142,7 +145,8 @@ struct CSVCursor: ~Copyable {
         while counted.at < end {
             let byte = bytes[counted.at]
             counted.at += 1
-            let isAlone = byte == Self.carriageReturn
+            let isAlone =
+                byte == Self.carriageReturn
                 && (counted.at == bytes.count || bytes[counted.at] != Self.lineFeed)
             if byte == Self.lineFeed || isAlone { counted.lines += 1 }
         }

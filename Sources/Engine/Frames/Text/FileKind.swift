@@ -10,7 +10,7 @@ package enum FileKind {
         }
         guard head.contains(0) else { return nil }
         let zeros = [0, 1].map { odd in head.indices.count { $0 % 2 == odd && head[$0] == 0 } }
-        if let fewer = zeros.min(), let more = zeros.max(), more > head.count / 4, fewer < head.count / 100 {
+        if let fewer = zeros.min(), let more = zeros.max(), more > head.count / 4, fewer <= head.count / 100 {
             return "it is UTF-16; convert it first: iconv -f utf-16 -t utf-8"
         }
         return "it is binary, not text"
@@ -27,7 +27,10 @@ package enum FileKind {
         ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00], "it is packed with xz", unpack),
         ([0x04, 0x22, 0x4D, 0x18], "it is packed with lz4", unpack),
         ([0x37, 0x7A, 0xBC, 0xAF, 0x27, 0x1C], "it is a 7z archive", unpack),
-        ([0x50, 0x4B, 0x03, 0x04], "it is a zip archive or a spreadsheet (xlsx, ods)", "unpack it, or export it as CSV"),
+        (
+            [0x50, 0x4B, 0x03, 0x04], "it is a zip archive or a spreadsheet (xlsx, ods)",
+            "unpack it, or export it as CSV"
+        ),
         ([0xD0, 0xCF, 0x11, 0xE0], "it is a spreadsheet (xls)", export),
         (Array("PAR1".utf8), "it is Parquet", export), (Array("ARROW1".utf8), "it is Arrow", export),
         (Array("ORC".utf8), "it is ORC", export), (Array("Obj\u{1}".utf8), "it is Avro", export),
