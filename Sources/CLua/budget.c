@@ -15,6 +15,9 @@ enum { HOOK_INSTRUCTIONS = 256, HOOK_INSTRUCTIONS_WITH_LONG_TEXTS = 16 };
 enum { LONG_TEXT_BYTES = 512 << 10 };
 /// Large pieces allocated between two looks at the clock: C functions that work on large strings never reach the hook.
 enum { LARGE_BYTES = 16 << 10, UNCHECKED_BYTES = 1 << 20 };
+/// A block that is made twice as large within one instruction, with this time in between, is a stack on which Lua piles up
+/// one object.
+enum { PILING_NANOSECONDS = 30000000 };
 /// A table whose part is this large takes `next` microseconds where it is empty.
 enum { LARGE_TABLE_BYTES = 256 << 10 };
 /// Blocks smaller than this are looked at no further.
@@ -112,6 +115,7 @@ void clua_charge(lua_State *L, int64_t instructions) {
     if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
     if (instructions >= control->instructionsLeft) clua_abort(L, CLUA_ABORTED_INSTRUCTIONS);
     control->instructionsLeft -= instructions;
+    control->ticks += 1;
     // Many small charges are looked at as one large one is.
     control->unlooked += instructions;
     if (control->unlooked >= HOOK_INSTRUCTIONS) clua_look(L);
@@ -123,6 +127,7 @@ static void budget_hook(lua_State *L, lua_Debug *activation) {
     (void)activation;
     clua_control *control = clua_control_of(L);
     if (control->depth == 0) return;
+    control->ticks += 1;
     control->instructionsLeft -= lua_gethookcount(L);
     control->unlooked = 0;
     uint64_t now = clua_now();
@@ -217,6 +222,20 @@ static void collect_a_while(lua_State *L, clua_control *control) {
     while (lua_gc(L, LUA_GCSTEP, COLLECTION_STEP_KIB) == 0 && clua_now() < end) continue;
 }
 
+/// An object whose `__call` is itself, or another such object, is called by putting it before the arguments, again and
+/// again until the stack is full: a million times, each moving all that is there. Nothing is seen of it but that stacks are
+/// made, each twice as large as the last one, with no instruction in between.
+static bool is_piling_up(clua_control *control, size_t bytes) {
+    uint64_t now = clua_now();
+    bool isLarger = bytes > control->grownBytes / 2 * 3 && bytes / 3 < control->grownBytes;
+    bool isSame = isLarger && control->grownTicks == control->ticks;
+    if (isSame && now - control->grownNanoseconds > PILING_NANOSECONDS) return true;
+    control->grownBytes = bytes;
+    control->grownTicks = control->ticks;
+    control->grownNanoseconds = now;
+    return false;
+}
+
 void *clua_allocate(void *context, void *block, size_t oldBytes, size_t newBytes) {
     clua_control *control = context;
     // Without a block it is the kind of object.
@@ -239,8 +258,8 @@ void *clua_allocate(void *context, void *block, size_t oldBytes, size_t newBytes
                 stop_soon(control, CLUA_ABORTED_MEMORY);
                 if (newBytes > 4 * (size_t)CLUA_TEXT_BYTES_MAX) return NULL;
             }
-            if (newBytes >= LARGE_BLOCK_BYTES && block == NULL && oldBytes == 0 && !isText &&
-                clua_would_crowd(control, newBytes)) {
+            if (newBytes >= LARGE_BLOCK_BYTES && block == NULL && !isText &&
+                (clua_would_crowd(control, newBytes) || is_piling_up(control, newBytes))) {
                 stop_soon(control, CLUA_ABORTED_INSTRUCTIONS);
                 return NULL;
             }

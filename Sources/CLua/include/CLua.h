@@ -46,6 +46,10 @@ typedef struct clua_control {
     size_t limitBytes;
     size_t peakBytes;
     size_t unchecked;              ///< bytes allocated in large pieces since the clock was last read
+    uint32_t ticks;                ///< hooks and charges
+    size_t grownBytes;             ///< the last large block but for texts: at how many ticks, and when
+    uint32_t grownTicks;
+    uint64_t grownNanoseconds;
     int64_t unlooked;              ///< instructions charged since then
     uint32_t compared;             ///< pieces of texts
     int32_t largeBlocks;           ///< allocations in use that are so large that `next` may take long in one

@@ -147,6 +147,12 @@ import Testing
             .budgetExceeded
         ),
         ("while true do os.date(('%c'):rep(500)) end", .budgetExceeded),
+        // Called by putting it before its arguments until the stack is full, which takes the square of its size.
+        ("local t = {} setmetatable(t, { __call = t }) t()", .budgetExceeded),
+        (
+            "local a, b = {}, {} setmetatable(a, { __call = b }) setmetatable(b, { __call = a }) pcall(a) while true do a() end",
+            .budgetExceeded
+        ),
         // Keys that meet in one place of the table once it has grown: an instruction of seconds, or of hours.
         ("local t, m = {}, (1 << 17) - 1 for i = 1, 70000 do t[i * m] = i end", .budgetExceeded),
         ("local t, m = {}, (1 << 19) - 1 for i = 1, 300000 do t[i * m] = i end", .budgetExceeded),
