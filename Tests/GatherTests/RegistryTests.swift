@@ -90,6 +90,19 @@ import Testing
         #expect(fresh.definedJobs == ["kept", "new"] && fresh.frames.count == 2)
     }
 
+    @Test("a horizon that no list of drops has left behind is not believed", arguments: [Int64.max, 1 << 50, 9])
+    func madeUpHorizon(horizon: Int64) {
+        func value(_ drops: [Value]) -> Value {
+            let jobs = Value.object(["horizon": .int(horizon), "drops": .array(drops)])
+            let none = Value.object(["horizon": .int(0), "drops": .array([])])
+            return .object(["frames": .array([]), "jobs": .array([]), "dropped": none, "droppedJobs": jobs])
+        }
+        #expect(Registry(value: value([])) == nil)
+        #expect(Registry(value: value([.array([.string("j"), .int(9)])])) == nil)
+        let isKnown = Registry(value: value([.array([.string("j"), .int(10)])])) != nil
+        #expect(isKnown == (horizon == 9))
+    }
+
     @Test("a name that is used again is not the one that was dropped and forgotten, wherever it comes back from")
     func forgottenName() {
         var away = Registry()

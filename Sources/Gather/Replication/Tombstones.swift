@@ -59,6 +59,8 @@ extension Tombstones {
             else { return nil }
             times[key] = time
         }
+        // A horizon is what a full list has left behind: one without it would make everything go that was ever made.
+        guard horizon <= 0 || !times.isEmpty && times.values.allSatisfy({ $0 > horizon }) else { return nil }
         forget()
     }
 }
