@@ -42,7 +42,9 @@ package struct EngineConfiguration: Sendable {
     /// within it too. memcached's -m leaves them out, and so its process is larger than -m says.
     var itemMemoryBytes: Int { Self.itemMemoryBytes(of: memoryBytes) }
 
-    package static func itemMemoryBytes(of memoryBytes: Int) -> Int { memoryBytes - min(memoryBytes / 64 * 10, 10 << 20) }
+    package static func itemMemoryBytes(of memoryBytes: Int) -> Int {
+        memoryBytes - min(memoryBytes / 64 * 10, 10 << 20)
+    }
 
     /// Live objects may take an eighth of a shard's memory; beyond that they are items, encoded in the store. Those of
     /// pinned types stay live: they may take half.

@@ -92,7 +92,8 @@ package final class ComputePool: TaskExecutor {
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         let work: Work = { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
-        if let worker = PoolWorker.current, worker.pool === self { worker.next.append(work) } else { submitUrgent(work) }
+        guard let worker = PoolWorker.current, worker.pool === self else { return submitUrgent(work) }
+        worker.next.append(work)
     }
 
     /// Closures that wait for a thread, those that have begun not among them.

@@ -290,7 +290,7 @@ import Testing
             #expect(await host.answer("thing:show:a") == Self.fresh, "after \(how)")
         }
         #expect(await host.answer("thing:put:a:shared") == "put")
-        #expect(await host.answer("thing:show:a:own") == #"{"count":0,"list":[1,2,{"deep":"x"}],"own":{"n":1}}"#)
+        #expect(await host.answer("thing:show:a") == #"{"count":0,"list":[1,2,{"deep":"x"}],"own":{"n":1}}"#)
     }
 
     @Test("whatever a method does to its tables is done, or all of it undone")
