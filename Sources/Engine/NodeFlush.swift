@@ -7,14 +7,6 @@
 import Dispatch
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
-
 package final class NodeFlush: @unchecked Sendable {
     private let shards: [Shard]
     /// Orders are taken one at a time, so that all shards follow the same one.
@@ -35,10 +27,10 @@ package final class NodeFlush: @unchecked Sendable {
     /// flush is carried out, or noted where it is to come.
     package func flush(at second: UInt32, now: UInt32, completion: @escaping @Sendable () -> Void) {
         guard second <= now else {
-            order.withLock { _ in note(second) }
+            order.withLock { _ in note(second, now) }
             return completion()
         }
-        order.withLock { _ in note(.max) }
+        order.withLock { _ in note(.max, now) }
         let waiting = Countdown(shards.count, completion)
         for shard in shards {
             // Under the gate, so that no object gets away from the live ones to the shelf, or back, in between.
@@ -68,14 +60,15 @@ package final class NodeFlush: @unchecked Sendable {
         }
     }
 
-    private func note(_ second: UInt32) {
+    private func note(_ second: UInt32, _ now: UInt32) {
         due.store(second, ordering: .relaxed)
         for shard in shards { shard.items.orderFlush(at: second) }
         guard second < .max else { return }
         let timer = self.timer ?? makeTimer()
         self.timer = timer
-        let instant = DispatchWallTime(timespec: timespec(tv_sec: Int(second), tv_nsec: 0))
-        timer.schedule(wallDeadline: instant, repeating: .seconds(1), leeway: .milliseconds(1))
+        // From the caller's second on, which is the one that counts; up to a second later than whoever looks at the clock.
+        timer.schedule(
+            wallDeadline: .now() + .seconds(Int(second - now)), repeating: .seconds(1), leeway: .milliseconds(1))
     }
 
     private func makeTimer() -> any DispatchSourceTimer {

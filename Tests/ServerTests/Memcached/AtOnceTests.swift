@@ -166,7 +166,7 @@ import Testing
         _ = engine.reload([Self.thing])
         Self.check(harness, [("thing:new:a", "CREATED"), ("thing:add:a:1", "1"), ("thing:add:a:1", "2")])
         var changed = String(decoding: Self.thing.source, as: UTF8.self)
-        changed += "\nfunction Thing:add() return 'other' end\nfunction Thing:double() return self.n * 2 end"
+        changed += "\nfunction Thing:add(_) return 'other' end\nfunction Thing:double() return self.n * 2 end"
         _ = engine.reload([ObjectScript(file: "thing.lua", source: Array(changed.utf8))])
         Self.check(harness, [("thing:add:a:1", "other"), ("thing:double:a", "4")])
         _ = engine.reload([])

@@ -98,8 +98,9 @@ import Testing
         harness.collect()
         #expect(
             harness.answer()
-                == "VA 2 kv:m:o s2 t-1\r\n42\r\nVA 1 kdjptOm8= b\r\nx\r\nVA 16\r\nERROR_CACHE_MISS\r\nHD s2\r\nNS\r\nNF\r\n"
-        )
+                == "VA 2 kv:m:o s2 t-1\r\n42\r\nVA 1 kdjptOm8= b\r\nx\r\nVA 16\r\nERROR_CACHE_MISS\r\nHD s2\r\nNS\r\n"
+                + "CLIENT_ERROR script_error v:m:o names a method: get, set, mg and ms call it (add and ms with ME a new), "
+                + "other commands are for plain keys\r\n")
     }
 
     @Test("a built-in type's method answers mg like get")
