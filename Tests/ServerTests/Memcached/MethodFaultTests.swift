@@ -15,7 +15,7 @@ import Testing
             function Bucket:put(n) self.n = whole(n, "n") return self.n end
             function Bucket:raise() error("no") end
             function Bucket:eat() local t = {} for i = 1, 1e9 do t[i] = { i } end end
-            function Bucket:large() return ("x"):rep(9 << 20) end
+            function Bucket:large() return { ("x"):rep(5 << 20), ("y"):rep(5 << 20) } end
             Bucket.needs { put = 1 }
             """.utf8))
 
