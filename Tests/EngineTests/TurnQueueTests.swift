@@ -2,10 +2,9 @@
 
 import CLinux
 import Dispatch
+import Engine
 import Synchronization
 import Testing
-
-@testable import Engine
 
 @Suite struct TurnQueueTests {
     private static func drain(_ queue: inout TurnQueue<String, Int>, _ count: Int = .max) -> [String] {

@@ -1,11 +1,10 @@
 // Scripts that only compute or eat memory: others go on, deadlines and cancels reach them, and all of them share one memory.
 
 import Engine
+import Gather
 import Logging
 import Synchronization
 import Testing
-
-@testable import Gather
 
 @Suite(.serialized) struct JobTurnsTests {
     private static func node(scriptMemoryBytes: Int = 256 << 20) -> ClusterNode {

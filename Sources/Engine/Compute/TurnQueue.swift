@@ -4,8 +4,8 @@ import DequeModule
 
 /// Pure. `Work` has not begun; `Paused` has, and is long. What is new goes before what is paused, and what is urgent before
 /// both, but none of them for ever: after some of one kind comes one of the next.
-struct TurnQueue<Work, Paused> {
-    enum Next {
+package struct TurnQueue<Work, Paused> {
+    package enum Next {
         case begin(Work)
         case goOn(Paused)
     }
@@ -25,27 +25,29 @@ struct TurnQueue<Work, Paused> {
     private var urgentInARow = 0
     private var newInARow = 0
     /// How many have been given out: whoever looks twice knows whether somebody had a turn.
-    private(set) var turns: UInt64 = 0
+    package private(set) var turns: UInt64 = 0
 
-    mutating func add(urgent work: Work) { urgent.append(work) }
-    mutating func add(_ work: Work) { new.append(work) }
-    mutating func add(paused: Paused) { self.paused.append(paused) }
-    mutating func add(optional work: Work) {
+    package init() {}
+
+    package mutating func add(urgent work: Work) { urgent.append(work) }
+    package mutating func add(_ work: Work) { new.append(work) }
+    package mutating func add(paused: Paused) { self.paused.append(paused) }
+    package mutating func add(optional work: Work) {
         optional.append(work)
         if optional.count > Self.optionalMax { optional.removeFirst() }
     }
 
     /// What has not begun and is not optional.
-    var waiting: Int { urgent.count + new.count }
-    var pausedCount: Int { paused.count }
+    package var waiting: Int { urgent.count + new.count }
+    package var pausedCount: Int { paused.count }
 
     /// Whether what has run for so long is to make room.
-    func endsTurn(after nanoseconds: UInt64) -> Bool {
+    package func endsTurn(after nanoseconds: UInt64) -> Bool {
         if waiting > 0 { return nanoseconds >= Self.turnNanoseconds }
         return !paused.isEmpty && nanoseconds >= Self.longTurnNanoseconds
     }
 
-    mutating func next() -> Next? {
+    package mutating func next() -> Next? {
         guard let next = pick() else { return nil }
         turns &+= 1
         return next

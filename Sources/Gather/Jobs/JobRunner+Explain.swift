@@ -1,10 +1,10 @@
 // What a job would do, without doing it: its plans, on how many chunks of how many shards, and how they would be worked out.
 
-import Engine
+package import Engine
 
 extension JobRunner {
     /// `{job, about, parameters, nodes, plans: [{plan, shards, rows, chunks, pruned, cached, reads, groups, kernels}, …]}`.
-    func explain(_ request: JobRequest) async throws(Failure) -> Value {
+    package func explain(_ request: JobRequest) async throws(Failure) -> Value {
         let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
         let cancellation = Cancellation()
         let outcome = try await JobRace.run(
