@@ -61,7 +61,7 @@ enum Request: Equatable {
 /// Why a line was refused; the text is the answer on the wire.
 enum Refusal: Equatable {
     /// `malformed` is not silenced by a noreply, as it was not read so far.
-    case error, malformed, badFormat, badExptime, badDelta
+    case error, malformed, badFormat, badDeleteFormat, badExptime, badDelta
     // Of the meta commands.
     case tooManyFlags, duplicateFlag, invalidFlag, invalidOrDuplicateFlag, badToken, badModeLength, badSetMode
     case badArithmeticMode, badInitial, badMetaDelta, badKeyEncoding, opaqueTooLong
@@ -72,6 +72,7 @@ enum Refusal: Equatable {
         switch self {
         case .error: "ERROR\r\n"
         case .badFormat, .malformed: "CLIENT_ERROR bad command line format\r\n"
+        case .badDeleteFormat: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
         case .badExptime: "CLIENT_ERROR invalid exptime argument\r\n"
         case .badDelta: "CLIENT_ERROR invalid numeric delta argument\r\n"
         case .tooManyFlags: "CLIENT_ERROR options flags are too long\r\n"

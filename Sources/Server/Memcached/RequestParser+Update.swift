@@ -14,11 +14,19 @@ extension RequestParser {
         return nil
     }
 
-    /// What follows the key is passed over, the time of 0 that old clients send among it; so it is in the others.
+    /// A time of 0 is allowed after the key, as old clients send it. Any other word is refused, as libmemcached's own test of a
+    /// server wants it and memcached did before 1.6.45: a client that asks for a delay must not get a delete at once.
     private func parseDelete(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
         guard words.count >= 2 else { return .refused(.malformed) }
+        let isSilent = words.isSilent(line)
+        if words.count > 2 {
+            let hasZero = isWord(UnsafeRawBufferPointer(rebasing: line[words[2]]), "0")
+            guard words.count == 3 ? hasZero || isSilent : words.count == 4 && hasZero && isSilent else {
+                return .refused(.badDeleteFormat)
+            }
+        }
         guard words[1].count <= Self.keyBytesMax else { return .refused(.badFormat) }
-        return .request(.delete(key: words[1], isSilent: words.isSilent(line)))
+        return .request(.delete(key: words[1], isSilent: isSilent))
     }
 
     private func parseArithmetic(
