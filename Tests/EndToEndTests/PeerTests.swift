@@ -173,7 +173,7 @@ import Testing
         let path = file?.path ?? "/nonexistent/secret"
         let serve = try Finished.run(
             Place.binary,
-            ["serve", "-p", "0", "--name", "n1", "--peers", "n1=127.0.0.1:1,n2=127.0.0.1:2", "--cluster-secret", path])
+            ["serve", "-p", "21703", "--name", "n1", "--peers", "n1=127.0.0.1:1,n2=127.0.0.1:2", "--cluster-secret", path])
         #expect(serve.code != 0 && serve.errors.components(separatedBy: "\n").count == 2, "\(serve.errors)")
         #expect(serve.errors.contains(path))
     }
@@ -185,7 +185,7 @@ import Testing
             ["--name", "n1", "--peers", "n1=127.0.0.1:21701,n2=10.1.2.3:21702"],
             ["--name", "n1", "--peers", "n1=127.0.0.1:21701,n2=127.0.0.1:21702", "-Y", users.path],
         ] {
-            let serve = try Finished.run(Place.binary, ["serve", "-p", "0"] + arguments)
+            let serve = try Finished.run(Place.binary, ["serve", "-p", "21703"] + arguments)
             #expect(serve.code != 0 && serve.errors.contains("--cluster-secret FILE"), "\(serve.errors)")
             #expect(serve.errors.components(separatedBy: "\n").count == 2)
         }

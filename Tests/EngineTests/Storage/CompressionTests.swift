@@ -231,7 +231,7 @@ struct RecordMaker {
             _ = store.set(key, value, now: 5000)
             written[key] = value
         }
-        #expect(store.statistics.trainings >= 2)
+        #expect(store.statistics.trainings >= 2, "\(store.statistics)")
         store.checkInvariants()
     }
 }
