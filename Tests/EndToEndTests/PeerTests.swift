@@ -173,7 +173,10 @@ import Testing
         let path = file?.path ?? "/nonexistent/secret"
         let serve = try Finished.run(
             Place.binary,
-            ["serve", "-p", "21703", "--name", "n1", "--peers", "n1=127.0.0.1:1,n2=127.0.0.1:2", "--cluster-secret", path])
+            [
+                "serve", "-p", "21703", "--name", "n1", "--peers", "n1=127.0.0.1:1,n2=127.0.0.1:2", "--cluster-secret",
+                path,
+            ])
         #expect(serve.code != 0 && serve.errors.components(separatedBy: "\n").count == 2, "\(serve.errors)")
         #expect(serve.errors.contains(path))
     }
