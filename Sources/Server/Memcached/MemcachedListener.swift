@@ -53,7 +53,6 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         links: (_ loop: Int) -> PeerLinks? = { _ in nil }, upgrade: PeerUpgrade? = nil,
         shutdown: (@Sendable () -> Void)? = nil
     ) {
-        self.configuration = configuration
         let statistics = MemcachedStatistics(
             prefixes: PrefixStatistics(
                 delimiter: configuration.session.prefixDelimiter, isOn: configuration.session.countsPrefixes))
@@ -67,6 +66,11 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         let bytesMax = max(
             configuration.session.bufferBytesMax / loops.count, configuration.session.itemBytesMax + (512 << 10))
         accounts = loops.map { _ in AccountHandle(account: BufferAccount(bytesMax: bytesMax)) }
+        // One client that asks for much and reads slowly stops its own requests before it is more than all may hold.
+        var configuration = configuration
+        configuration.session.answerBytesMax = min(configuration.session.answerBytesMax, bytesMax / 8)
+        configuration.session.queuedBytesMax = min(configuration.session.queuedBytesMax, bytesMax / 8)
+        self.configuration = configuration
         self.upgrade = upgrade
         self.shutdown = shutdown
     }
