@@ -41,9 +41,13 @@ enum FieldMisfit {
         case (.int, true): return "an int has no point and no exponent"
         case (.int, false): return digits.count == 1 ? "it would lose its minus" : "it has more than 64 bits"
         case (_, true):
-            return shape.significantDigits > DecimalShape.significantDigitsMax
-                ? "it has more than \(DecimalShape.significantDigitsMax) significant digits"
-                : "it is beyond the range of a double"
+            if shape.significantDigits > DecimalShape.significantDigitsMax {
+                return "it has more than \(DecimalShape.significantDigitsMax) significant digits"
+            }
+            guard let near = Double(String(decoding: field, as: UTF8.self)), near.isFinite, near != 0 else {
+                return "it is beyond the range of a double"
+            }
+            return "the double next to it is \(near)"
         case (_, false):
             return digits.count == 1 ? "it would lose its minus" : "a double skips whole numbers beyond 2^53"
         }

@@ -1,6 +1,12 @@
 // Numbers and truth values from the bytes of a field, without a String in between.
 
-// Unsafe: reads the bytes of one field, within its bounds.
+// Unsafe: reads the bytes of one field, within its bounds; lets C print a number into a buffer that has room for it.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 package enum FieldParsing {
     typealias Field = UnsafeBufferPointer<UInt8>
@@ -39,8 +45,8 @@ package enum FieldParsing {
     }
 
     /// Decimal notation that a double gives back: a fraction or an exponent, no plus, no leading zero, at most 17 significant
-    /// digits, neither beyond a double's range nor below it; whole numbers up to 2^53; or nan, inf, infinity. Correctly
-    /// rounded. Nil for anything else.
+    /// digits, neither beyond a double's range nor below it, that print again as they were written; whole numbers up to 2^53;
+    /// or nan, inf, infinity. Correctly rounded. Nil for anything else.
     static func double(_ field: Field) -> Double? {
         let isNegative = field.count > 0 && field[0] == UInt8(ascii: "-")
         var at = isNegative ? 1 : 0
@@ -79,10 +85,29 @@ package enum FieldParsing {
         guard let shape = DecimalShape(field) else { return notFinite(field) }
         guard shape.isFractional else { return integer(field).flatMap(exactDouble) }
         guard shape.significantDigits <= DecimalShape.significantDigitsMax,
-            let number = Double(String(decoding: field, as: UTF8.self)), number.isFinite,
-            number != 0 || shape.significantDigits == 0
+            let number = Double(String(decoding: field, as: UTF8.self)), number.isFinite
         else { return nil }
-        return number
+        guard number != 0 else { return shape.significantDigits == 0 ? number : nil }
+        return givesBack(shape, number) ? number : nil
+    }
+
+    /// Whether the digits are those of the number as it is printed: the fewest that tell it from its neighbours, or the 17
+    /// that C prints. Fifteen always are, but for the least of all numbers, which have fewer bits.
+    private static func givesBack(_ shape: DecimalShape, _ number: Double) -> Bool {
+        if shape.significantDigits <= 15, number.isNormal { return true }
+        var shortest = number.description
+        let isShortest = shortest.withUTF8 { DecimalShape($0)?.isSameNumber(as: shape) == true }
+        return isShortest || isPrinted(shape, number)
+    }
+
+    private static func isPrinted(_ shape: DecimalShape, _ number: Double) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { room in
+            let text = room.bindMemory(to: CChar.self)
+            let count = withVaList([number]) { vsnprintf(text.baseAddress, text.count, "%.17g", $0) }
+            guard count > 0, Int(count) < text.count else { return false }
+            let printed = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(text)[..<Int(count)])
+            return printed.withMemoryRebound(to: UInt8.self) { DecimalShape($0)?.isSameNumber(as: shape) == true }
+        }
     }
 
     private static func notFinite(_ field: Field) -> Double? {
@@ -153,12 +178,21 @@ struct DecimalShape {
     private(set) var isFractional = false
     /// Digits from the first one that is not zero to the last one that is not.
     private(set) var significantDigits = 0
+    /// The significant digits as a number, where they fit; and the power of ten that it is to be multiplied by.
+    private var mantissa: UInt64 = 0
+    private var power = 0
+
+    /// Whether both are the same decimal number but for its sign, however written. Where the digits fit.
+    func isSameNumber(as other: DecimalShape) -> Bool {
+        significantDigits == other.significantDigits && mantissa == other.mantissa
+            && (mantissa == 0 || power == other.power)
+    }
 
     /// Nil when it is no decimal number, which has no plus and no leading zero.
     init?(_ field: UnsafeBufferPointer<UInt8>) {
         var at = field.first == UInt8(ascii: "-") ? 1 : 0
         let start = at
-        var (digits, zeros) = (0, 0)
+        var (digits, zeros, fractionDigits) = (0, 0, 0)
         while at < field.count {
             let byte = field[at]
             if byte == UInt8(ascii: ".") {
@@ -167,6 +201,11 @@ struct DecimalShape {
             } else {
                 guard byte &- 48 < 10 else { break }
                 digits += 1
+                if isFractional { fractionDigits += 1 }
+                if byte != 48 {
+                    for _ in 0..<(significantDigits > 0 ? zeros : 0) { mantissa = mantissa &* 10 }
+                    mantissa = mantissa &* 10 &+ UInt64(byte &- 48)
+                }
                 zeros = byte == 48 ? zeros + 1 : 0
                 if byte != 48 || significantDigits > 0 { significantDigits += 1 }
             }
@@ -175,11 +214,16 @@ struct DecimalShape {
         significantDigits = max(0, significantDigits - zeros)
         let hasLeadingZero = at - start > 1 && field[start] == 48 && field[start + 1] &- 48 < 10
         guard digits > 0, !hasLeadingZero else { return nil }
+        power = zeros - fractionDigits
         guard at < field.count else { return }
         guard field[at] | 0x20 == UInt8(ascii: "e") else { return nil }
         isFractional = true
         at += 1
-        if at < field.count, field[at] == UInt8(ascii: "+") || field[at] == UInt8(ascii: "-") { at += 1 }
+        let isSmall = at < field.count && field[at] == UInt8(ascii: "-")
+        if at < field.count, field[at] == UInt8(ascii: "+") || isSmall { at += 1 }
         guard at < field.count, field[at...].allSatisfy({ $0 &- 48 < 10 }) else { return nil }
+        // Far beyond any double it need not be exact.
+        let exponent = field[at...].reduce(0) { min($0 * 10 + Int($1 &- 48), 1 << 40) }
+        power += isSmall ? -exponent : exponent
     }
 }
