@@ -86,6 +86,29 @@ import Testing
         #expect(folder.text("pid") == "1\n")
     }
 
+    @Test("a pid file of a process that has ended, and whose end nobody has asked for, is taken over")
+    func zombie() throws {
+        let folder = try Folder()
+        // The shell becomes a sleep, which never asks how its child ended.
+        let parent = Process()
+        parent.executableURL = URL(fileURLWithPath: "/bin/sh")
+        parent.arguments = ["-c", "sh -c 'echo $$ > \"$1\"' sh \"$1\" & exec sleep 60", "sh", folder.file("pid")]
+        try parent.run()
+        defer { parent.terminate() }
+        var isZombie = false
+        for _ in 0..<500 where !isZombie {
+            usleep(10_000)
+            guard let pid = folder.text("pid")?.split(separator: "\n").first,
+                let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+            else { continue }
+            isZombie = text.contains(") Z ")
+        }
+        try #require(isZombie)
+        let server = try node("-P", folder.file("pid"))
+        try server.start()
+        server.stop()
+    }
+
     @Test("a pid file is no link, and no file of another kind: nothing is written over")
     func otherFiles() throws {
         let folder = try Folder()

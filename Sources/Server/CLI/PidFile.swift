@@ -89,17 +89,24 @@ final class PidFile {
     /// Whether a process runs, and did so before the file was written: numbers are given out anew.
     private static func runs(_ pid: Int32, before written: Int) -> Bool {
         guard kill(pid, 0) == 0 || errno == EPERM else { return false }
-        guard let started = startSecond(of: pid) else { return true }
+        let fields = statistics(of: pid)
+        // A zombie has ended: only nobody has asked yet how.
+        if let state = fields.first, state == "Z" || state == "X" || state == "x" { return false }
+        guard let started = startSecond(fields) else { return true }
         return started <= written + 1
     }
 
-    /// Unix seconds, by what the kernel tells; nil where it does not.
-    private static func startSecond(of pid: Int32) -> Int? {
-        guard let text = try? FilePath.read("/proc/\(pid)/stat"), let name = text.lastIndex(of: UInt8(ascii: ")")),
-            let boot = try? FilePath.read("/proc/stat")
-        else { return nil }
-        // The 22nd field of all; the second one, a name in brackets, may have blanks.
-        let fields = String(decoding: text[(name + 1)...], as: UTF8.self).split(separator: " ")
+    /// What the kernel tells of a process, from its state on; nothing where it tells nothing.
+    private static func statistics(of pid: Int32) -> [Substring] {
+        // The second field, a name in brackets, may have blanks.
+        guard let text = try? FilePath.read("/proc/\(pid)/stat"), let name = text.lastIndex(of: UInt8(ascii: ")"))
+        else { return [] }
+        return String(decoding: text[(name + 1)...], as: UTF8.self).split(separator: " ")
+    }
+
+    /// Unix seconds, by the 22nd field of all and the start of the machine; nil where the kernel does not tell.
+    private static func startSecond(_ fields: [Substring]) -> Int? {
+        guard let boot = try? FilePath.read("/proc/stat") else { return nil }
         let line = String(decoding: boot, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("btime ") }
         guard fields.count > 19, let ticks = Int(fields[19]), let line, let since = Int(line.dropFirst(6)) else {
             return nil
