@@ -72,7 +72,18 @@ extension ReplyBuffer {
     }
 
     /// `CLIENT_ERROR reason message` for what the caller can mend, else `SERVER_ERROR reason message`.
-    mutating func writeFailure(_ failure: Failure) { writeString("\(failure.fault.wireWord) \(failure)\r\n") }
+    /// A message of any length, as a script may raise it, is cut: it is a line for people.
+    mutating func writeFailure(_ failure: Failure) {
+        let text = "\(failure)"
+        guard text.utf8.count > Self.failureBytesMax else {
+            return writeString("\(failure.fault.wireWord) \(text)\r\n")
+        }
+        var end = text.utf8.index(text.startIndex, offsetBy: Self.failureBytesMax)
+        while text.utf8[end] & 0xC0 == 0x80 { end = text.utf8.index(before: end) }  // not within a character
+        writeString("\(failure.fault.wireWord) \(text[..<end])…\r\n")
+    }
+
+    private static var failureBytesMax: Int { 1_000 }
 
     mutating func writeStat(_ name: String, _ value: some CustomStringConvertible) {
         writeString("STAT \(name) \(value)\r\n")

@@ -14,6 +14,7 @@ import Testing
             function Bucket.new() return { n = 0 } end
             function Bucket:put(n) self.n = whole(n, "n") return self.n end
             function Bucket:raise() error("no") end
+            function Bucket:shout(text) error(("x"):rep(tonumber(text)) .. ("é"):rep(1000000), 0) end
             function Bucket:eat() local t = {} for i = 1, 1e9 do t[i] = { i } end end
             function Bucket:large() return { ("x"):rep(5 << 20), ("y"):rep(5 << 20) } end
             Bucket.needs { put = 1 }
@@ -73,6 +74,20 @@ import Testing
         #expect(await Self.ask(harness, "get job:list:").hasSuffix("[]\r\nEND\r\n"))
     }
 
+    @Test("a message of any length is answered with a line of about 1,000 bytes, cut between characters")
+    func longMessages() async throws {
+        let harness = try Self.harness()
+        _ = await Self.ask(harness, "get bucket:new:b")
+        for padding in 0..<4 {
+            for command in ["get bucket:shout:b:\(padding)", "mg bucket:shout:b:\(padding) v"] {
+                let answer = await Self.ask(harness, command)
+                #expect(answer.hasPrefix("CLIENT_ERROR script_error "))
+                #expect(answer.hasSuffix("é…\r\n"), "\(answer.suffix(20))")
+                #expect((990...1_030).contains(answer.utf8.count) && !answer.contains("\u{FFFD}"))
+            }
+        }
+    }
+
     @Test(
         "a key of a type with a method that there isn't is an error for every command, and names those that there are")
     func noMethod() async throws {
@@ -89,7 +104,7 @@ import Testing
         #expect(
             await Self.ask(harness, "get bucket:nomethod:a")
                 == "CLIENT_ERROR script_error the type bucket has no method 'nomethod'; there are add, create, drop, eat, "
-                + "expire, large, new, put, raise, ttl\r\n")
+                + "expire, large, new, put, raise, shout, ttl\r\n")
         for line in [
             "add bucket:put:a 0 0 1\r\nx", "replace bucket:put:a 0 0 1\r\nx", "append bucket:nomethod:a 0 0 1\r\nx",
             "prepend counter:add:a 0 0 1\r\nx", "cas counter:add:a 0 0 1 5\r\nx", "incr counter:add:a 1",
