@@ -20,6 +20,16 @@ import Testing
         ("counter:new:c:1e308", "CREATED"), ("counter:add:c:1e308", "<script_error>"), ("counter:get:c", "1e+308"),
         ("counter:sub:c:-1e308", "<script_error>"), ("counter:sub:c:1e308", "0"),
         ("counter:add:c:1e309", "<script_error>"),
+        // With a fraction: neither is rounded nor dropped.
+        ("counter:new:c1:9007199254740993", "CREATED"), ("counter:add:c1:0.5", "<script_error>"),
+        ("counter:sub:c1:0.5", "<script_error>"), ("counter:add:c1:1e3", "<script_error>"),
+        ("counter:get:c1", "9007199254740993"), ("counter:sub:c1:1", "9007199254740992"),
+        ("counter:add:c1:0.5", "<script_error>"), ("counter:get:c1", "9007199254740992"),
+        ("counter:new:c2:1e16", "CREATED"), ("counter:add:c2", "<script_error>"),
+        ("counter:sub:c2:0.5", "<script_error>"),
+        ("counter:add:c2:2", "1.0000000000000002e+16"), ("counter:add:c2:9007199254740993", "<script_error>"),
+        ("counter:add:c2:0", "1.0000000000000002e+16"), ("counter:new:c3:0.5", "CREATED"),
+        ("counter:add:c3:0.25", "0.75"),
         // The most frequent: counts and total.
         ("topk:new:t", "CREATED"), ("topk:add:t:a:\(most)", "SUCCESS"), ("topk:add:t:a:1", "<script_error>"),
         ("topk:add:t:b", "<script_error>"), ("topk:count:t:a", most), ("topk:gettotal:t", most),

@@ -13,12 +13,28 @@ local function refuse(value)
     error("the counter is full: it stays at " .. value, 3)
 end
 
+-- Whole numbers beyond 2^53 that a number with a fraction would round.
+local function isLarge(value)
+    return kind(value) == "integer" and (value > 1 << 53 or value < -(1 << 53))
+end
+
+-- Nor is what a number with a fraction has no digits for dropped.
+local function checkFraction(value, amount, total)
+    if total == huge or total == -huge then
+        error("the counter is full: it stays at " .. value, 4)
+    elseif isLarge(value) or isLarge(amount) then
+        error("a whole number beyond 2^53 would be rounded by one with a fraction: the counter stays at " .. value, 4)
+    elseif total == value and amount ~= 0 then
+        error(amount .. " is too small to change the counter: it stays at " .. value, 4)
+    end
+end
+
 local function sum(value, amount)
     local total = value + amount
     if kind(total) == "integer" then
         if (amount >= 0) ~= (total >= value) then refuse(value) end
-    elseif total == huge or total == -huge then
-        refuse(value)
+    else
+        checkFraction(value, amount, total)
     end
     return total
 end
@@ -28,8 +44,8 @@ local function difference(value, amount)
     local total = value - amount
     if kind(total) == "integer" then
         if (amount >= 0) ~= (total <= value) then refuse(value) end
-    elseif total == huge or total == -huge then
-        refuse(value)
+    else
+        checkFraction(value, amount, total)
     end
     return total
 end
