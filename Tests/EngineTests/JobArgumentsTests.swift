@@ -124,6 +124,26 @@ private func inFinish(_ call: String) -> String {
     }
 
     @Test(
+        "a job's function that returns several values is told so",
+        arguments: [
+            (inMap("return 1, 2"), "map returned 2 values"), (inMap("return nil, 'why'"), "map returned 2 values"),
+            (inMap("return ('x'):gsub('x', 'y')"), "map returned 2 values"),
+            (inMap("return 1") + " function finish(r) return 1, 2, 3 end", "finish returned 3 values"),
+        ])
+    func severalResults(source: String, expected: String) {
+        #expect(Self.message(source)?.contains(expected) == true, "\(Self.message(source) ?? "no failure")")
+    }
+
+    @Test("a reduce that returns several values is told so")
+    func severalReduced() throws {
+        let script = try JobScript(
+            Array("function map(s) end function reduce(a, b) return a, b end".utf8), name: "t", now: 0,
+            deadline: .after(milliseconds: 20_000))
+        let failure = #expect(throws: Failure.self) { try script.reduce([.value(.int(1)), .value(.int(2))]) }
+        #expect(failure?.message.contains("reduce returned 2 values") == true)
+    }
+
+    @Test(
         "run's questions take what they take",
         arguments: [
             ("getFromServer('n1')", "getFromServer(server, key) takes 2 arguments, not 1"),

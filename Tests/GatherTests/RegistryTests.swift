@@ -254,6 +254,14 @@ import Testing
         for broken in ["a", "=1", "require=0", "timeout=x", "timeout=0"] {
             #expect(throws: Failure.self) { try request.take(assignments: [broken]) }
         }
+        for name in ["timeout", "require", "a"] {
+            let failure = #expect(throws: Failure.self) {
+                try request.take(assignments: ["\(name)=5", "b=1", "\(name)=10"])
+            }
+            #expect(failure?.message.contains("'\(name)' is given twice") == true)
+        }
+        request = JobRequest(name: "j", source: [])
+        try request.take(assignments: ["a=1=2", "require=80%", "timeout=250"])
         let back = try #require(JobRequest(value: request.value))
         #expect(back.parameters == request.parameters && back.requirement == request.requirement)
     }

@@ -99,7 +99,7 @@ package final class JobScript: @unchecked Sendable {
         let stop = coverage.cancellation.whenCancelled { self.state.setCancelled(true) }
         defer { coverage.cancellation.forget(stop) }
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
-        return try partial(results.first, from: "map")
+        return try partial(one(of: results, from: "map"), from: "map")
     }
 
     /// Merges partials as aggregates merge: what a job without a reduce of its own asks for.
@@ -117,7 +117,7 @@ package final class JobScript: @unchecked Sendable {
         for next in partials.dropFirst() {
             let results = try state.call(
                 function, [sum.luaValue(truncation), next.luaValue(truncation)], budget: budget)
-            guard let merged = try partial(results.first, from: "reduce") else {
+            guard let merged = try partial(one(of: results, from: "reduce"), from: "reduce") else {
                 throw Failure(.scriptError, "job \(name): reduce(a, b) returned nothing")
             }
             sum = merged
@@ -129,12 +129,22 @@ package final class JobScript: @unchecked Sendable {
     package func finish(_ partial: JobPartial, parameters: Value) throws(Failure) -> Value {
         guard let finish = function("finish") else { return try partial.result() }
         let results = try state.call(finish, [partial.luaValue(truncation), .plain(parameters)], budget: budget)
-        switch results.first {
+        switch try one(of: results, from: "finish") {
         case .object(let object as PartialHandle)?: return try object.result()
         case .plain(let value)?: return value
         case nil: return .null
         default: throw Failure(.scriptError, "job \(name): finish(r) must return a result or plain values")
         }
+    }
+
+    /// Nil for nothing. What came after the first would be lost.
+    private func one(of results: [LuaValue], from function: String) throws(Failure) -> LuaValue? {
+        guard results.count <= 1 else {
+            throw Failure(
+                .scriptError,
+                "job \(name): \(function) returned \(results.count) values: return one, a table where it is several")
+        }
+        return results.first
     }
 
     private func partial(_ result: LuaValue?, from function: String) throws(Failure) -> JobPartial? {

@@ -26,14 +26,19 @@ package struct JobRequest: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    /// Takes `key=value` words; `require` and `timeout` (milliseconds) are the request's own, the rest are the script's.
+    /// Takes `key=value` words, each key once; `require` and `timeout` (milliseconds) are the request's own, the rest are the
+    /// script's.
     package mutating func take(assignments: [String]) throws(Failure) {
+        var names: Set<String> = []
         for assignment in assignments {
             guard let equals = assignment.firstIndex(of: "="), equals != assignment.startIndex else {
                 throw Failure(.scriptError, "'\(assignment)' is no parameter: write name=value")
             }
             let name = String(assignment[..<equals])
             let text = String(assignment[assignment.index(after: equals)...])
+            guard names.insert(name).inserted else {
+                throw Failure(.scriptError, "'\(name)' is given twice: write \(name)=\(text), or the other, alone")
+            }
             switch name {
             case "require":
                 guard let requirement = Requirement(text) else {
