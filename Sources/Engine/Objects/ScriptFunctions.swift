@@ -50,7 +50,10 @@ enum ScriptFunctions {
         state.registerRaw("\(name).encode") { state, thread in
             do throws(Failure) {
                 try encoding.check(Int(lua_gettop(thread)))
-                guard let bytes = encode(try state.readValue(thread, 1, bytesMax: codecBytesMax)) else {
+                guard
+                    let bytes = encode(
+                        try state.readValue(thread, 1, bytesMax: codecBytesMax, forJSON: name == "json"))
+                else {
                     throw Failure(.budgetExceeded, "\(encoding.text): more than \(codecBytesMax >> 20) MiB")
                 }
                 state.charge(bytes.count / 4)

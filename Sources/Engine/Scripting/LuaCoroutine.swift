@@ -54,7 +54,8 @@ package final class LuaCoroutine {
             isOver = true
             guard status == LUA_OK else { throw state.popFailure(thread) }
             let first = lua_gettop(thread) - results + 1
-            return .returned(try state.readResults(thread, from: first, outputBytesMax: budget.outputBytesMax))
+            return .returned(
+                try state.readResults(thread, from: first, outputBytesMax: budget.outputBytesMax, forJSON: true))
         }
         if state.control.pointee.slicedOut { return .paused }
         guard let request = state.pendingYield else { throw Failure(.scriptError, "yielded nothing to the host") }

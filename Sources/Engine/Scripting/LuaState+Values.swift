@@ -98,8 +98,11 @@ extension LuaState {
     }
 
     /// All values from stack index `first` up, within the budget of the call that they are results or arguments of.
-    func readResults(_ thread: OpaquePointer, from first: Int32, outputBytesMax: Int) throws(Failure) -> [LuaValue] {
-        var reader = LuaReader(self, thread, bytesMax: outputBytesMax, isTimed: true)
+    /// `forJSON`: each key of a table has a text of its own.
+    func readResults(
+        _ thread: OpaquePointer, from first: Int32, outputBytesMax: Int, forJSON: Bool = false
+    ) throws(Failure) -> [LuaValue] {
+        var reader = LuaReader(self, thread, bytesMax: outputBytesMax, isTimed: true, forJSON: forJSON)
         let top = lua_gettop(thread)
         guard first <= top else { return [] }
         var values: [LuaValue] = []
@@ -107,15 +110,17 @@ extension LuaState {
         return values
     }
 
-    /// One plain value; it stays on the stack.
-    func readValue(_ thread: OpaquePointer, _ index: Int32, bytesMax: Int = 16 << 20) throws(Failure) -> Value {
-        var reader = LuaReader(self, thread, bytesMax: bytesMax)
+    /// One plain value; it stays on the stack. `forJSON`: each key of a table has a text of its own.
+    func readValue(
+        _ thread: OpaquePointer, _ index: Int32, bytesMax: Int = 16 << 20, forJSON: Bool = false
+    ) throws(Failure) -> Value {
+        var reader = LuaReader(self, thread, bytesMax: bytesMax, forJSON: forJSON)
         return try readValue(thread, index, &reader)
     }
 
     /// As `readValue`, of what is to be an answer: it has at most so many bytes as it is sent, as JSON where it is no text.
     func readAnswer(_ thread: OpaquePointer, _ index: Int32, bytesMax: Int) throws(Failure) -> Value {
-        var reader = LuaReader(self, thread, bytesMax: bytesMax)
+        var reader = LuaReader(self, thread, bytesMax: bytesMax, forJSON: true)
         let value = try readValue(thread, index, &reader)
         // Nothing becomes more than six times as long as JSON.
         guard reader.bytesRead > bytesMax / 6 else { return value }
@@ -148,9 +153,14 @@ struct LuaReader {
     private let bytesMax: Int
     /// Whether it reads for a call, which has a deadline.
     private let isTimed: Bool
+    /// What it reads becomes JSON, where keys are texts.
+    private let forJSON: Bool
 
-    init(_ state: LuaState, _ thread: OpaquePointer, bytesMax: Int, isTimed: Bool = false) {
+    init(
+        _ state: LuaState, _ thread: OpaquePointer, bytesMax: Int, isTimed: Bool = false, forJSON: Bool = false
+    ) {
         self.isTimed = isTimed
+        self.forJSON = forJSON
         self.state = state
         self.thread = thread
         self.bytesMax = bytesMax
@@ -216,8 +226,25 @@ struct LuaReader {
         }
         if isPlain, let elements = Self.sequence(entries) { return .plain(.array(elements)) }
         try sort(&entries)
+        if forJSON { try checkTexts(entries) }
         guard isPlain else { return .table(entries) }
         return .plain(.map(entries.map { Value.Pair($0.key, $0.value.plain ?? .null) }))
+    }
+
+    /// Of sorted entries. Keys of one kind differ as texts too.
+    private func checkTexts(_ entries: [(key: Value, value: LuaValue)]) throws(Failure) {
+        guard let first = entries.first?.key, let last = entries.last?.key, first.keyRank != last.keyRank else {
+            return
+        }
+        var strings: Set<[UInt8]> = []
+        for entry in entries { if case .bytes(let text) = entry.key { strings.insert(text) } }
+        for entry in entries {
+            if case .bytes = entry.key { continue }
+            let text = entry.key.answer
+            guard strings.contains(text) else { continue }
+            let shown = String(decoding: text, as: UTF8.self)
+            throw Failure(.scriptError, "the keys \(shown) and \"\(shown)\" are one in JSON")
+        }
     }
 
     private var isOverdue: Bool { isTimed && clua_is_overdue(state.control) }
@@ -264,7 +291,7 @@ extension Value {
         }
     }
 
-    private var keyRank: Int {
+    fileprivate var keyRank: Int {
         switch self {
         case .int, .double: 0
         case .bytes: 1

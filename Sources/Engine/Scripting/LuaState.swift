@@ -212,7 +212,7 @@ package final class LuaState {
         function.push(on: main)
         try push(arguments, on: main)
         guard clua_pcall(main, Int32(arguments.count), LUA_MULTRET) == LUA_OK else { throw popFailure(main) }
-        return try readResults(main, from: base + 1, outputBytesMax: budget.outputBytesMax)
+        return try readResults(main, from: base + 1, outputBytesMax: budget.outputBytesMax, forJSON: true)
     }
 
     /// Sets the budget for the call that comes; inside another call it stays as it is.

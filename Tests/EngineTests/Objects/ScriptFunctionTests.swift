@@ -27,6 +27,36 @@ import Testing
         function T:flood() while true do log(("x"):rep(1000)) end end
         """)
 
+    @Test("keys that are one in JSON are refused where a table becomes JSON, and nowhere else")
+    func keysOfOneText() async throws {
+        let source = """
+            local T = object "twin"
+            local tables = {
+                number = { [1] = "a", ["1"] = "b" }, flag = { [true] = 1, ["true"] = 2, x = 3 },
+                fraction = { { [1.5] = 1, ["1.5"] = 2 } }, none = { [1] = "a", ["2"] = "b", [true] = 1, ["1.0"] = 2 },
+            }
+            function T.new() return {} end
+            function T:answer(name) return tables[name] end
+            function T:encode(name) return json.encode(tables[name]) end
+            function T:trip(name) return msgpack.decode(msgpack.encode(copy(tables[name])))["1"] end
+            function T:keep(name) self.kept = copy(tables[name]) return self.kept[1] end
+            """
+        let host = try makeHost([script(source, file: "twin.lua")])
+        _ = await host.answer("twin:new:a")
+        for (name, key) in [("number", "1"), ("flag", "true"), ("fraction", "1.5")] {
+            for method in ["answer", "encode"] {
+                let failure = await host.failure("twin:\(method):a:\(name)")
+                #expect(failure?.reason == .scriptError, "\(method) \(name)")
+                #expect(
+                    failure?.message.contains("the keys \(key) and \"\(key)\" are one in JSON") == true,
+                    "\(failure?.message ?? "")")
+            }
+        }
+        #expect(await host.answer("twin:answer:a:none") == #"{"1":"a","1.0":2,"2":"b","true":1}"#)
+        #expect(await host.answer("twin:trip:a:number") == "b")
+        #expect(await host.answer("twin:keep:a:number") == "a")
+    }
+
     @Test("values become JSON and MessagePack, and come back")
     func codecs() async throws {
         let host = try makeHost([Self.thing])
