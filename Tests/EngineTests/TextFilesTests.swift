@@ -231,9 +231,16 @@ import Testing
             ([0, 0x61, 0, 0x2C, 0, 0x62, 0, 0x0A], "UTF-16"), (Array("SQLite format 3\0".utf8), "SQLite"),
             (Array("BZh9".utf8), "bzip2"), ([0x7F, 0x45, 0x4C, 0x46, 0, 1, 0, 2], "binary"),
             (Array("<!DOCTYPE html>".utf8), "HTML"), (Array(" <?xml version".utf8), "XML"),
+            (Array("<rows><row>".utf8), "XML"), (Array("\u{FEFF}\n<!-- x -->".utf8), "XML"),
+            (Array("<a>,b\n".utf8), "XML"),
+            (Array("a,b\n\u{1},\u{2}\n".utf8), "binary"),
+            ((0..<1_000).map { UInt8($0 % 255 + 1) }, "binary"),
         ]
         for (bytes, word) in kinds { #expect(FileKind.refusal(of: bytes)?.contains(word) == true, "\(word)") }
-        for text in ["a,b\n1,2\n", "{\"a\":1}", "", "é", "<a>,b\n"] {
+        for text in [
+            "a,b\n1,2\n", "{\"a\":1}", "", "é", "<1>,b\n", "<,b\n", "<", "a\n\u{1}\n", "a\u{C}\r\n\t",
+            String(repeating: "a,b\n", count: 100) + "\u{1B}[0m\u{1B}[0m",
+        ] {
             #expect(FileKind.refusal(of: Array(text.utf8)) == nil)
         }
     }

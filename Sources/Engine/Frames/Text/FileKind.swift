@@ -4,16 +4,28 @@ package enum FileKind {
     /// One line that names the kind and the remedy; nil for what may be text.
     package static func refusal(of head: [UInt8]) -> String? {
         for kind in signatures where head.starts(with: kind.bytes) { return "\(kind.name); \(kind.remedy)" }
-        let start = head.prefix(64).drop { $0 <= 0x20 }.map { $0 | 0x20 }
-        for markup in ["<!doctype", "<html", "<?xml"] where start.starts(with: markup.utf8.map { $0 | 0x20 }) {
-            return "it is \(markup == "<?xml" ? "XML" : "HTML"), not rows; was an error page saved?"
-        }
-        guard head.contains(0) else { return nil }
+        if isMarkup(head) { return "it is XML or HTML, not rows; export it as CSV first, or was an error page saved?" }
+        guard head.contains(0) else { return isControls(head) ? "it is binary, not text" : nil }
         let zeros = [0, 1].map { odd in head.indices.count { $0 % 2 == odd && head[$0] == 0 } }
         if let fewer = zeros.min(), let more = zeros.max(), more > head.count / 4, fewer <= head.count / 100 {
             return "it is UTF-16; convert it first: iconv -f utf-16 -t utf-8"
         }
         return "it is binary, not text"
+    }
+
+    /// A tag, a declaration or an instruction comes first, after a byte order mark and blanks.
+    private static func isMarkup(_ head: [UInt8]) -> Bool {
+        let start = head.starts(with: [0xEF, 0xBB, 0xBF]) ? head.dropFirst(3) : head[...]
+        let text = start.drop { $0 <= 0x20 }
+        guard text.count > 1, text.first == UInt8(ascii: "<") else { return false }
+        let second = text[text.startIndex + 1]
+        return (second | 0x20) &- 0x61 < 26 || second == UInt8(ascii: "!") || second == UInt8(ascii: "?")
+    }
+
+    /// Several control characters, and more than one byte in 50, that are neither tabs nor ends of lines or pages.
+    private static func isControls(_ head: [UInt8]) -> Bool {
+        let controls = head.count { ($0 < 0x20 && !(0x09...0x0D).contains($0)) || $0 == 0x0B || $0 == 0x7F }
+        return controls > 1 && controls > head.count / 50
     }
 
     package static let zstd: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD]
