@@ -29,6 +29,9 @@ enum { LATE_NANOSECONDS_MAX = 80000000 };
 /// What is collected after a script that had no time for it.
 enum { COLLECTION_NANOSECONDS_A_CALL = 20000000, COLLECTION_STEP_KIB = 256 };
 
+/// So much of host objects causes a collection; in a small state less does.
+enum { OBJECT_DEBT_BYTES_MAX = 16 << 20 };
+
 /// The accounts of the script that runs on this thread, for what the C library does on its behalf.
 static __thread clua_control *runningControl;
 
@@ -220,6 +223,31 @@ static void collect_a_while(lua_State *L, clua_control *control) {
     control->needsCollection = false;
     uint64_t end = clua_now() + COLLECTION_NANOSECONDS_A_CALL;
     while (lua_gc(L, LUA_GCSTEP, COLLECTION_STEP_KIB) == 0 && clua_now() < end) continue;
+}
+
+/// For Lua a host object is a few bytes, whatever it holds: its collector would not run for their sake, and where it is out
+/// of memory it calls no finalizers.
+void clua_look_at_objects(lua_State *L) {
+    clua_control *control = clua_control_of(L);
+    if (control->objectDebt == 0) return;
+    bool isOver = control->usedBytes > control->limitBytes;
+    size_t luaBytes = control->usedBytes - control->objectBytes;
+    size_t debtMax = control->ceilingBytes / 8 < OBJECT_DEBT_BYTES_MAX ? control->ceilingBytes / 8 : OBJECT_DEBT_BYTES_MAX;
+    // What a collection takes is in proportion to what Lua has.
+    if (debtMax < luaBytes / 4) debtMax = luaBytes / 4;
+    if (!isOver && control->objectDebt <= debtMax) return;
+    control->objectDebt = 0;
+    uint64_t now = clua_now();
+    uint64_t needed = (luaBytes >> 20) * COLLECTION_NANOSECONDS_A_MIB;
+    bool hasTime = !is_late(control, now) && (now + needed) - LATE_NANOSECONDS_MAX < control->deadlineNanoseconds;
+    if (hasTime) {
+        lua_gc(L, LUA_GCCOLLECT);
+    } else {
+        control->needsCollection = true;
+    }
+    // Next to its ceiling a script would do nothing but collect.
+    if (isOver && (!hasTime || control->usedBytes > control->limitBytes / 8 * 7)) clua_abort(L, CLUA_ABORTED_MEMORY);
+    clua_look(L);
 }
 
 /// An object whose `__call` is itself, or another such object, is called by putting it before the arguments, again and

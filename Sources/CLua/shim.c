@@ -163,6 +163,7 @@ static int trampoline(lua_State *L) {
     control->unfailing = unfailing;
     // What the host has charged is looked at here.
     clua_charge(L, CALLBACK_INSTRUCTIONS);
+    clua_look_at_objects(L);
     if (outcome >= 0) return outcome;
     if (outcome == CLUA_RAISE) {
         luaL_where(L, 1);
@@ -184,6 +185,7 @@ void clua_push_callback(lua_State *L, clua_callback callback, void *context) {
 /// What a userdata owns, in a list of all that its state owns.
 struct clua_box {
     void *object;  ///< NULL once it was let go of
+    size_t bytes;
     clua_box *next;
     clua_box **link;
 };
@@ -194,6 +196,8 @@ static void let_go(clua_control *control, clua_box *box) {
     box->object = NULL;
     *box->link = box->next;
     if (box->next != NULL) box->next->link = box->link;
+    control->usedBytes -= box->bytes;
+    control->objectBytes -= box->bytes;
     control->unfailing += 1;
     control->releaseObject(object);
     control->unfailing -= 1;
@@ -210,11 +214,23 @@ void clua_release_objects(lua_State *L) {
     while (control->boxes != NULL) let_go(control, control->boxes);
 }
 
-void clua_push_object(lua_State *L, void *object, int metatable) {
+/// Nothing is refused here, where nothing may raise: the trampoline looks at it once the callback has returned.
+static void account_for(clua_control *control, size_t bytes) {
+    size_t wanted = control->usedBytes + bytes;
+    if (wanted > control->limitBytes && control->extend != NULL) control->extend(control, wanted);
+    if (wanted > control->limitBytes) control->overran = true;
+    control->usedBytes = wanted;
+    if (wanted > control->peakBytes) control->peakBytes = wanted;
+    control->objectBytes += bytes;
+    control->objectDebt += bytes;
+}
+
+void clua_push_object(lua_State *L, void *object, size_t bytes, int metatable) {
     metatable = lua_absindex(L, metatable);
     clua_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     clua_control *control = clua_control_of(L);
-    *box = (clua_box){object, control->boxes, &control->boxes};
+    account_for(control, bytes);
+    *box = (clua_box){object, bytes, control->boxes, &control->boxes};
     if (box->next != NULL) box->next->link = &box->next;
     control->boxes = box;
     lua_pushvalue(L, metatable);

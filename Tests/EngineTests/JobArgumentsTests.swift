@@ -144,6 +144,24 @@ private func inFinish(_ call: String) -> String {
     }
 
     @Test(
+        "a query refuses at once what no plan may have, and what it holds is memory of its script",
+        arguments: [
+            ("q = q:where('n', '=', 1)", "257 filters and 0 computed columns; a plan has at most 256 and 64"),
+            (
+                "q = q:where_any{ {'n', '=', 1}, {'n', '=', 2} }",
+                "258 filters and 0 computed columns; a plan has at most 256 and 64"
+            ),
+            ("q = q:with('a', 'n')", "0 filters and 65 computed columns; a plan has at most 256 and 64"),
+            ("q = q:group('s')", "at most 16 keys and 256 aggregates"),
+            ("kept[#kept + 1] = q:where('s', '=', text)", "too much memory"),
+        ])
+    func steps(step: String, expected: String) {
+        let source = inMap(
+            "local q, kept, text = shard:frame('f'), {}, ('x'):rep(8e6) for i = 1, 1000 do \(step) end")
+        #expect(Self.message(source)?.contains(expected) == true, "\(Self.message(source) ?? "no failure")")
+    }
+
+    @Test(
         "run's questions take what they take",
         arguments: [
             ("getFromServer('n1')", "getFromServer(server, key) takes 2 arguments, not 1"),

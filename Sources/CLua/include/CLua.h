@@ -86,6 +86,8 @@ typedef struct clua_control {
     int64_t collections;           ///< that came to their end since collecting in steps began
     void (*releaseObject)(void *object);
     clua_box *boxes;               ///< the host objects that userdata own
+    size_t objectBytes;            ///< what they take, in `usedBytes` too
+    size_t objectDebt;             ///< what came of it since the last collection that it caused
     lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
     lua_State *running;            ///< the coroutine under way
     int32_t closing;               ///< coroutines that are being closed, one inside the other
@@ -101,6 +103,9 @@ typedef int (*clua_callback)(lua_State *L, void *context);
 lua_State *clua_open(size_t limitBytes, void (*releaseObject)(void *object));
 void clua_close(lua_State *L);
 clua_control *clua_control_of(lua_State *L);
+/// Collects garbage where host objects, whose bytes Lua does not see, have come to much; stops a script to which no more
+/// memory is due. May raise.
+void clua_look_at_objects(lua_State *L);
 /// May be called from any thread.
 void clua_cancel(clua_control *control, bool cancelled);
 bool clua_is_cancelled(clua_control *control);
@@ -158,8 +163,8 @@ void clua_lock_global(lua_State *L, const char *name);
 void clua_push_environment(lua_State *L);
 /// Pushes a function that calls back.
 void clua_push_callback(lua_State *L, clua_callback callback, void *context);
-/// Pushes a userdata that owns `object`, with the metatable at `metatable`.
-void clua_push_object(lua_State *L, void *object, int metatable);
+/// Pushes a userdata that owns `object`, which takes so many bytes, with the metatable at `metatable`.
+void clua_push_object(lua_State *L, void *object, size_t bytes, int metatable);
 /// Pushes a new metatable for host objects whose methods are in the table at `methods`.
 void clua_push_object_metatable(lua_State *L, const char *typeName, int methods);
 /// Lets go of all objects that userdata own: of a state in which nothing is live.

@@ -11,6 +11,11 @@ final class AggregateCall: LuaHostObject {
     private let by: String?
     private let edges: [Value]
 
+    var hostBytes: Int {
+        let names = (column?.utf8.count ?? 0) + (by?.utf8.count ?? 0)
+        return edges.reduce(LuaState.objectBytes + names) { $0 + $1.hostBytes }
+    }
+
     private init(_ function: AggregateFunction, _ column: String?, _ arguments: [LuaValue]) throws(Failure) {
         self.function = function
         self.column = column
@@ -110,6 +115,8 @@ final class BucketCall: LuaHostObject {
     static var luaMethods: [String: LuaMethod] { [:] }
 
     let key: GroupKey
+
+    var hostBytes: Int { LuaState.objectBytes + key.hostBytes }
 
     private init(_ key: GroupKey) { self.key = key }
 

@@ -10,6 +10,10 @@ final class FrameQuery: LuaHostObject {
         var filters: [Filter] = []
         var anyFilters: [[Filter]] = []
         var keys: [GroupKey] = []
+        /// What all of them take, about.
+        var bytes = 0
+
+        var filterCount: Int { filters.count + anyFilters.reduce(0) { $0 + $1.count } }
     }
 
     private let shard: ShardHandle
@@ -27,8 +31,16 @@ final class FrameQuery: LuaHostObject {
     private func with(_ change: (inout Steps) throws(Failure) -> Void) throws(Failure) -> LuaResult {
         var steps = steps
         try change(&steps)
+        // Refused where it is written, before a loop piles up what no plan may have.
+        try Plan.checkCounts(filters: steps.filterCount, computed: steps.computed.count)
+        try Plan.checkCounts(keys: steps.keys.count, aggregates: 0)
+        steps.bytes += Self.stepBytes
         return .object(FrameQuery(shard, steps))
     }
+
+    private static let stepBytes = 64
+
+    var hostBytes: Int { LuaState.objectBytes + steps.frame.utf8.count + steps.bytes }
 
     private func execute(_ aggregates: [Aggregate]) throws(Failure) -> LuaResult {
         let plan = Plan(
@@ -42,12 +54,18 @@ final class FrameQuery: LuaHostObject {
             "where": LuaMethod(FrameQuery.self, LuaForm("where(column, op, value)", 2...4)) {
                 query, arguments throws(Failure) in
                 let filter = try FrameQuery.filter(try arguments.plain(in: "where"), of: "where")
-                return try query.with { (steps: inout Steps) throws(Failure) in steps.filters.append(filter) }
+                return try query.with { (steps: inout Steps) throws(Failure) in
+                    steps.filters.append(filter)
+                    steps.bytes += filter.hostBytes
+                }
             },
             "where_any": LuaMethod(FrameQuery.self, LuaForm("where_any{ {column, op, value}, … }", 1)) {
                 query, arguments throws(Failure) in
                 let conditions = try FrameQuery.conditions(try arguments.plain(in: "where_any"))
-                return try query.with { (steps: inout Steps) throws(Failure) in steps.anyFilters.append(conditions) }
+                return try query.with { (steps: inout Steps) throws(Failure) in
+                    steps.anyFilters.append(conditions)
+                    steps.bytes += conditions.reduce(0) { $0 + $1.hostBytes }
+                }
             },
             "with": LuaMethod(FrameQuery.self, LuaForm("with(name, expression)", 2)) {
                 query, arguments throws(Failure) in
@@ -57,6 +75,7 @@ final class FrameQuery: LuaHostObject {
                 }
                 return try query.with { (steps: inout Steps) throws(Failure) in
                     steps.computed.append(ComputedColumn(name, text))
+                    steps.bytes += name.utf8.count + text.utf8.count
                 }
             },
             "group": LuaMethod(FrameQuery.self, LuaForm("group(key, …)", atLeast: 1)) {
@@ -71,7 +90,10 @@ final class FrameQuery: LuaHostObject {
                         throw Failure(.scriptError, "group(key, …) takes column names and bucket(column, width)")
                     }
                 }
-                return try query.with { (steps: inout Steps) throws(Failure) in steps.keys += keys }
+                return try query.with { (steps: inout Steps) throws(Failure) in
+                    steps.keys += keys
+                    steps.bytes += keys.reduce(0) { $0 + $1.hostBytes }
+                }
             },
             "agg": LuaMethod(FrameQuery.self, LuaForm("agg{ name = count(), … }", 1)) {
                 query, arguments throws(Failure) in
@@ -188,6 +210,33 @@ extension Value {
         case .int(let number): number
         case .double(let number) where number == number.rounded(): Int64(exactly: number) ?? (number < 0 ? .min : .max)
         default: nil
+        }
+    }
+}
+
+// MARK: - What host objects hold
+
+extension Value {
+    /// What it takes in memory, about.
+    var hostBytes: Int {
+        switch self {
+        case .null, .bool, .int, .double: 16
+        case .bytes(let bytes): 48 + bytes.count
+        case .array(let list): list.reduce(48) { $0 + $1.hostBytes }
+        case .map(let pairs): pairs.reduce(48) { $0 + $1.key.hostBytes + $1.value.hostBytes }
+        }
+    }
+}
+
+extension Filter {
+    var hostBytes: Int { values.reduce(128 + column.utf8.count) { $0 + $1.hostBytes } }
+}
+
+extension GroupKey {
+    var hostBytes: Int {
+        switch self {
+        case .column(let name): 64 + name.utf8.count
+        case .bucket(let name, let width): 64 + name.utf8.count + width.utf8.count
         }
     }
 }

@@ -36,6 +36,19 @@ final class PartialHandle: LuaHostObject {
         self.truncation = truncation
     }
 
+    /// Most handles of a job share what they hold with each other, the cache or the answer under way, and one partial may
+    /// be larger than all that scripts may use: more than this is not laid at a script's door.
+    private static let hostBytesMax = 2 << 20
+
+    var hostBytes: Int {
+        let held =
+            switch content {
+            case .partial(let partial): partial.memoryBytes + partial.rows.count * (partial.rows.first?.count ?? 0) * 16
+            case .selection(let selection): selection.count * 8
+            }
+        return LuaState.objectBytes + min(held, Self.hostBytesMax)
+    }
+
     /// A new handle on changed rows.
     private func with(_ change: (inout ResultSelection) throws(Failure) -> Void) throws(Failure) -> LuaResult {
         var rows = selection()

@@ -132,6 +132,8 @@ final class LowLevelCacheItem: LuaHostObject {
 
     init(_ item: LowLevelItem) { self.item = item }
 
+    var hostBytes: Int { LuaState.objectBytes + item.key.count + item.data.count }
+
     private static func getter(_ value: @escaping @Sendable (LowLevelItem) -> Value) -> LuaMethod {
         LuaMethod(LowLevelCacheItem.self) { (object, _) throws(Failure) in .value(value(object.item)) }
     }

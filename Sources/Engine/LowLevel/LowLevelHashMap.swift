@@ -63,6 +63,8 @@ final class LowLevelConsistent: LuaHostObject {
     private let ring: [(point: UInt64, server: Int)]
     private var unavailable: Set<Int> = []
 
+    var hostBytes: Int { LuaState.objectBytes + servers.count * 64 + ring.count * 16 }
+
     /// - Parameter list: servers with commas or spaces between them.
     init?(list: String) {
         servers = list.split { $0 == "," || $0 == " " || $0 == ";" }.map(String.init)

@@ -90,7 +90,8 @@ extension LuaState {
     func push(object: any LuaHostObject, on thread: OpaquePointer) {
         lua_checkstack(thread, 8)
         pushMetatable(type(of: object), on: thread)
-        clua_push_object(thread, Unmanaged.passRetained(HostObjectBox(object)).toOpaque(), -1)
+        let bytes = max(0, object.hostBytes)
+        clua_push_object(thread, Unmanaged.passRetained(HostObjectBox(object)).toOpaque(), bytes, -1)
         lua_rotate(thread, -2, -1)
         clua_pop(thread, 1)
     }

@@ -5,6 +5,17 @@ package protocol LuaHostObject: AnyObject, SendableMetatype {
     /// What error messages call it. Unique: method tables are kept by this name.
     static var luaTypeName: String { get }
     static var luaMethods: [String: LuaMethod] { get }
+    /// What a handle to it counts as, about, in the memory that its state may use; asked for once.
+    var hostBytes: Int { get }
+}
+
+extension LuaHostObject {
+    package var hostBytes: Int { LuaState.objectBytes }
+}
+
+extension LuaState {
+    /// A host object that holds next to nothing.
+    static let objectBytes = 256
 }
 
 /// A method of a host object; see `LuaHostObject.luaMethods`.

@@ -58,7 +58,22 @@ private final class Counted: LuaHostObject {
     deinit { tally.alive -= 1 }
 }
 
-private final class Tally { var alive = 0 }
+private final class Tally {
+    var alive = 0 { didSet { peak = max(peak, alive) } }
+    private(set) var peak = 0
+}
+
+private final class Heavy: LuaHostObject {
+    static let luaTypeName = "heavy"
+    static let luaMethods: [String: LuaMethod] = [:]
+    let hostBytes = 1 << 20
+    let tally: Tally
+    init(_ tally: Tally) {
+        self.tally = tally
+        tally.alive += 1
+    }
+    deinit { tally.alive -= 1 }
+}
 
 @Suite struct LuaHostObjectTests {
     private func prepare(_ state: LuaState) {
@@ -112,5 +127,26 @@ private final class Tally { var alive = 0 }
             #expect(tally.alive == 1)
         }
         #expect(tally.alive == 0)
+    }
+
+    @Test("what objects hold is on the account of their state, and much of it is collected")
+    func accounts() throws {
+        let tally = Tally()
+        func prepare(_ state: LuaState) {
+            state.register("make") { (_) throws(Failure) in .object(Heavy(tally)) }
+        }
+        _ = try runLua("function main() for i = 1, 1000 do make() end end", prepare: prepare)
+        #expect(tally.alive == 0 && tally.peak < 32)
+        let failed = failure(
+            of: "function main() local kept = {} for i = 1, 1000 do kept[i] = make() end end", prepare: prepare)
+        #expect(failed?.reason == .budgetExceeded && failed?.message.contains("too much memory") == true)
+        #expect(tally.alive == 0 && tally.peak <= 33)
+        let state = LuaState()
+        prepare(state)
+        let before = state.memoryBytes
+        try state.load(source: Array("make() make()".utf8), name: "t", environment: state.makeEnvironment())
+        #expect(state.memoryBytes >= before + (2 << 20))
+        state.collectGarbage()
+        #expect(state.memoryBytes < before + (1 << 20))
     }
 }

@@ -42,12 +42,7 @@ package struct CompiledPlan: Sendable {
     /// Throws a failure that names what does not fit, and lists what exists.
     package init(_ plan: Plan, schema: FrameSchema) throws(Failure) {
         let filterCount = plan.filters.count + plan.anyFilters.reduce(0) { $0 + $1.count }
-        guard filterCount <= Plan.filtersMax, plan.computed.count <= Plan.computedMax else {
-            throw Failure(
-                .budgetExceeded,
-                "\(filterCount) filters and \(plan.computed.count) computed columns; a plan has at most "
-                    + "\(Plan.filtersMax) and \(Plan.computedMax)")
-        }
+        try Plan.checkCounts(filters: filterCount, computed: plan.computed.count)
         var resolver = try SlotResolver(plan, schema)
         var clauses: [[SlotFilter]] = []
         for filter in plan.filters { clauses.append([try resolver.compile(filter)]) }
@@ -62,6 +57,23 @@ package struct CompiledPlan: Sendable {
         self.clauses = clauses
         sources = resolver.sources
         types = resolver.types
+    }
+}
+
+extension Plan {
+    static func checkCounts(filters: Int, computed: Int) throws(Failure) {
+        guard filters <= filtersMax, computed <= computedMax else {
+            throw Failure(
+                .budgetExceeded,
+                "\(filters) filters and \(computed) computed columns; a plan has at most "
+                    + "\(filtersMax) and \(computedMax)")
+        }
+    }
+
+    static func checkCounts(keys: Int, aggregates: Int) throws(Failure) {
+        guard keys <= keysMax, aggregates <= aggregatesMax else {
+            throw Failure(.budgetExceeded, "at most \(keysMax) keys and \(aggregatesMax) aggregates")
+        }
     }
 }
 
@@ -160,9 +172,7 @@ private struct SlotResolver {
     private mutating func resolve(
         _ keys: [GroupKey], _ aggregates: [Aggregate]
     ) throws(Failure) -> (PartialShape, CompiledPlan.Output) {
-        guard keys.count <= Plan.keysMax, aggregates.count <= Plan.aggregatesMax else {
-            throw Failure(.budgetExceeded, "at most \(Plan.keysMax) keys and \(Plan.aggregatesMax) aggregates")
-        }
+        try Plan.checkCounts(keys: keys.count, aggregates: aggregates.count)
         try Self.checkNames(keys.map(\.name) + aggregates.map(\.name))
         guard !keys.isEmpty || !aggregates.isEmpty else {
             throw Failure(.scriptError, "a plan without group keys needs an aggregate, such as count()")

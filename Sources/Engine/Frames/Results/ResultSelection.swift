@@ -46,6 +46,9 @@ package struct ResultSelection: Sendable {
         self.pending = pending
     }
 
+    /// How many rows are left.
+    var count: Int { places.count }
+
     // MARK: Steps
 
     package mutating func sort(_ column: String, ascending: Bool) throws(Failure) {
