@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -52,6 +53,10 @@ void linux_give_way(void) {
     } attributes = {.size = sizeof attributes, .nice = nice < 19 ? nice : 19, .runtime = 100000};
     if (syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) setpriority(PRIO_PROCESS, 0, nice);
     linux_turn_began_kept = 1;
+}
+
+const void *linux_find(const void *bytes, long count, const void *wanted, long wanted_count) {
+    return memmem(bytes, (size_t)count, wanted, (size_t)wanted_count);
 }
 
 void linux_trim_memory(void) { malloc_trim(0); }

@@ -67,6 +67,58 @@ import Testing
         } throws: { ($0 as? Failure)?.message == message }
     }
 
+    @Test("like takes what its pattern says, piece by piece as well as from every place, and no pattern without end")
+    func like() throws {
+        func expected(_ text: ArraySlice<Unicode.Scalar>, _ pattern: ArraySlice<Unicode.Scalar>) -> Bool {
+            guard let first = pattern.first else { return text.isEmpty }
+            let rest = pattern.dropFirst()
+            switch first {
+            case "%": return (0...text.count).contains { expected(text.dropFirst($0), rest) }
+            case "_": return !text.isEmpty && expected(text.dropFirst(), rest)
+            case "\\" where !rest.isEmpty:
+                return text.first == rest.first && expected(text.dropFirst(), rest.dropFirst())
+            default: return text.first == first && expected(text.dropFirst(), rest)
+            }
+        }
+        func found(_ texts: [String], _ pattern: String) throws -> Set<[UInt8]> {
+            let plan = Plan(
+                frame: "f", filters: [Filter("city", .like, .string(pattern))], rows: ["city"], limit: 10_000)
+            let rows = try Self.run(plan, texts.map { [.null, .string(Array($0.utf8))] })
+            return Set(
+                rows.compactMap { row -> [UInt8]? in
+                    guard case .string(let text)? = row.first else { return nil }
+                    return text
+                })
+        }
+        var random = Seeded(31)
+        func word(_ lengths: Range<Int>, _ letters: [String]) -> String {
+            (0..<random.below(lengths.count) + lengths.lowerBound).map { _ in random.pick(letters) }.joined()
+        }
+        // Pieces of more than 32 characters go another way than short ones.
+        let long = String(repeating: "aé", count: 20)
+        let texts = (0..<60).map { index -> String in
+            word(0..<6, ["a", "b", "é", "%", "\\"]) + (index % 2 == 0 ? long : "") + word(0..<4, ["a", "b", "é"])
+        }
+        for index in 0..<300 {
+            let wild = word(0..<4, ["a", "b", "é", "%", "_", "\\", "\\%"])
+            let tail = word(0..<3, ["%", "_", "a", "b"])
+            let pattern = index % 2 == 0 ? wild : "\(wild)%_\(long.dropFirst())\(tail)"
+            let passing = texts.filter { expected(Array($0.unicodeScalars)[...], Array(pattern.unicodeScalars)[...]) }
+            #expect(try found(texts, pattern) == Set(passing.map { Array($0.utf8) }), "\(pattern)")
+        }
+        let run = String(repeating: "a", count: 200_000)
+        for piece in [String(run.prefix(2_000)), String(repeating: "_a", count: 1_000)] {
+            #expect(try found([run], "%\(piece)b%").isEmpty)
+            #expect(try found([run + "b"], "%\(piece)b").count == 1)
+        }
+        #expect {
+            try found(["a"], String(run.prefix(4_097)))
+        } throws: {
+            ($0 as? Failure)?.reason == .budgetExceeded
+                && ($0 as? Failure)?.message.contains("like takes at most 4096") == true
+        }
+    }
+
     @Test("a plan survives its wire form, and equal questions are equal plans")
     func planCodec() throws {
         var random = Seeded(11)

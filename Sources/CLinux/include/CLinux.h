@@ -1,4 +1,4 @@
-// What the Glibc module leaves out: epoll, accept4, a thread's name and number; and hints to the processor's cache.
+// What the Glibc module leaves out: memmem, epoll, accept4, a thread's name and number; and hints to the processor's cache.
 
 #pragma once
 
@@ -19,6 +19,9 @@ long linux_send(int descriptor, const void *bytes, long count);
 /// Three pieces, one after the other; each may be empty.
 long linux_send_pieces(int descriptor, const void *head, long head_count, const void *body, long body_count,
                        const void *tail, long tail_count);
+
+/// Where `wanted`, which is not empty, is first in the bytes, or null: in time that is in proportion to both.
+const void *linux_find(const void *bytes, long count, const void *wanted, long wanted_count);
 
 /// Memory that was freed in small pieces goes back to the system: some milliseconds a hundred MiB.
 void linux_trim_memory(void);

@@ -70,6 +70,12 @@ extension Filter {
             guard case .bytes(let bytes) = value else { throw Cut.misfit(value, column) }
             texts.append(bytes)
         }
+        if op == .like, texts[0].count > LikePattern.bytesMax {
+            throw Failure(
+                .budgetExceeded,
+                "column '\(column.name)': a pattern of \(texts[0].count) bytes; like takes at most "
+                    + "\(LikePattern.bytesMax): shorten it with %, or compare whole texts with =")
+        }
         return switch op {
         case .equal: .equal(texts[0])
         case .notEqual: .notEqual(texts[0])
