@@ -181,7 +181,8 @@ enum Wire {
     static let updates: [Exchange] = [
         Exchange("delete", setA + "delete a\r\ndelete a\r\nget a\r\n", "DELETED\r\nNOT_FOUND\r\nEND\r\n"),
         Exchange(
-            "delete with anything else", setA + "delete a 1\r\ndelete a a\r\ndelete a 0 0\r\ndelete a 0 noreply x\r\nmn\r\n",
+            "delete with anything else",
+            setA + "delete a 1\r\ndelete a a\r\ndelete a 0 0\r\ndelete a 0 noreply x\r\nmn\r\n",
             String(repeating: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n", count: 4)
                 + "MN\r\n"),
         Exchange(
