@@ -9,6 +9,9 @@ import Testing
         var configuration = ObjectHostConfiguration()
         configuration.memoryBytesMax = 8 << 20
         configuration.liveBytesMax = 64 << 20
+        // However slow the machine is: a method that goes on elsewhere is another test's.
+        configuration.inlineNanoseconds = 10_000_000_000
+        configuration.methodNanosecondsMax = 20_000_000_000
         let host = ObjectHost(
             types: .builtIn, shelf: DictionaryShelf(), compute: ComputePool(width: 1), configuration: configuration)
         let hosts = ObjectHosts([host])

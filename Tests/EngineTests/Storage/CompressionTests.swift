@@ -230,6 +230,8 @@ struct RecordMaker {
             let value = (0..<40).flatMap { _ in words[random.below(words.count)] }
             _ = store.set(key, value, now: 5000)
             written[key] = value
+            // Read while they are still in the small queue: only what stays is sampled once most values don't shrink.
+            for back in [100, 200, 300] where at >= back { _ = store.value("word:\(at - back)", now: 5000) }
         }
         #expect(store.statistics.trainings >= 2, "\(store.statistics)")
         store.checkInvariants()
