@@ -191,7 +191,10 @@ enum Wire {
         Exchange(
             "delete's words",
             "delete\r\n" + setA + "delete a b c d\r\ndelete a 1\r\ndelete \(key251)\r\ndelete a 3 noreply\r\nmn\r\n",
-            badFormat + "DELETED\r\nNOT_FOUND\r\n" + badFormat + "MN\r\n"),
+            badFormat
+                + String(
+                    repeating: "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n", count: 2)
+                + badFormat + "MN\r\n"),
         Exchange(
             "touch", setA + "touch a 0\r\ntouch a 100\r\nget a\r\ntouch a -1\r\nget a\r\ntouch a 0\r\n",
             "TOUCHED\r\nTOUCHED\r\nVALUE a 0 1\r\n1\r\nEND\r\nTOUCHED\r\nEND\r\nNOT_FOUND\r\n"),
