@@ -144,7 +144,7 @@ import Testing
         expectOneLine(try run("function map(s) return s:frame('f'):agg{ x = sum('b') } end"), "'b'")
         expectOneLine(try run("function map(s) return 1 end"), "reduce(a, b)")
         expectOneLine(try run("function run() getFromServer('n9', 'k'); return 1 end"), "no server 'n9'", "n1, n2")
-        expectOneLine(try run("function run() while true do end end", "--timeout", "300"), "budget_exceeded")
+        expectOneLine(try run("function run() while true do end end", "--timeout", "300"), "time")
         expectOneLine(try run("function map() while true do end end", "--timeout", "300"), "time")
         expectOneLine(try run("job.params = { a = 1 } function run() return 1 end", "--set", "b=2"), "'b'", "it has a")
         expectOneLine(try run("function run() return 1 end", "--set", "b"), "name=value")
