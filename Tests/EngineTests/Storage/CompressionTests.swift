@@ -211,31 +211,6 @@ struct RecordMaker {
         #expect(during.usedBytes - after.usedBytes <= DictionaryTrainer.memoryBytes + 1 << 20)
         store.checkInvariants()
     }
-
-    @Test("a store that was trained takes another dictionary once its values have changed, and reads what it had")
-    func retraining() {
-        let store = Self.store(4 << 20)
-        _ = Self.replay(store, keys: 20_000, requests: 40_000)
-        #expect(store.statistics.trainings == 1)
-        var random = SeededRandom(9)
-        let words = (0..<300).map { _ in (0..<12).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) } }
-        var written: [String: [UInt8]] = [:]
-        // Later than the next training may be, other values: what they have in common is other words.
-        for at in 0..<30_000 {
-            let key = "word:\(at % 20_000)"
-            if let value = store.value(key, now: 5000) {
-                if written[key] != value { Issue.record("a value is wrong at \(at)") }
-                continue
-            }
-            let value = (0..<40).flatMap { _ in words[random.below(words.count)] }
-            _ = store.set(key, value, now: 5000)
-            written[key] = value
-            // Read while they are still in the small queue: only what stays is sampled once most values don't shrink.
-            for back in [100, 200, 300] where at >= back { _ = store.value("word:\(at - back)", now: 5000) }
-        }
-        #expect(store.statistics.trainings >= 2, "\(store.statistics)")
-        store.checkInvariants()
-    }
 }
 
 @Suite struct DictionaryTrainerTests {
