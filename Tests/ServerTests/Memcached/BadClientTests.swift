@@ -79,7 +79,7 @@ import Testing
 
     @Test("a slow client that goes on reading gets all of it, however long that takes")
     func readsSlowly() async throws {
-        try await LoopbackTests.withServer({ $0.session.readerTimeoutMilliseconds = 400 }) { port, listener in
+        try await LoopbackTests.withServer({ $0.session.readerTimeoutMilliseconds = 2_000 }) { port, listener in
             let client = LoopbackClient(port: port, receiveBufferBytes: 64 << 10)
             client.send(Self.storeLarge + String(repeating: "get large\r\n", count: 20) + "mn\r\n")
             var receivedBytes = 0
@@ -88,7 +88,7 @@ import Testing
                 let piece = client.receive(min(400_000, expectedBytes - receivedBytes)).utf8.count
                 guard piece > 0 else { break }
                 receivedBytes += piece
-                try await Task.sleep(for: .milliseconds(20))
+                try await Task.sleep(for: .milliseconds(60))
             }
             #expect(receivedBytes == expectedBytes)
             #expect(client.receive(4) == "MN\r\n")
