@@ -57,10 +57,11 @@ fuzz: ## Fuzz session, store, readers, decoders, plans, scripts and peers, FUZZ_
 
 TSAN_SECONDS ?= 20
 
-tsan: ## Hammer a node that was built with the thread sanitizer, TSAN_SECONDS=20
+tsan: ## Hammer two nodes that were built with the thread sanitizer, TSAN_SECONDS=20
 	@scripts/install-dependencies
 	swift build --configuration debug --sanitize=thread --product cacheismo --scratch-path .build-tsan
-	python3 Tests/Clients/hammer.py .build-tsan/debug/cacheismo $(TSAN_SECONDS)
+	clang -shared -fPIC -O1 -Wall -Wextra -Werror -o .build-tsan/mutex.so Tests/Sanitizer/mutex.c
+	python3 Tests/Clients/hammer.py .build-tsan/debug/cacheismo .build-tsan/mutex.so $(TSAN_SECONDS)
 
 format: ## Lay out the Swift sources as the house style says
 	swift format format --in-place --parallel --recursive $(SWIFT_SOURCES)
