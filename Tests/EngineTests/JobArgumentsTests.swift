@@ -274,7 +274,7 @@ private func inFinish(_ call: String) -> String {
                 Array(inMap(body).utf8), name: "t", now: 0, deadline: .after(milliseconds: 20_000))
             _ = try script.map(
                 over: Self.engine.shards[0], frames: Self.engine.frames, parameters: .map([]), coverage: ScanCoverage())
-            #expect(script.truncation.isTruncated == isTruncated, "\(body)")
+            #expect(script.answerNote.inexactness.isTruncated == isTruncated, "\(body)")
         }
     }
 

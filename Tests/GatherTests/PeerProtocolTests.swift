@@ -83,8 +83,16 @@ import Testing
         for milliseconds in [Double.nan, .infinity, -1, 1e300] {
             #expect(read { $0.milliseconds = milliseconds } == nil)
         }
-        guard case .mapped(let answer)? = read({ $0.isTruncated = true }) else { return #expect(Bool(false)) }
-        #expect(answer.isTruncated)
+        guard
+            case .mapped(let answer)? = read({
+                $0.inexactness = Inexactness(isTruncated: true, relativeErrors: ["d": 0.025])
+            })
+        else { return #expect(Bool(false)) }
+        #expect(answer.inexactness == Inexactness(isTruncated: true, relativeErrors: ["d": 0.025]))
+        // Shares that are none.
+        for share in [Double.nan, .infinity, -0.1] {
+            #expect(read { $0.inexactness.relativeErrors = ["d": share] } == nil)
+        }
         // More rows than any cluster holds are none.
         #expect(read { $0.rowsScanned = .max } == nil)
         guard case .mapped(let most)? = read({ $0.rowsScanned = FrameAcknowledgements.rowsMax }) else {

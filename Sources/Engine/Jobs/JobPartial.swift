@@ -27,19 +27,14 @@ package enum JobPartial: Sendable {
 
     private static let unreadable = Failure(.scriptVersion, "a partial in a version that is not understood")
 
-    /// By result column: by what share of its value an approximate answer may be off.
-    package var relativeErrors: [(column: String, error: Double)] {
-        if case .aggregate(let partial) = self { partial.relativeErrors } else { [] }
+    /// As far as it shows: of values that a script has made, only its `AnswerNote` knows.
+    package var inexactness: Inexactness {
+        if case .aggregate(let partial) = self { partial.inexactness } else { Inexactness() }
     }
 
-    /// Rows that pass were left out for a limit.
-    package var isTruncated: Bool {
-        if case .aggregate(let partial) = self { partial.isTruncated } else { false }
-    }
-
-    func luaValue(_ truncation: TruncationNote) -> LuaValue {
+    func luaValue(_ note: AnswerNote) -> LuaValue {
         switch self {
-        case .aggregate(let partial): .object(PartialHandle(partial, truncation))
+        case .aggregate(let partial): .object(PartialHandle(partial, note))
         case .value(let value): .plain(value)
         }
     }

@@ -25,7 +25,7 @@ package final class JobScript: @unchecked Sendable {
     private var environment: LuaEnvironment?
     let budget: LuaBudget
     /// Of all that ran in this script.
-    package let truncation = TruncationNote()
+    package let answerNote = AnswerNote()
     private let cancellation: Cancellation?
     private var stop: Int?
 
@@ -95,7 +95,7 @@ package final class JobScript: @unchecked Sendable {
         guard let map = function("map") else { throw Failure(.scriptError, "job \(name) has no map(shard, p)") }
         let handle = ShardHandle(
             shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool,
-            truncation: truncation)
+            answerNote: answerNote)
         let stop = coverage.cancellation.whenCancelled { self.state.setCancelled(true) }
         defer { coverage.cancellation.forget(stop) }
         let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
@@ -116,7 +116,7 @@ package final class JobScript: @unchecked Sendable {
         }
         for next in partials.dropFirst() {
             let results = try state.call(
-                function, [sum.luaValue(truncation), next.luaValue(truncation)], budget: budget)
+                function, [sum.luaValue(answerNote), next.luaValue(answerNote)], budget: budget)
             guard let merged = try partial(one(of: results, from: "reduce"), from: "reduce") else {
                 throw Failure(.scriptError, "job \(name): reduce(a, b) returned nothing")
             }
@@ -128,7 +128,7 @@ package final class JobScript: @unchecked Sendable {
     /// `finish(r, p)`, or the rows as they are when the job has none.
     package func finish(_ partial: JobPartial, parameters: Value) throws(Failure) -> Value {
         guard let finish = function("finish") else { return try partial.result() }
-        let results = try state.call(finish, [partial.luaValue(truncation), .plain(parameters)], budget: budget)
+        let results = try state.call(finish, [partial.luaValue(answerNote), .plain(parameters)], budget: budget)
         switch try one(of: results, from: "finish") {
         case .object(let object as PartialHandle)?: return try object.result()
         case .plain(let value)?: return value

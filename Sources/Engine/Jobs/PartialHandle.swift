@@ -1,18 +1,5 @@
 // A partial in a script's hands: merged in the reduce, turned into sorted and limited rows in the finish.
 
-import Synchronization
-
-/// Whether rows were left out by the limit of a `rows{…}` in what a script has seen, even if what it answers does not show it.
-package final class TruncationNote: Sendable {
-    private let noted = Atomic<Bool>(false)
-
-    package init() {}
-
-    package var isTruncated: Bool { noted.load(ordering: .relaxed) }
-
-    func note(_ partial: Partial) { if partial.isTruncated { noted.store(true, ordering: .relaxed) } }
-}
-
 final class PartialHandle: LuaHostObject {
     static let luaTypeName = "partial"
 
@@ -23,17 +10,17 @@ final class PartialHandle: LuaHostObject {
     }
 
     private let content: Content
-    private let truncation: TruncationNote
+    private let answerNote: AnswerNote
 
-    init(_ partial: Partial, _ truncation: TruncationNote) {
+    init(_ partial: Partial, _ answerNote: AnswerNote) {
         content = .partial(partial)
-        self.truncation = truncation
-        truncation.note(partial)
+        self.answerNote = answerNote
+        answerNote.note(seen: partial)
     }
 
-    private init(_ selection: ResultSelection, _ truncation: TruncationNote) {
+    private init(_ selection: ResultSelection, _ answerNote: AnswerNote) {
         content = .selection(selection)
-        self.truncation = truncation
+        self.answerNote = answerNote
     }
 
     /// Most handles of a job share what they hold with each other, the cache or the answer under way, and one partial may
@@ -53,7 +40,7 @@ final class PartialHandle: LuaHostObject {
     private func with(_ change: (inout ResultSelection) throws(Failure) -> Void) throws(Failure) -> LuaResult {
         var rows = selection()
         try change(&rows)
-        return .object(PartialHandle(rows, truncation))
+        return .object(PartialHandle(rows, answerNote))
     }
 
     private static let sortForm = LuaForm("sort(column, \"asc\" or \"desc\")", 1...2)
@@ -66,7 +53,7 @@ final class PartialHandle: LuaHostObject {
                     case .aggregate(var mine) = try handle.partial(), case .aggregate(let theirs) = try other.partial()
                 else { throw Failure(.scriptError, "a:merge(b) takes another partial") }
                 try mine.merge(theirs)
-                return .object(PartialHandle(mine, handle.truncation))
+                return .object(PartialHandle(mine, handle.answerNote))
             },
             "sort": LuaMethod(PartialHandle.self, sortForm) { handle, arguments throws(Failure) in
                 let words = try arguments.plain(in: "sort")
@@ -115,8 +102,10 @@ final class PartialHandle: LuaHostObject {
 
     private func selection() -> ResultSelection {
         switch content {
-        case .partial(let partial): ResultSelection(partial)
-        case .selection(let selection): selection
+        case .partial(let partial):
+            answerNote.note(read: partial)
+            return ResultSelection(partial)
+        case .selection(let selection): return selection
         }
     }
 }

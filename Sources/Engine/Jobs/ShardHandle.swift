@@ -10,17 +10,17 @@ final class ShardHandle: LuaHostObject {
     let coverage: ScanCoverage
     let deadline: Deadline
     let pool: ComputePool?
-    private let truncation: TruncationNote
+    private let answerNote: AnswerNote
 
     /// What slices go on from.
     let cursors = ShardCursors()
 
     init(
         shard: Shard, frames: FrameCatalog, coverage: ScanCoverage, deadline: Deadline, pool: ComputePool?,
-        truncation: TruncationNote
+        answerNote: AnswerNote
     ) {
         self.pool = pool
-        self.truncation = truncation
+        self.answerNote = answerNote
         self.shard = shard
         self.frames = frames
         self.coverage = coverage
@@ -63,10 +63,10 @@ final class ShardHandle: LuaHostObject {
         let snapshot = frame.parts[index].snapshot()
         if coverage.explains {
             coverage.note(explanation: PlanExplanation.describe(compiled, on: snapshot))
-            return PartialHandle(Partial(shape: compiled.shape), truncation)
+            return PartialHandle(Partial(shape: compiled.shape), answerNote)
         }
         let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
         coverage.add(frame: plan.frame, shard: index, scanned, rowsEver: snapshot.rowsEver)
-        return PartialHandle(partial, truncation)
+        return PartialHandle(partial, answerNote)
     }
 }

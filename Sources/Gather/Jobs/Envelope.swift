@@ -22,10 +22,7 @@ package struct Envelope: Sendable {
     package var chunksPruned = 0
     package var chunksCached = 0
     package var milliseconds = 0.0
-    /// Rows that pass were left out, as a `rows{…}` has a limit.
-    package var isTruncated = false
-    /// By result column: by what share of its value an approximate answer may be off.
-    package var relativeErrors: [(column: String, error: Double)] = []
+    package var inexactness = Inexactness()
     package var result = Value.null
     package var error: Failure?
 
@@ -69,10 +66,8 @@ package struct Envelope: Sendable {
                 "cached": .int(Int64(chunksCached)),
             ]))
         add("ms", .object(["total": .double(Self.rounded(milliseconds)), "nodes": .map(times)]))
-        if isTruncated { add("truncated", .bool(true)) }
-        if !relativeErrors.isEmpty {
-            add("approximate", .map(relativeErrors.map { Value.Pair(.string($0.column), .double($0.error)) }))
-        }
+        if inexactness.isTruncated { add("truncated", .bool(true)) }
+        if !inexactness.relativeErrors.isEmpty { add("approximate", inexactness.relativeErrorsValue) }
         if let error {
             add("error", .object(["reason": .string(error.reason.rawValue), "message": .string(error.message)]))
         } else {

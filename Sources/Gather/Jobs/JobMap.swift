@@ -63,7 +63,7 @@ struct JobMap {
         _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
         _ coverage: ScanCoverage, since started: UInt64, encodes: Bool
     ) -> Result<NodeAnswer, Failure> {
-        merged(results, request, deadline, coverage).map { partial, isTruncated in
+        merged(results, request, deadline, coverage).map { partial, inexactness in
             let encoded = encodes ? partial?.encoded ?? [] : []
             let scanned = coverage.total
             var answer = MapAnswer(
@@ -73,7 +73,7 @@ struct JobMap {
                 milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
                 frames: acknowledgements(of: scanned.frames))
             answer.rowsEver = scanned.rowsEver
-            answer.isTruncated = isTruncated || partial?.isTruncated ?? false
+            answer.inexactness = partial.map { inexactness.union($0.inexactness) } ?? inexactness
             return NodeAnswer(answer, encodes ? nil : partial)
         }
     }
@@ -82,12 +82,12 @@ struct JobMap {
     struct ShardPartial: Sendable {
         var partial: JobPartial?
         var hasReduce: Bool
-        /// Rows were left out for a limit, even if the partial does not show it.
-        var isTruncated: Bool
+        /// Even if the partial does not show it.
+        var inexactness: Inexactness
     }
 
-    /// The node's partial, and whether rows were left out for a limit.
-    private typealias Merged = (partial: JobPartial?, isTruncated: Bool)
+    /// The node's partial, and what the scripts that made it have seen.
+    private typealias Merged = (partial: JobPartial?, inexactness: Inexactness)
 
     private func map(
         _ request: MapRequest, over shard: Shard, deadline: Deadline, coverage: ScanCoverage
@@ -100,7 +100,7 @@ struct JobMap {
             return .success(
                 ShardPartial(
                     partial: partial, hasReduce: script.definition.hasReduce,
-                    isTruncated: script.truncation.isTruncated))
+                    inexactness: script.answerNote.inexactness))
         } catch {
             return .failure(error)
         }
@@ -124,7 +124,7 @@ struct JobMap {
         if explanations.isEmpty, case .failure(let failure)? = results.first(where: \.isFailure) {
             return .failure(failure)
         }
-        return .success((.value(.array(explanations)), false))
+        return .success((.value(.array(explanations)), Inexactness()))
     }
 
     private func merge(
@@ -134,21 +134,21 @@ struct JobMap {
         do throws(Failure) {
             var partials: [JobPartial] = []
             var hasReduce = false
-            var isTruncated = false
+            var inexactness = Inexactness()
             for result in results {
                 let shard = try result.get()
                 if let partial = shard.partial { partials.append(partial) }
                 hasReduce = hasReduce || shard.hasReduce
-                isTruncated = isTruncated || shard.isTruncated
+                inexactness.formUnion(shard.inexactness)
             }
-            guard !partials.isEmpty else { return .success((nil, isTruncated)) }
+            guard !partials.isEmpty else { return .success((nil, inexactness)) }
             guard hasReduce else {
-                return .success((try JobScript.merge(partials, job: request.name), isTruncated))
+                return .success((try JobScript.merge(partials, job: request.name), inexactness))
             }
             // A state of its own: what a map leaves in its globals is no business of the reduce.
             let script = try script(request, deadline, coverage)
             let partial = try script.reduce(partials)
-            return .success((partial, isTruncated || script.truncation.isTruncated))
+            return .success((partial, inexactness.union(script.answerNote.inexactness)))
         } catch {
             return .failure(error)
         }

@@ -80,13 +80,12 @@ package struct JobRunner: Sendable {
     ) async throws(Failure) {
         let found = try await settled(
             map, script, require: requirement, deadline: deadline, envelope: &envelope)
-        envelope.relativeErrors = found.partial.relativeErrors
         envelope.result = try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
             let result = try script.finish(found.partial, parameters: map.parameters)
             try Envelope.checkLength(of: result, job: map.name)
             return result
         }
-        envelope.isTruncated = envelope.isTruncated || found.partial.isTruncated || script.truncation.isTruncated
+        envelope.inexactness.formUnion(found.partial.inexactness.union(script.answerNote.inexactness))
     }
 
     /// One round: scattered, checked, reduced, and reported in the envelope.
@@ -155,7 +154,7 @@ package struct JobRunner: Sendable {
             envelope.chunksScanned = envelope.chunksScanned.clampedAdding(answer.chunksScanned)
             envelope.chunksPruned = envelope.chunksPruned.clampedAdding(answer.chunksPruned)
             envelope.chunksCached = envelope.chunksCached.clampedAdding(answer.chunksCached)
-            envelope.isTruncated = envelope.isTruncated || answer.isTruncated
+            envelope.inexactness.formUnion(answer.inexactness)
         }
         for (node, failure) in outcome.failures {
             let name = cluster.topology.nodes[node].name

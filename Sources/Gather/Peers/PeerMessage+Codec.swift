@@ -326,7 +326,8 @@ extension MapAnswer {
         ] {
             buffer.writeWire(UInt64(count))
         }
-        buffer.writeWire(UInt8(isTruncated ? 1 : 0))
+        buffer.writeWire(UInt8(inexactness.isTruncated ? 1 : 0))
+        buffer.writeWire(value: inexactness.relativeErrorsValue)
         buffer.writeWire(milliseconds.bitPattern)
         buffer.writeWire(value: .array(frames.map(\.value)))
     }
@@ -337,6 +338,8 @@ extension MapAnswer {
             let chunks = buffer.readCount(), let pruned = buffer.readCount(), let cached = buffer.readCount(),
             let everFirst = buffer.readCount(), let everLast = buffer.readCount(), everFirst <= everLast,
             let truncated = buffer.readWire(UInt8.self), truncated <= 1,
+            let relativeErrors = buffer.readWireValue(partsMax: Self.errorPartsMax)
+                .flatMap(Inexactness.relativeErrors(value:)),
             let milliseconds = buffer.readWire(UInt64.self).map({ Double(bitPattern: $0) }),
             (0...Self.millisecondsMax).contains(milliseconds),
             case .array(let list)? = buffer.readWireValue(partsMax: Self.framePartsMax)
@@ -349,11 +352,13 @@ extension MapAnswer {
             frames.append(frame)
         }
         rowsEver = everFirst...everLast
-        isTruncated = truncated == 1
+        inexactness = Inexactness(isTruncated: truncated == 1, relativeErrors: relativeErrors)
     }
 
     private static let shardsMax: UInt32 = 256
     private static let framePartsMax = 1 << 20
+    /// A job of many plans has more aggregates than one, of 256.
+    private static let errorPartsMax = 1 << 16
     /// A year.
     private static let millisecondsMax = 366.0 * 86_400_000
 }

@@ -130,8 +130,8 @@ package struct MapAnswer: Sendable, Equatable {
     package var chunksCached: Int
     /// Rows that the frames ever had here, those that are gone for their age too, when the map first and last looked.
     package var rowsEver = 0...0
-    /// Rows were left out for the limit of a `rows{…}`.
-    package var isTruncated = false
+    /// Of the partial, and of what the node's scripts have seen on the way to it.
+    package var inexactness = Inexactness()
     package var milliseconds: Double
     /// The frames that the job looked at, and the rows that this node knows every node to have acknowledged.
     package var frames: [FrameAcknowledgements]

@@ -30,20 +30,20 @@ package enum EnvelopePrinter {
 
     /// `complete: 6 of 6 shards, 336,776 of 336,776 rows, 14.2 ms (n1 9.8, n2 11.0, n3 10.1)`
     package static func summary(_ envelope: Value) -> String {
-        func number(_ group: String, _ field: String) -> Int {
+        func count(_ group: String, _ field: String) -> Int {
             guard case .int(let count)? = envelope[group]?[field] else { return 0 }
             return Int(count)
         }
         var parts = [
-            "\(Counted.grouped(number("shards", "answered"))) of \(Counted.noun(number("shards", "asked"), "shard"))"
+            "\(Counted.grouped(count("shards", "answered"))) of \(Counted.noun(count("shards", "asked"), "shard"))"
         ]
-        if number("rows", "expected") > 0 || number("rows", "scanned") > 0 {
+        if count("rows", "expected") > 0 || count("rows", "scanned") > 0 {
             parts.append(
-                "\(Counted.grouped(number("rows", "scanned"))) of \(Counted.noun(number("rows", "expected"), "row"))")
+                "\(Counted.grouped(count("rows", "scanned"))) of \(Counted.noun(count("rows", "expected"), "row"))")
         }
-        if case .map(let times)? = envelope["ms"]?["nodes"], let total = milliseconds(envelope["ms"]?["total"]) {
+        if case .map(let times)? = envelope["ms"]?["nodes"], let total = number(envelope["ms"]?["total"]) {
             let nodes = times.compactMap { time in
-                milliseconds(time.value).map {
+                number(time.value).map {
                     "\(time.key.text ?? "?") \(String(Counted.milliseconds($0).dropLast(3)))"
                 }
             }
@@ -56,10 +56,23 @@ package enum EnvelopePrinter {
         if envelope["truncated"] == .bool(true) {
             parts.append("truncated: more rows pass than the limit of rows{…} keeps")
         }
+        if case .map(let columns)? = envelope["approximate"] {
+            let shares = columns.compactMap { column in
+                number(column.value).map { "\(column.key.text ?? "?") within \(percent($0))" }
+            }
+            parts.append("approximate: \(shares.joined(separator: ", "))")
+        }
         return "\(envelope["status"]?.text ?? "?"): \(parts.joined(separator: ", "))"
     }
 
-    private static func milliseconds(_ value: Value?) -> Double? {
+    /// `2.5 %`: of a share, with two digits behind the point at most.
+    private static func percent(_ share: Double) -> String {
+        let hundredths = (share * 10_000).rounded(.up)
+        let text = hundredths < 1e15 ? String(hundredths / 100) : "more than 100"
+        return (text.hasSuffix(".0") ? String(text.dropLast(2)) : text) + " %"
+    }
+
+    private static func number(_ value: Value?) -> Double? {
         switch value {
         case .double(let number)?: number
         case .int(let number)?: Double(number)

@@ -69,6 +69,13 @@ import Testing
         #expect(
             summary(["status": .string("complete"), "shards": shards, "ms": times])
                 == "complete: 2 of 2 shards, 1.5 ms (n1 1.0)")
+        let shares = Value.object([
+            "d": .double(0.025), "q": .double(0.005), "t": .double(0.00121), "w": .double(1e300),
+        ])
+        #expect(
+            summary(["status": .string("complete"), "shards": shards, "approximate": shares])
+                == "complete: 2 of 2 shards, "
+                + "approximate: d within 2.5 %, q within 0.5 %, t within 0.13 %, w within more than 100 %")
         for number in [Double.nan, .infinity, 1e300] {
             let odd = Value.object(["total": .double(number), "nodes": .object(["n1": .double(number)])])
             #expect(
