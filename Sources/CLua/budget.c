@@ -41,12 +41,58 @@ uint64_t clua_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t thread_cpu(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 clua_control *clua_control_of(lua_State *L) { return *(clua_control **)lua_getextraspace(L); }
 
 bool clua_is_cancelled(clua_control *control) { return __atomic_load_n(&control->cancelled, __ATOMIC_RELAXED) != 0; }
 
 void clua_cancel(clua_control *control, bool cancelled) {
     __atomic_store_n(&control->cancelled, cancelled ? 1 : 0, __ATOMIC_RELAXED);
+}
+
+// MARK: What the call uses itself
+
+/// A thread's CPU time costs a system call: it is read at the second look of a slice, before which most calls end.
+static void note_slice(clua_control *control) {
+    if (control->sliceCpuNanoseconds != 0) return;
+    control->sliceTicks += 1;
+    if (control->sliceTicks == 2) control->sliceCpuNanoseconds = thread_cpu();
+}
+
+static void begin_slice(clua_control *control) {
+    control->sliceCpuNanoseconds = 0;
+    control->sliceTicks = 0;
+    control->sliceBytes = control->usedBytes;
+    if (control->abandonedBytes > control->usedBytes) control->abandonedBytes = control->usedBytes;
+    control->heldBytes = control->usedBytes - control->abandonedBytes;
+}
+
+static void end_slice(clua_control *control) {
+    control->usage.grownBytes += (int64_t)control->usedBytes - (int64_t)control->sliceBytes;
+    // All but what was held before it is now garbage.
+    if (control->aborted != CLUA_NOT_ABORTED && control->usedBytes > control->heldBytes)
+        control->abandonedBytes = control->usedBytes - control->heldBytes;
+    if (control->sliceCpuNanoseconds != 0) control->usage.cpuNanoseconds += thread_cpu() - control->sliceCpuNanoseconds;
+}
+
+/// Whether others had more of the call's time than it had itself.
+static bool others_took_time(clua_control *control) {
+    uint64_t used = control->usage.cpuNanoseconds;
+    if (control->sliceCpuNanoseconds != 0) used += thread_cpu() - control->sliceCpuNanoseconds;
+    return used < control->usage.grantedNanoseconds / 2;
+}
+
+/// Whether most of the memory that `wanted` bytes would be too many of is not this call's. What a state leases is one
+/// script's alone, what it holds from earlier calls too; and what stopped calls left behind nobody holds.
+static bool others_took_memory(clua_control *control, size_t wanted) {
+    int64_t before = (int64_t)control->heldBytes - control->usage.grownBytes;
+    int64_t own = control->account != NULL ? (int64_t)wanted : (int64_t)wanted - before;
+    return own < (int64_t)(control->ceilingBytes / 2);
 }
 
 // MARK: Stopping
@@ -56,6 +102,7 @@ static void budget_hook(lua_State *L, lua_Debug *activation);
 /// Whether the deadline has passed; for a call whose time has not begun, it begins now.
 static bool is_late(clua_control *control, uint64_t now) {
     if (control->letOthersRun != NULL) control->letOthersRun(now);
+    note_slice(control);
     if (control->deadlineNanoseconds != 0) return now >= control->deadlineNanoseconds;
     control->deadlineNanoseconds = now + control->methodNanoseconds;
     if (control->sliceNanoseconds != 0) control->sliceEndNanoseconds = now + control->sliceNanoseconds;
@@ -66,7 +113,9 @@ static int reason_to_stop(clua_control *control, uint64_t now) {
     if (control->aborted != CLUA_NOT_ABORTED) return control->aborted;
     if (clua_is_cancelled(control)) return CLUA_ABORTED_CANCELLED;
     if (control->instructionsLeft < 0) return CLUA_ABORTED_INSTRUCTIONS;
-    return is_late(control, now) ? CLUA_ABORTED_DEADLINE : CLUA_NOT_ABORTED;
+    if (!is_late(control, now)) return CLUA_NOT_ABORTED;
+    control->abortedByOthers = others_took_time(control);
+    return CLUA_ABORTED_DEADLINE;
 }
 
 /// Lua goes through all activations of the coroutine to set a hook: it is done only for a change.
@@ -78,6 +127,12 @@ static void set_hook(lua_State *L, int instructions) {
 static void stop_soon(clua_control *control, int reason) {
     if (control->aborted == CLUA_NOT_ABORTED) control->aborted = reason;
     if (control->running != NULL) set_hook(control->running, 1);
+}
+
+/// The same for want of memory: the call would have `wanted` bytes of the state.
+static void stop_for_memory(clua_control *control, size_t wanted) {
+    if (control->aborted == CLUA_NOT_ABORTED) control->abortedByOthers = others_took_memory(control, wanted);
+    stop_soon(control, CLUA_ABORTED_MEMORY);
 }
 
 static const char *abort_message(int reason) {
@@ -196,10 +251,12 @@ static void look_at_allocation(clua_control *control, size_t bytes) {
 /// worth its time only where it frees much, and where there is time: a script that lives next to its ceiling would do
 /// nothing else.
 static bool may_have(clua_control *control, size_t wanted) {
+    // The first no has collected it.
+    if (control->collectedInNeed) control->abandonedBytes = 0;
     if (wanted <= control->limitBytes) {
         if (!control->collectedInNeed) return true;
         control->collectedInNeed = false;
-        if (wanted > control->limitBytes / 8 * 7) stop_soon(control, CLUA_ABORTED_MEMORY);
+        if (wanted > control->limitBytes / 8 * 7) stop_for_memory(control, wanted);
         return true;
     }
     bool hasCollected = control->collectedInNeed;
@@ -213,9 +270,16 @@ static bool may_have(clua_control *control, size_t wanted) {
         control->needsCollection = true;
     }
     control->collectedInNeed = false;
-    stop_soon(control, CLUA_ABORTED_MEMORY);
+    stop_for_memory(control, wanted);
     // What it takes to end the script is small. Refused, Lua would collect for it.
     return wanted <= control->limitBytes + LARGE_BYTES;
+}
+
+void clua_note_no_memory(clua_control *control, int status) {
+    if (status != LUA_ERRMEM || control->aborted != CLUA_NOT_ABORTED) return;
+    control->aborted = CLUA_ABORTED_MEMORY;
+    // While it collects Lua does not ask again: what it wanted was more than the limit.
+    control->abortedByOthers = others_took_memory(control, control->limitBytes);
 }
 
 /// Goes on with the collection that a script had no time for.
@@ -246,7 +310,11 @@ void clua_look_at_objects(lua_State *L) {
         control->needsCollection = true;
     }
     // Next to its ceiling a script would do nothing but collect.
-    if (isOver && (!hasTime || control->usedBytes > control->limitBytes / 8 * 7)) clua_abort(L, CLUA_ABORTED_MEMORY);
+    if (isOver && (!hasTime || control->usedBytes > control->limitBytes / 8 * 7)) {
+        if (control->aborted == CLUA_NOT_ABORTED)
+            control->abortedByOthers = others_took_memory(control, control->usedBytes);
+        clua_abort(L, CLUA_ABORTED_MEMORY);
+    }
     clua_look(L);
 }
 
@@ -320,6 +388,8 @@ clua_entry clua_enter(lua_State *L, clua_control *control) {
     clua_entry saved = {control->unfailing, control->hostThread, NULL, runningControl};
     if (control->depth == 0) {
         control->aborted = CLUA_NOT_ABORTED;
+        control->abortedByOthers = false;
+        begin_slice(control);
         control->unchecked = 0;
         control->unlooked = 0;
         control->collectedInNeed = false;
@@ -337,8 +407,11 @@ int clua_leave(lua_State *L, clua_control *control, clua_entry saved, int status
     control->hostThread = saved.hostThread;
     control->running = saved.running;
     runningControl = saved.control;
-    if (control->depth == 0 && control->needsCollection) collect_a_while(L, control);
-    if (status == LUA_ERRMEM && control->aborted == CLUA_NOT_ABORTED) control->aborted = CLUA_ABORTED_MEMORY;
+    clua_note_no_memory(control, status);
+    if (control->depth == 0) {
+        end_slice(control);
+        if (control->needsCollection) collect_a_while(L, control);
+    }
     if (control->aborted == CLUA_NOT_ABORTED || status == LUA_ERRRUN) return status;
     // It was to stop and came to its end before the next look, or Lua had no memory to say so.
     lua_checkstack(L, 1);

@@ -21,6 +21,7 @@ int clua_call_method(lua_State *thread, const clua_invocation *call, int *result
     control->instructionsLeft = call->instructionsMax;
     control->deadlineNanoseconds = 0;
     control->methodNanoseconds = call->methodNanoseconds;
+    control->usage = (clua_usage){.grantedNanoseconds = call->methodNanoseconds};
     control->sliceEndNanoseconds = 0;
     control->sliceNanoseconds = call->sliceNanoseconds;
     lua_checkstack(thread, 20);

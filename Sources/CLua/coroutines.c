@@ -12,7 +12,7 @@ static char standInKey;
 
 int clua_pass_abort_on(lua_State *L, int status) {
     clua_control *control = clua_control_of(L);
-    if (status == LUA_ERRMEM && control->aborted == CLUA_NOT_ABORTED) control->aborted = CLUA_ABORTED_MEMORY;
+    clua_note_no_memory(control, status);
     if (control->aborted != CLUA_NOT_ABORTED) clua_abort(L, control->aborted);
     return status;
 }

@@ -18,7 +18,8 @@ package enum Reason: String, Sendable, CaseIterable {
     case scriptError = "script_error"
     /// Sender and receiver hold different versions of a script.
     case scriptVersion = "script_version"
-    /// A script, a query or a write went over its instructions, time, memory or output.
+    /// A script, a query or a write went over its instructions, time, memory or output: the caller's fault where it alone
+    /// used that up, the server's (said at each such failure) where it is others' use.
     case budgetExceeded = "budget_exceeded"
     /// Too much work is under way already; try again later.
     case overloaded
@@ -30,9 +31,8 @@ package enum Reason: String, Sendable, CaseIterable {
     /// Who can mend it, unless a failure says otherwise: the one table of that.
     package var fault: Fault {
         switch self {
-        case .miss, .wrongType, .scriptError: .caller
-        case .evicted, .timeout, .unreachable, .wrongEpoch, .scriptVersion, .budgetExceeded, .overloaded, .cancelled,
-            .incompleteData:
+        case .miss, .wrongType, .scriptError, .budgetExceeded: .caller
+        case .evicted, .timeout, .unreachable, .wrongEpoch, .scriptVersion, .overloaded, .cancelled, .incompleteData:
             .server
         }
     }

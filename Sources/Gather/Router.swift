@@ -305,7 +305,7 @@ package final class Router: Sendable {
             case .stored: completion(.success(.string("STORED")))
             case .failed(let failure): completion(.failure(failure))
             case .tooLarge: completion(.failure(Failure(.budgetExceeded, "the item is larger than an item may be")))
-            default: completion(.failure(Failure(.budgetExceeded, "no memory is left to store it")))
+            default: completion(.failure(Failure(.budgetExceeded, "no memory is left to store it", fault: .server)))
             }
         }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {

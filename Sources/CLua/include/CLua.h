@@ -40,6 +40,13 @@ enum {
     CLUA_DEPTH_MAX = 59,
 };
 
+/// What one call has used itself, over all slices that it ran in: what tells its own doing from that of others.
+typedef struct {
+    uint64_t grantedNanoseconds;  ///< from its start to its deadline; 0: it has none
+    uint64_t cpuNanoseconds;      ///< of slices that are over
+    int64_t grownBytes;           ///< by how much the state grew in them
+} clua_usage;
+
 /// The accounts of one state, shared by its coroutines. Written by whoever owns the state; `cancelled` by any thread.
 typedef struct clua_control {
     size_t usedBytes;
@@ -77,6 +84,13 @@ typedef struct clua_control {
     uint8_t viewDepths[CLUA_VIEWS_KEPT];  ///< how deep in the object lies what the tracked ones of them show
     bool slicedOut;                ///< the last yield came from the hook
     int32_t aborted;
+    bool abortedByOthers;          ///< the call was stopped for want of time or memory, and had used less than half of it
+    clua_usage usage;              ///< of the call under way
+    uint64_t sliceCpuNanoseconds;  ///< the thread's CPU time at a look early in the slice; 0: not read yet
+    uint32_t sliceTicks;           ///< looks at the clock in this slice, up to that one
+    size_t sliceBytes;             ///< `usedBytes` when the slice began
+    size_t heldBytes;              ///< those without what stopped calls had left to the collector
+    size_t abandonedBytes;         ///< what that is now, at most
     int32_t cancelled;             ///< atomic
     int64_t instructionsLeft;
     uint64_t deadlineNanoseconds;  ///< on the monotonic clock; 0: `methodNanoseconds` from the first look at the clock
@@ -269,6 +283,8 @@ void clua_take_metamethods_away(lua_State *L, char *state, size_t bytes);
 /// Raises the end of the run.
 void clua_abort(lua_State *L, int reason);
 void clua_push_abort_message(lua_State *L);
+/// Takes a status of Lua's that says that it had no memory, and nothing else that it was stopped, for that.
+void clua_note_no_memory(clua_control *control, int status);
 /// Whether the coroutine ended by an abort.
 bool clua_was_stopped(lua_State *thread);
 /// Takes instructions off the budget, and looks at it at least once in 256 of them. Raises when it is used up.

@@ -27,7 +27,7 @@ final class LowLevelCommand: LuaHostObject {
 
     private func write(_ bytes: [UInt8]) throws(Failure) {
         guard output.count + bytes.count <= Self.outputBytesMax else {
-            throw Failure(.budgetExceeded, "the answer has more than \(Self.outputBytesMax) bytes", fault: .caller)
+            throw Failure(.budgetExceeded, "the answer has more than \(Self.outputBytesMax) bytes")
         }
         output.append(contentsOf: bytes)
     }

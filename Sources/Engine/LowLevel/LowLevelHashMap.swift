@@ -40,7 +40,8 @@ final class LowLevelHashMap: LuaHostObject {
                 }
                 guard map.services.put(item.item) else {
                     throw Failure(
-                        .budgetExceeded, "no room for an item of \(item.item.key.count + item.item.data.count) bytes")
+                        .budgetExceeded, "no room for an item of \(item.item.key.count + item.item.data.count) bytes",
+                        fault: .server)
                 }
                 return .nothing
             },

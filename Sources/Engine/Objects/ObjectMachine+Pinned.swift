@@ -42,7 +42,7 @@ extension ObjectMachine {
             .budgetExceeded,
             "objects that are never evicted take \(pinned.bytes >> 10) KiB, and may take "
                 + "\(configuration.pinnedBytesMax >> 10) KiB of the shard: drop some (\(type):drop:NAME), "
-                + "or start with a larger -m")
+                + "or start with a larger -m", fault: .server)
     }
 
     func notePinned(_ reference: Int32) {

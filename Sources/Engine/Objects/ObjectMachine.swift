@@ -189,7 +189,9 @@ final class ObjectMachine {
         let now = monotonicNanoseconds()
         call.deadlineNanoseconds &+= now &- call.pausedNanoseconds
         running = call
-        setLimits(deadline: call.deadlineNanoseconds, call.call.deadline, instructions: call.instructionsLeft)
+        setLimits(
+            deadline: call.deadlineNanoseconds, call.call.deadline, instructions: call.instructionsLeft,
+            usage: state.control.pointee.usage)
         return advance(arguments: 0, sliceNanoseconds: 0)
     }
 
@@ -285,11 +287,14 @@ final class ObjectMachine {
         return .change
     }
 
-    private func setLimits(deadline: UInt64, _ callDeadline: Deadline, instructions: Int) {
+    private func setLimits(
+        deadline: UInt64, _ callDeadline: Deadline, instructions: Int, usage: clua_usage? = nil
+    ) {
         state.begin(
             LuaBudget(
                 instructionsMax: instructions,
-                deadline: Deadline(uptimeNanoseconds: min(deadline, callDeadline.uptimeNanoseconds))))
+                deadline: Deadline(uptimeNanoseconds: min(deadline, callDeadline.uptimeNanoseconds))),
+            usage: usage)
     }
 
     /// Pushes the method and its arguments; returns how many of them.
@@ -299,7 +304,7 @@ final class ObjectMachine {
         let thread = methodThread()
         let arguments = call.key.arguments
         guard lua_checkstack(thread, Int32(arguments.count) + 8) != 0 else {
-            throw Failure(.budgetExceeded, "\(arguments.count) arguments are too many", fault: .caller)
+            throw Failure(.budgetExceeded, "\(arguments.count) arguments are too many")
         }
         method.push(on: thread)
         var count = Int32(arguments.count)

@@ -18,6 +18,17 @@ package struct LuaBudget: Sendable {
         self.deadline = deadline
         self.outputBytesMax = outputBytesMax
     }
+
+    /// The accounts of a call that begins now.
+    var unused: clua_usage {
+        var usage = clua_usage()
+        let end = deadline.uptimeNanoseconds
+        if end != Deadline.never.uptimeNanoseconds {
+            let now = monotonicNanoseconds()
+            usage.grantedNanoseconds = end > now ? end - now : 0
+        }
+        return usage
+    }
 }
 
 extension LuaState {
@@ -27,14 +38,18 @@ extension LuaState {
         clua_pop(thread, 1)
         let raised = raisedFailure
         raisedFailure = nil
+        // A call that alone used what it may have would use it again, wherever it is made.
+        let fault: Fault = control.pointee.abortedByOthers ? .server : .caller
         switch Int(control.pointee.aborted) {
-        // The same call would need as many again, wherever it is made; time depends on what else goes on.
-        case CLUA_ABORTED_INSTRUCTIONS: return Failure(.budgetExceeded, message, fault: .caller)
-        case CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message)
+        case CLUA_ABORTED_INSTRUCTIONS: return Failure(.budgetExceeded, message)
+        case CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message, fault: fault)
         case CLUA_ABORTED_MEMORY:
             let leased = control.pointee.limitBytes
-            if let account, leased < memoryBytesMax { return account.refusal(message, leased: leased) }
-            return Failure(.budgetExceeded, "\(message) (a state may use \(memoryBytesMax >> 20) MiB)")
+            if let account, leased < memoryBytesMax {
+                return account.refusal(message, leased: leased, fault: fault)
+            }
+            return Failure(
+                .budgetExceeded, "\(message) (a state may use \(memoryBytesMax >> 20) MiB)", fault: fault)
         case CLUA_ABORTED_CANCELLED: return Failure(.cancelled, message)
         default: break
         }

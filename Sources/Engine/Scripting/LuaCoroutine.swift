@@ -20,6 +20,8 @@ package final class LuaCoroutine {
     private let thread: OpaquePointer
     private let state: LuaState
     private var budget: LuaBudget
+    /// What it has used so far; nil before it begins.
+    private var usage: clua_usage?
     private var isOver = false
 
     /// - Parameter budget: for the whole run; waiting for the host counts against the deadline only.
@@ -36,12 +38,13 @@ package final class LuaCoroutine {
     package func resume(_ arguments: [LuaValue] = [], slice: Deadline? = nil) -> LuaStep {
         guard !isOver else { return .failed(Failure(.scriptError, "the coroutine is over")) }
         do throws(Failure) {
-            state.begin(budget)
+            state.begin(budget, usage: usage)
             state.control.pointee.sliceEndNanoseconds = slice?.uptimeNanoseconds ?? 0
             try state.push(arguments, on: thread)
             var results: Int32 = 0
             let status = clua_resume(thread, nil, Int32(arguments.count), &results)
             budget.instructionsMax = Int(state.control.pointee.instructionsLeft)
+            usage = state.control.pointee.usage
             return try step(status, results)
         } catch {
             isOver = true

@@ -19,7 +19,7 @@ extension LuaState {
 
     func push(_ values: [LuaValue], on thread: OpaquePointer) throws(Failure) {
         guard lua_checkstack(thread, Int32(values.count) + 8) != 0 else {
-            throw Failure(.budgetExceeded, "too many arguments: \(values.count)", fault: .caller)
+            throw Failure(.budgetExceeded, "too many arguments: \(values.count)")
         }
         for value in values { try push(value, on: thread) }
     }
@@ -42,7 +42,7 @@ extension LuaState {
 
     func push(_ value: Value, on thread: OpaquePointer, depth: Int = 0) throws(Failure) {
         guard depth <= 2 * Self.depthMax, lua_checkstack(thread, 8) != 0 else {
-            throw Failure(.budgetExceeded, "data nested deeper than \(2 * Self.depthMax)", fault: .caller)
+            throw Failure(.budgetExceeded, "data nested deeper than \(2 * Self.depthMax)")
         }
         switch value {
         case .null: lua_pushnil(thread)
@@ -86,7 +86,9 @@ extension LuaState {
     }
 
     fileprivate var overdue: Failure {
-        clua_is_cancelled(control) ? Failure(.cancelled, "cancelled") : Failure(.budgetExceeded, "too much time")
+        clua_is_cancelled(control)
+            ? Failure(.cancelled, "cancelled")
+            : Failure(.budgetExceeded, "too much time", fault: control.pointee.abortedByOthers ? .server : .caller)
     }
 
     // MARK: Reading
@@ -200,7 +202,7 @@ struct LuaReader {
     var bytesRead: Int { bytesMax - bytesLeft }
 
     var tooLong: Failure {
-        Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes", fault: .caller)
+        Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes")
     }
 
     private mutating func readTable(_ index: Int32, depth: Int) throws(Failure) -> LuaValue {

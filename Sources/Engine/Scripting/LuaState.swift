@@ -216,7 +216,8 @@ package final class LuaState {
     }
 
     /// Sets the budget for the call that comes; inside another call it stays as it is.
-    func begin(_ budget: LuaBudget) {
+    /// - Parameter usage: what a call that goes on has used so far; nil for one that begins.
+    func begin(_ budget: LuaBudget, usage: clua_usage? = nil) {
         freeReleased()
         lua_checkstack(main, 16)
         guard control.pointee.depth == 0 else { return }
@@ -225,6 +226,7 @@ package final class LuaState {
         // 0 would mean that its time has not begun.
         control.pointee.deadlineNanoseconds = max(1, budget.deadline.uptimeNanoseconds)
         control.pointee.sliceEndNanoseconds = 0
+        control.pointee.usage = usage ?? budget.unused
     }
 
     func freeReleased() {

@@ -31,10 +31,10 @@ package final class ScriptMemory: Sendable {
 
     /// A state that was refused although it has less than it may have: one that has much of what all share is the cause, and
     /// must be content; another one has only come at the wrong time.
-    func refusal(_ message: String, leased: Int) -> Failure {
+    func refusal(_ message: String, leased: Int, fault: Fault) -> Failure {
         let limit = "of the \(limitBytes >> 20) MiB that the scripts of this node may use together"
         if leased > limitBytes / 16 {
-            return Failure(.budgetExceeded, "\(message) (\(leased >> 20) MiB \(limit))")
+            return Failure(.budgetExceeded, "\(message) (\(leased >> 20) MiB \(limit))", fault: fault)
         }
         return Failure(.overloaded, "\(message): others use most \(limit); ask again later")
     }
@@ -61,7 +61,7 @@ extension LuaState {
     /// - Throws: `overloaded` when not even a small one is left.
     convenience init(memoryBytesMax: Int, account: ScriptMemory) throws(Failure) {
         guard account.take(ScriptMemory.leaseBytesMin, total: ScriptMemory.leaseBytesMin) else {
-            throw account.refusal("no memory for another script", leased: 0)
+            throw account.refusal("no memory for another script", leased: 0, fault: .server)
         }
         self.init(memoryBytesMax: memoryBytesMax)
         lease(ScriptMemory.leaseBytesMin, from: account)

@@ -62,7 +62,7 @@ extension JobRunner {
         }
         throw Failure(
             .budgetExceeded,
-            "job \(map.name): rows come in faster than topk_exact can count; ask again, or for topk, which is approximate"
-        )
+            "job \(map.name): rows come in faster than topk_exact can count; ask again, or for topk, which is approximate",
+            fault: .server)
     }
 }

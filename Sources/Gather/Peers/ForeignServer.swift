@@ -67,7 +67,7 @@ private final class ForeignGetHandler: ChannelInboundHandler {
         var part = unwrapInboundIn(data)
         received.writeBuffer(&part)
         guard received.readableBytes <= Self.answerBytesMax else {
-            return finish(context, .failure(Failure(.budgetExceeded, "\(server) answered too much")))
+            return finish(context, .failure(Failure(.budgetExceeded, "\(server) answered too much", fault: .server)))
         }
         if let result = parse() { finish(context, result) }
     }

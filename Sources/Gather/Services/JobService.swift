@@ -54,8 +54,7 @@ package struct JobService: VirtualService {
             }
             guard source.count <= sourceBytesMax else {
                 throw Failure(
-                    .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)",
-                    fault: .caller)
+                    .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)")
             }
             let deadline = Deadline.after(milliseconds: checkMilliseconds)
             let states = cluster.engine.jobStates
@@ -72,7 +71,7 @@ package struct JobService: VirtualService {
                 throw Failure(
                     .budgetExceeded,
                     "job \(name) is one too many: at most \(jobsMax) jobs and \(allSourceBytesMax >> 20) MiB of Lua; "
-                        + "drop one (get job:drop:NAME, get job:list:)")
+                        + "drop one (get job:drop:NAME, get job:list:)", fault: .server)
             }
             await cluster.publish()
             return .success(.string("DEFINED"))

@@ -64,7 +64,7 @@ package final class FrameMemory: Sendable {
         throw Failure(
             .budgetExceeded,
             "frame memory is full: \(usedBytes) of \(limitBytes) bytes are in use and \(bytes) more are needed; "
-                + "drop a frame or raise --frame-memory")
+                + "drop a frame or raise --frame-memory", fault: .server)
     }
 
     fileprivate func give(_ bytes: Int, isSchema: Bool) {

@@ -29,7 +29,9 @@ package final class FrameCatalog: Sendable {
                 return frame.schema == schema ? .success(frame) : .failure(Self.otherSchema(frame, schema))
             }
             guard state.frames.count < Self.framesMax else {
-                return .failure(Failure(.budgetExceeded, "there are \(Self.framesMax) frames already; drop some"))
+                return .failure(
+                    Failure(
+                        .budgetExceeded, "there are \(Self.framesMax) frames already; drop some", fault: .server))
             }
             do throws(Failure) {
                 let frame = try Frame(name: name, schema: schema, shardCount: shardCount, resources: resources)

@@ -182,8 +182,8 @@ extension ObjectMachine {
             throw Failure(
                 .budgetExceeded,
                 "the index \(work.name) needs more than its \(configuration.indexBytesMax >> 10) KiB of a shard: "
-                    + "give it fewer objects (its method answers nil for those of no interest), or start with a larger -m"
-            )
+                    + "give it fewer objects (its method answers nil for those of no interest), or start with a larger -m",
+                fault: .server)
         case .incomplete:
             look(at: index)
             return nil
