@@ -211,6 +211,35 @@ struct RecordMaker {
         #expect(during.usedBytes - after.usedBytes <= DictionaryTrainer.memoryBytes + 1 << 20)
         store.checkInvariants()
     }
+
+    @Test("a store that was trained takes another dictionary once its values have changed, and reads what it had")
+    func retraining() {
+        let store = Self.store(4 << 20)
+        _ = Self.replay(store, keys: 20_000, requests: 40_000)
+        #expect(store.statistics.trainings == 1)
+        var random = SeededRandom(9)
+        let words = (0..<300).map { _ in (0..<12).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) } }
+        var written: [String: [UInt8]] = [:]
+        // Other values: what they have in common is other words. The first sample that may be taken has what was there before
+        // in it as well, and gives no dictionary that is better; the next one, ten minutes later, does.
+        for at in 0..<30_000 {
+            let key = "word:\(at % 20_000)"
+            let now: UInt32 = at < 15_000 ? 5000 : 5600
+            if let value = store.value(key, now: now) {
+                if written[key] != value { Issue.record("a value is wrong at \(at)") }
+                continue
+            }
+            let value = (0..<40).flatMap { _ in words[random.below(words.count)] }
+            _ = store.set(key, value, now: now)
+            written[key] = value
+        }
+        let statistics = store.statistics
+        #expect(statistics.trainings == 2)
+        // A value's words take two or three bytes each in place of twelve.
+        #expect(statistics.compressedItems > 10_000)
+        #expect(statistics.compressedBytes * 3 < statistics.expandedBytes)
+        store.checkInvariants()
+    }
 }
 
 @Suite struct DictionaryTrainerTests {
