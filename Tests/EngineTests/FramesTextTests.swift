@@ -87,6 +87,10 @@ import Testing
             ("a,b\n\n\n1,2,3\n", 4, "more than the header's 2 fields"),
             ("a,b\n1,\"x\"y\n", 2, "column 'b': the quoted field 'x' does not end with its closing quote"),
             ("a,b\n1,\"x", 2, "column 'b': the quoted field 'x' does not end with its closing quote"),
+            // Of a row of another shape that is said, and not that its first value would fit a string.
+            ("a,b\nx\n", 2, "1 field where the header has 2"),
+            ("a,b\nx,y,z\n", 2, "more than the header's 2 fields"),
+            ("a,b\nx,\"y\"z\n", 2, "column 'b': the quoted field 'y' does not end with its closing quote"),
         ])
     func misfit(csv: String, line: Int, message: String) {
         let error = #expect(throws: RowError.self) { try Self.batch("a:int,b:string", csv: csv) }

@@ -101,29 +101,55 @@ package struct CSVReader: Sendable {
             let end = cursor.nextField()
             guard index < columnOfField.count else {
                 if endsWithDelimiter, index == columnOfField.count, end == .row, cursor.field.isEmpty { break }
-                return (RowProblem("more than the header's \(Self.fields(columnOfField.count))"), nil)
+                return (tooMany, nil)
             }
             let column = columnOfField[index]
             guard end != .broken else {
-                let name = schema.columns[column].name
-                let text = FieldParsing.shown(cursor.field)
-                let problem = "column '\(name)': the quoted field \(text) does not end with its closing quote"
-                return (RowProblem(problem), cursor.quoteAt)
+                return (openQuote(cursor, column), cursor.quoteAt)
             }
             if !isText, let problem = TextEncoding.problem(cursor.field) {
                 return (RowProblem("column '\(schema.columns[column].name)': \(problem)"), nil)
             }
             guard append(cursor.field, isQuoted: cursor.isQuoted, to: &batch.columns[column]) else {
-                return (misfit(cursor.field, column), nil)
+                let misfit = misfit(cursor.field, column)
+                return misshapen(&cursor, read: index + 1, end) ?? (misfit, nil)
             }
             index &+= 1
             if end == .row { break }
         }
-        guard index == columnOfField.count else {
-            return (RowProblem("\(Self.fields(index)) where the header has \(columnOfField.count)"), nil)
-        }
+        if let problem = tooFew(index) { return (problem, nil) }
         for column in missingColumns { batch.columns[column].appendNull() }
         return nil
+    }
+
+    /// What is wrong with the rest of a row, of which `read` fields are read, other than values: it makes another type for one of
+    /// them no remedy.
+    private func misshapen(
+        _ cursor: inout CSVCursor, read: Int, _ end: CSVCursor.End
+    ) -> (RowProblem, at: Int?)? {
+        var (read, end) = (read, end)
+        while end == .separator {
+            end = cursor.nextField()
+            guard read < columnOfField.count else {
+                return endsWithDelimiter && end == .row && cursor.field.isEmpty ? nil : (tooMany, nil)
+            }
+            guard end != .broken else { return (openQuote(cursor, columnOfField[read]), cursor.quoteAt) }
+            read += 1
+        }
+        return tooFew(read).map { ($0, nil) }
+    }
+
+    private func openQuote(_ cursor: borrowing CSVCursor, _ column: Int) -> RowProblem {
+        let text = FieldParsing.shown(cursor.field)
+        return RowProblem(
+            "column '\(schema.columns[column].name)': the quoted field \(text) does not end with its closing quote")
+    }
+
+    private var tooMany: RowProblem { RowProblem("more than the header's \(Self.fields(columnOfField.count))") }
+
+    private func tooFew(_ read: Int) -> RowProblem? {
+        read < columnOfField.count
+            ? RowProblem("\(Self.fields(read)) where the header has \(columnOfField.count)") : nil
     }
 
     @inline(__always)
