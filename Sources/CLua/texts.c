@@ -113,6 +113,10 @@ static int text_arithmetic(lua_State *L) {
     int operation = (int)lua_tointeger(L, lua_upvalueindex(1));
     lua_settop(L, 2);
     if (clua_push_number(L, 1) && (operation == LUA_OPUNM || clua_push_number(L, 2))) {
+        for (int at = 3; clua_control_of(L)->numbersAreDoubles && at <= lua_gettop(L); at += 1) {
+            lua_pushnumber(L, lua_tonumber(L, at));
+            lua_replace(L, at);
+        }
         lua_arith(L, operation);
         return 1;
     }

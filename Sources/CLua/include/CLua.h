@@ -84,6 +84,7 @@ typedef struct clua_control {
     uint8_t viewDepths[CLUA_VIEWS_KEPT];  ///< how deep in the object lies what the tracked ones of them show
     bool slicedOut;                ///< the last yield came from the hook
     int32_t aborted;
+    bool numbersAreDoubles;        ///< to its scripts, as in Lua 5.1: texts in arithmetic, too
     bool abortedByOthers;          ///< the call was stopped for want of time or memory, and had used less than half of it
     clua_usage usage;              ///< of the call under way
     uint64_t sliceCpuNanoseconds;  ///< the thread's CPU time at a look early in the slice; 0: not read yet

@@ -72,8 +72,8 @@ final class LowLevelCommand: LuaHostObject {
             "getData": getter { $0.data.isEmpty ? .null : .bytes($0.data) },
             "getDataSize": getter { .int(Int64($0.data.count)) },
             "getFlags": getter { .int(Int64($0.flags)) },
-            "getExpiryTime": getter { .int($0.expiryTime) },
-            "getDelta": getter { .int($0.delta) },
+            "getExpiryTime": getter { .double(Double($0.expiryTime)) },
+            "getDelta": getter { .double(Double($0.delta)) },
             "getNoReply": getter { .int($0.noReply) },
             // A handler is called for each key by itself.
             "hasMultipleKeys": getter { _ in .int(0) },

@@ -1,5 +1,7 @@
 // The low-level interface's Lua state: its scripts loaded, and one run of a handler from a key to its answer.
 
+import CLua
+
 /// One thread at a time.
 final class LowLevelMachine {
     /// One run of a handler; between its steps it holds nothing.
@@ -50,15 +52,16 @@ final class LowLevelMachine {
             guard let value = arguments.last?.plain else {
                 throw Failure(.scriptError, "table.marshal needs a table of plain data")
             }
-            return .value(.bytes(value.messagePack))
+            return .value(.bytes(value.inIntegers.messagePack))
         }
         state.register("table.unmarshal") { (arguments) throws(Failure) in
             guard case .bytes(let bytes)? = arguments.last?.plain, let value = Value(messagePack: bytes) else {
                 throw Failure(.scriptError, "table.unmarshal needs what table.marshal made")
             }
-            return .value(value)
+            return .value(value.inDoubles)
         }
-        ScriptFunctions.register(in: state) { services.log($0) }
+        ScriptFunctions.register(in: state, numbers: .doubles) { services.log($0) }
+        state.control.pointee.numbersAreDoubles = true
         ClusterQuestions.register(in: state)
         let environment = state.makeEnvironment()
         // Its own names for the libraries that it adds to: what all scripts share is locked.

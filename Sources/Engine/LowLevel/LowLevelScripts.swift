@@ -36,99 +36,25 @@ package struct LowLevelScripts: Sendable, Equatable {
         String(decoding: script.source, as: UTF8.self).split(separator: "\n").contains { $0.hasPrefix("function ") }
     }
 
-    /// The source with `arg`, the table that Lua 5.1 made of a function's further arguments, put in where it is used, and
-    /// with calls of `lua51_join` for `..`, which write numbers as Lua 5.1 did.
+    /// The source with what Lua 5.1 had and 5.4 does not, on the same lines: `arg`, the table of a function's further
+    /// arguments, where it is used; calls of `lua51_join` for `..`, which write numbers as Lua 5.1 did; and numbers that are
+    /// doubles.
     static func adapted(_ source: [UInt8]) -> [UInt8] {
-        let joined = LuaConcatenations(source).joined()
-        var scanner = LuaScanner(joined)
-        return scanner.contains(word: "arg") ? scanner.insertingArg() : joined
-    }
-}
-
-/// Finds functions in a source, past its strings and comments.
-private struct LuaScanner {
-    private let source: [UInt8]
-    private var at = 0
-
-    init(_ source: [UInt8]) { self.source = source }
-
-    mutating func contains(word: String) -> Bool {
-        at = 0
-        while let next = nextWord() { if source[next].elementsEqual(word.utf8) { return true } }
-        return false
+        let tokens = LuaTokens(source)
+        return tokens.applying(
+            LuaConcatenations(tokens).edits + LowLevelNumbers(tokens).edits + furtherArguments(tokens))
     }
 
-    /// On the same line as the parameters, so that line numbers stay.
-    mutating func insertingArg() -> [UInt8] {
-        var out: [UInt8] = []
-        var copied = 0
-        at = 0
-        while let word = nextWord() {
-            guard source[word].elementsEqual("function".utf8),
-                let open = source[at...].firstIndex(of: UInt8(ascii: "(")),
-                let close = source[open...].firstIndex(of: UInt8(ascii: ")"))
-            else { continue }
-            at = close + 1
-            guard String(decoding: source[open..<close], as: UTF8.self).hasSuffix("...") else { continue }
-            out.append(contentsOf: source[copied...close])
-            out.append(contentsOf: " local arg = { n = select('#', ...), ... }".utf8)
-            copied = close + 1
-        }
-        return out + source[copied...]
-    }
-
-    /// The next name or keyword outside of strings and comments.
-    private mutating func nextWord() -> Range<Int>? {
-        while at < source.count {
-            let byte = source[at]
-            if Self.isWordByte(byte) {
-                let start = at
-                while at < source.count, Self.isWordByte(source[at]) { at += 1 }
-                return start..<at
-            }
-            if byte == UInt8(ascii: "-"), at + 1 < source.count, source[at + 1] == UInt8(ascii: "-") {
-                at += 2
-                if !skipLongBracket() { skip(to: UInt8(ascii: "\n")) }
-            } else if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
-                skipString(byte)
-            } else if byte != UInt8(ascii: "[") || !skipLongBracket() {
-                at += 1
-            }
-        }
-        return nil
-    }
-
-    private mutating func skip(to byte: UInt8) {
-        while at < source.count, source[at] != byte { at += 1 }
-    }
-
-    private mutating func skipString(_ quote: UInt8) {
-        at += 1
-        while at < source.count, source[at] != quote, source[at] != UInt8(ascii: "\n") {
-            at += source[at] == UInt8(ascii: "\\") ? 2 : 1
-        }
-        at += 1
-    }
-
-    /// `[[…]]`, `[==[…]==]`: past it, or nothing where none begins.
-    private mutating func skipLongBracket() -> Bool {
-        guard at < source.count, source[at] == UInt8(ascii: "[") else { return false }
-        var level = at + 1
-        while level < source.count, source[level] == UInt8(ascii: "=") { level += 1 }
-        guard level < source.count, source[level] == UInt8(ascii: "[") else { return false }
-        let end = [UInt8(ascii: "]")] + Array(repeating: UInt8(ascii: "="), count: level - at - 1) + [UInt8(ascii: "]")]
-        at = level + 1
-        while at < source.count, !source[at...].starts(with: end) { at += 1 }
-        at = min(at + end.count, source.count)
-        return true
-    }
-
-    private static func isWordByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
-            true
-        default: false
+    private static func furtherArguments(_ tokens: LuaTokens) -> [LuaTokens.Edit] {
+        let words = tokens.tokens.indices.filter { tokens.tokens[$0].kind == .word }
+        guard words.contains(where: { tokens.text($0) == "arg" }) else { return [] }
+        return words.compactMap { word in
+            guard tokens.text(word) == "function",
+                let open = tokens.tokens[word...].indices.first(where: { tokens.text($0) == "(" }),
+                let close = tokens.partners[open], tokens.text(close - 1) == "..."
+            else { return nil }
+            let end = tokens.tokens[close].range.upperBound
+            return .init(range: end..<end, text: " local arg = { n = select('#', ...), ... }")
         }
     }
 }

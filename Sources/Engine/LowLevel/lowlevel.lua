@@ -26,20 +26,17 @@ function table.foreachi(list, visit)
     end
 end
 
-math.mod = math.fmod
-math.pow = function(base, exponent) return base ^ exponent end
-math.log10 = function(number) return math.log(number, 10) end
-
 -- MARK: Numbers as text
 
--- Numbers were all of one kind there, and written by 14 digits: 4 / 2 as 2, 1e15 as 1e+15. What `..`, tostring, the functions
+-- Numbers were all doubles there, and written by 14 digits: 4 / 2 as 2, 1e15 as 1e+15. What `..`, tostring, the functions
 -- of `string` and writeString make of a number is one thing.
-local written, plain_format = tostring, string.format
+local written, plain_format, concat, plain_unpack = tostring, string.format, table.concat, table.unpack
+local plain_floor, plain_ceil, sub, match, lower = math.floor, math.ceil, string.sub, string.match, string.lower
 
 local function numeral(value)
     if math.type(value) == "integer" and value > -100000000000000 and value < 100000000000000 then return written(value) end
     -- The float, so that an integer of 15 digits is written as one.
-    return plain_format("%.14g", value + 0.0)
+    return plain_format("%.14g", math.type(value) == "integer" and value + 0.0 or value)
 end
 
 local function shown(value)
@@ -51,8 +48,6 @@ function tostring(value)
     if type(value) == "number" then return numeral(value) end
     return written(value)
 end
-
-local concat = table.concat
 
 -- Each `a .. b` of a script is a call of this (see LowLevelConcatenation.swift).
 function lua51_join(...)
@@ -76,47 +71,210 @@ function lua51_join(...)
     return joined
 end
 
-for _, name in ipairs { "byte", "find", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse", "sub", "upper" } do
-    local original = string[name]
-    string[name] = function(text, ...) return original(shown(text), ...) end
+local plain_select = select
+
+-- A position or a count: what is behind its point is dropped, as a C cast does.
+local function whole(value)
+    local number = tonumber(value)
+    if math.type(number) ~= "float" then return number or value end
+    if number ~= number or number >= 0x1p63 or number < -0x1p63 then return math.mininteger end
+    return math.tointeger(number < 0 and plain_ceil(number) or plain_floor(number))
 end
--- Of these the second argument is a text, too; of the first one the third as well.
-local gsub, find, match, gmatch = string.gsub, string.find, string.match, string.gmatch
+
+-- The functions of Lua 5.4 with texts for numbers where a text is to be, and whole numbers where a position is to be.
+local function adapt(library, name, kinds)
+    local original, last = library[name], #kinds
+    library[name] = function(...)
+        local arguments, count = { ... }, plain_select("#", ...)
+        for at = 1, count do
+            local place = at < last and at or last
+            local kind = sub(kinds, place, place)
+            if kind == "s" then
+                arguments[at] = shown(arguments[at])
+            elseif kind == "i" then
+                arguments[at] = whole(arguments[at])
+            end
+        end
+        return original(plain_unpack(arguments, 1, count))
+    end
+end
+
+local gsub, find, gmatch = string.gsub, string.find, string.gmatch
+for name, kinds in pairs {
+    byte = "si", char = "i", find = "ssix", gmatch = "ss", len = "s", lower = "s", match = "ssi", rep = "sis", reverse = "s",
+    sub = "si", upper = "s",
+} do
+    adapt(string, name, kinds)
+end
+string.gfind = string.gmatch
+
 function string.gsub(text, pattern, replacement, ...)
     local given = replacement
     if type(given) == "function" then replacement = function(...) return shown((given(...))) end end
     if type(given) == "table" then replacement = function(key) return shown(given[key]) end end
-    return gsub(text, shown(pattern), shown(replacement), ...)
+    return gsub(shown(text), shown(pattern), shown(replacement), whole((...)))
 end
-function string.find(text, pattern, ...) return find(text, shown(pattern), ...) end
-function string.match(text, pattern, ...) return match(text, shown(pattern), ...) end
-function string.gmatch(text, pattern) return gmatch(text, shown(pattern)) end
-string.gfind = string.gmatch
+
+-- The 64 bits that C made of a number that is to be unsigned.
+local function bits(number)
+    if number >= 0x1p64 then return 0 end
+    return number >= 0x1p63 and math.tointeger(number - 0x1p63) + math.mininteger or whole(number)
+end
+
+local function unsigned(number)
+    local whole = bits(number)
+    if whole >= 0 then return written(whole) end
+    local tens = (whole >> 1) // 5
+    return written(tens) .. written(whole - tens * 10)
+end
 
 -- `%s` of a number is its text; `%d` and its kind drop what is behind the point.
 function string.format(template, ...)
     local arguments, at = table.pack(...), 0
-    for kind in gmatch(gsub(template, "%%%%", ""), "%%[-+ #0-9.]*(%a)") do
+    template = gsub(shown(template), "%%([-+ #0-9.]*)(.)", function(flags, kind)
+        if kind == "%" then return nil end
         at = at + 1
         local value = arguments[at]
         if kind == "s" or kind == "q" then
             arguments[at] = shown(value)
-        elseif find("cdiouxX", kind, 1, true) then
-            value = tonumber(value) or value
-            if math.type(value) == "float" and value - value == 0 then
-                value = value < 0 and math.ceil(value) or math.floor(value)
-            end
-            arguments[at] = value
+        elseif find("cdi", kind, 1, true) then
+            arguments[at] = whole(value)
+        elseif find("ouxX", kind, 1, true) and tonumber(value) then
+            arguments[at] = kind == "u" and unsigned(tonumber(value)) or bits(tonumber(value))
+            -- There is no `%u` any more, and texts are not filled up with zeros.
+            if kind == "u" then return "%" .. gsub(flags, "[+ #0]*", "", 1) .. "s" end
         end
-    end
-    return plain_format(template, table.unpack(arguments, 1, math.max(arguments.n, at)))
+        return nil
+    end)
+    return plain_format(template, plain_unpack(arguments, 1, at > arguments.n and at or arguments.n))
 end
 
 function table.concat(list, separator, from, to)
     local texts = {}
-    from, to = from or 1, to or #list
+    from, to = whole(from or 1), whole(to or #list)
     for at = from, to do texts[at] = shown(list[at]) end
     return concat(texts, shown(separator), from, to)
+end
+
+-- MARK: Doubles
+
+local plain_error, plain_tonumber, plain_next = error, tonumber, next
+
+-- A message that is a number becomes a text where the position is put before it.
+function error(message, level)
+    level = whole(level or 1)
+    if type(message) == "number" and level ~= 0 then message = numeral(message) end
+    plain_error(type(message) == "number" and math.tointeger(message) or message, level == 0 and 0 or level + 1)
+end
+
+function assert(...)
+    local condition, message = ...
+    if condition then return ... end
+    if type(message) ~= "string" and type(message) ~= "number" and message ~= nil then plain_error(message, 0) end
+    plain_error(message == nil and "assertion failed!" or shown(message), 2)
+end
+
+local names = { inf = math.huge, infinity = math.huge, nan = 0 / 0 }
+
+function tonumber(value, base)
+    base = base and whole(base)
+    if base and base ~= 10 then
+        local number = plain_tonumber(shown(value), base)
+        -- As strtoul reads a minus.
+        return number and (number < 0 and 0x1p64 or 0.0) + number
+    end
+    if base then value = shown(value) end
+    local number = plain_tonumber(value)
+    if math.type(number) then return number + 0.0 end
+    if type(value) ~= "string" then return nil end
+    local sign, name = match(value, "^%s*([-+]?)(%a+)%s*$")
+    number = name and names[lower(name)]
+    return number and (sign == "-" and -number or number)
+end
+
+-- For the bounds of loops: what is no number stays, and Lua says so.
+function lua51_number(value)
+    if math.type(value) == "float" then return value end
+    return type(value) == "string" and tonumber(value) or type(value) == "number" and value + 0.0 or value
+end
+
+local held = {}
+
+-- Each `a % b` of a script is `a % lua51_remainder % b` (see LowLevelNumbers.swift).
+function held.__mod(left, right)
+    if right == lua51_remainder then return setmetatable({ left }, held) end
+    left = left[1]
+    local dividend, divisor = lua51_number(left), lua51_number(right)
+    if type(dividend) == "number" and type(divisor) == "number" then
+        local quotient = dividend / divisor
+        -- An integer's quotient rounds to one, and a float may be beyond integers.
+        return dividend - (quotient // 1.0) * divisor
+    end
+    local other = type(right) == "table" and getmetatable(right)
+    if type(other) == "table" and other.__mod then return (other.__mod(left, right)) end
+    local culprit = type(dividend) == "number" and right or left
+    plain_error("attempt to perform arithmetic on a " .. type(culprit) .. " value", 2)
+end
+
+lua51_remainder = setmetatable({}, held)
+
+-- A key that is a whole number is an integer to Lua 5.4.
+local function double(key)
+    if math.type(key) == "integer" then return key + 0.0 end
+    return key
+end
+
+function next(list, key)
+    if math.type(key) == "float" then key = math.tointeger(key) or key end
+    local found, value = plain_next(list, key)
+    return double(found), value
+end
+
+function pairs(list)
+    local _ = plain_next(list)
+    return next, list, nil
+end
+
+for _, name in plain_next, { "abs", "fmod", "floor", "ceil", "max", "min" } do
+    local original = math[name]
+    math[name] = function(first, second, ...)
+        first, second = lua51_number(first), lua51_number(second)
+        if name == "floor" or name == "ceil" then
+            local result = original(first) + 0.0
+            -- The sign of a zero is the number's.
+            return result == 0 and first * 0.0 or result
+        end
+        if name == "abs" then return original(first) end
+        if second == nil then return original(first) end
+        return original(first, second, ...)
+    end
+end
+adapt(math, "random", "i")
+do
+    local insert = table.insert
+    function table.insert(list, at, ...)
+        if plain_select("#", ...) == 0 then return insert(list, at) end
+        return insert(list, whole(at), ...)
+    end
+end
+adapt(table, "remove", "xi")
+adapt(table, "unpack", "xi")
+unpack = table.unpack
+function select(from, ...) return plain_select(from == "#" and from or whole(from), ...) end
+math.mod = math.fmod
+function math.pow(base, exponent) return lua51_number(base) ^ lua51_number(exponent) end
+function math.log10(number) return math.log(number, 10) end
+function math.atan2(y, x) return math.atan(y, x) end
+function math.ldexp(fraction, exponent) return fraction * 2.0 ^ whole(exponent) end
+function math.sinh(x) return (math.exp(x) - math.exp(-x)) / 2 end
+function math.cosh(x) return (math.exp(x) + math.exp(-x)) / 2 end
+function math.tanh(x) return x > 20 and 1.0 or x < -20 and -1.0 or 1 - 2 / (math.exp(2 * x) + 1) end
+function math.frexp(number)
+    if number == 0 or number ~= number or number - number ~= 0 then return number, 0.0 end
+    local exponent = 0.0
+    while math.abs(number) >= 1 do number, exponent = number / 2, exponent + 1 end
+    while math.abs(number) < 0.5 do number, exponent = number * 2, exponent - 1 end
+    return number, exponent
 end
 
 -- MARK: Tables

@@ -8,12 +8,17 @@ enum ScriptFunctions {
     /// What an encoded value, or the text of one to decode, may have.
     private static let codecBytesMax = 8 << 20
 
-    static func register(in state: LuaState, log: @escaping @Sendable (String) -> Void) {
+    /// What numbers are to the scripts of a state: integers and floats as in Lua 5.4, or doubles only as in Lua 5.1.
+    enum Numbers { case integersAndFloats, doubles }
+
+    static func register(
+        in state: LuaState, numbers: Numbers = .integersAndFloats, log: @escaping @Sendable (String) -> Void
+    ) {
         registerCodec(
-            "json", in: state, encode: { $0.json(bytesMax: codecBytesMax) },
+            "json", in: state, numbers, encode: { $0.json(bytesMax: codecBytesMax) },
             decode: { (text) throws(Failure) in try Value(parsingJSON: text) })
         registerCodec(
-            "msgpack", in: state, encode: { $0.messagePack },
+            "msgpack", in: state, numbers, encode: { $0.messagePack },
             decode: { (bytes) throws(Failure) in try Value(parsingMessagePack: bytes) })
         // All scripts share them.
         for name in ["json", "msgpack"] { clua_lock_global(state.main, name) }
@@ -43,17 +48,15 @@ enum ScriptFunctions {
 
     /// `name.encode(value)` gives text, `name.decode(text)` the value, or nil and a message. A null is nil.
     private static func registerCodec(
-        _ name: String, in state: LuaState, encode: @escaping (Value) -> [UInt8]?,
+        _ name: String, in state: LuaState, _ numbers: Numbers, encode: @escaping (Value) -> [UInt8]?,
         decode: @escaping ([UInt8]) throws(Failure) -> Value
     ) {
         let (encoding, decoding) = (LuaForm("\(name).encode(value)", 1), LuaForm("\(name).decode(text)", 1))
         state.registerRaw("\(name).encode") { state, thread in
             do throws(Failure) {
                 try encoding.check(Int(lua_gettop(thread)))
-                guard
-                    let bytes = encode(
-                        try state.readValue(thread, 1, bytesMax: codecBytesMax, forJSON: name == "json"))
-                else {
+                let value = try state.readValue(thread, 1, bytesMax: codecBytesMax, forJSON: name == "json")
+                guard let bytes = encode(numbers == .doubles ? value.inIntegers : value) else {
                     throw Failure(.budgetExceeded, "\(encoding.text): more than \(codecBytesMax >> 20) MiB")
                 }
                 state.charge(bytes.count / 4)
@@ -71,7 +74,10 @@ enum ScriptFunctions {
                 }
                 let bytes = state.stringBytes(thread, 1)
                 state.charge(bytes.count / 2)
-                do throws(Failure) { try state.push(try decode(bytes), on: thread) } catch {
+                do throws(Failure) {
+                    let value = try decode(bytes)
+                    try state.push(numbers == .doubles ? value.inDoubles : value, on: thread)
+                } catch {
                     lua_settop(thread, 1)  // without what of a table was pushed
                     lua_pushnil(thread)
                     state.push(text: error.message, on: thread)
