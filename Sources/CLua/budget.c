@@ -188,6 +188,8 @@ static void budget_hook(lua_State *L, lua_Debug *activation) {
     control->ticks += 1;
     control->instructionsLeft -= lua_gethookcount(L);
     control->unlooked = 0;
+    // What it asks of the host before its first write may still fail, and the first write itself for want of memory.
+    if (control->writesDirectly) return;
     uint64_t now = clua_now();
     int reason = reason_to_stop(control, now);
     if (reason != CLUA_NOT_ABORTED) clua_abort(L, reason);
@@ -413,6 +415,8 @@ int clua_leave(lua_State *L, clua_control *control, clua_entry saved, int status
         if (control->needsCollection) collect_a_while(L, control);
     }
     if (control->aborted == CLUA_NOT_ABORTED || status == LUA_ERRRUN) return status;
+    // What was written stays: the memory for it was refused at first, and there after a collection.
+    if (control->writesDirectly && status == LUA_OK) return status;
     // It was to stop and came to its end before the next look, or Lua had no memory to say so.
     lua_checkstack(L, 1);
     clua_push_abort_message(L);

@@ -42,5 +42,8 @@ int clua_call_method(lua_State *thread, const clua_invocation *call, int *result
         lua_settop(thread, 0);
         return CLUA_WRONG_ARGUMENTS;
     }
-    return clua_resume(thread, NULL, count, results);
+    control->writesDirectly = call->writesDirectly;
+    int status = clua_resume(thread, NULL, count, results);
+    control->writesDirectly = false;
+    return status;
 }

@@ -83,6 +83,7 @@ typedef struct clua_control {
     int32_t viewsHeld[2];          ///< of those, how many may still show something
     uint8_t viewDepths[CLUA_VIEWS_KEPT];  ///< how deep in the object lies what the tracked ones of them show
     bool slicedOut;                ///< the last yield came from the hook
+    bool writesDirectly;           ///< the call under way writes without a journal: it must not be stopped between two writes
     int32_t aborted;
     bool numbersAreDoubles;        ///< to its scripts, as in Lua 5.1: texts in arithmetic, too
     bool abortedByOthers;          ///< the call was stopped for want of time or memory, and had used less than half of it
@@ -136,6 +137,7 @@ typedef struct {
     int function;
     int object;
     int view;                  ///< how the method sees its object
+    bool writesDirectly;       ///< it changes its object and needs no journal, and so few instructions that no limit is needed
     int argumentsMin;          ///< how many arguments it takes
     int argumentsMax;
     const char *arguments;     ///< with a colon between two; NULL: none

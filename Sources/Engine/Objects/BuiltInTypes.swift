@@ -17,7 +17,7 @@ enum BuiltInTypes {
     ]
     /// Methods that change their object and need no journal for it: whatever can fail in them comes before the first write or
     /// is that write, and what they write after it are fields that are there already, to what was made before. They see the tables
-    /// themselves. They hold at most some dozen instructions, so that no budget ends between two writes.
+    /// themselves. They hold at most some dozen instructions, and once they run no budget ends between two of them.
     static let direct: [String: Set<String>] = [
         "counter": ["add", "sub", "reset"], "map": ["put", "delete"],
         "quota": ["addandcheck", "reset"], "set": ["put", "delete"], "swcounter": ["add"],

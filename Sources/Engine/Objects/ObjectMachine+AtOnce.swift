@@ -171,6 +171,7 @@ extension ObjectMachine {
         call.function = method.function
         call.object = object
         call.view = Int32(method.view)
+        call.writesDirectly = method.changes && method.view == CLUA_NO_VIEW
         call.argumentsMin = method.argumentsMin
         call.argumentsMax = method.argumentsMax
         if let arguments {
