@@ -59,7 +59,8 @@ import Testing
         // A type's methods that are not built in have a journal: the same script under another name.
         let file = "\(#filePath.components(separatedBy: "/Tests/")[0])/Sources/Engine/Objects/Types/quota.lua"
         let quota = try String(contentsOfFile: file, encoding: .utf8)
-        let journalled = script(quota.replacing("object \"quota\"", with: "object \"allowance\""), file: "allowance.lua")
+        let journalled = script(
+            quota.replacing("object \"quota\"", with: "object \"allowance\""), file: "allowance.lua")
         var configuration = ObjectHostConfiguration()
         configuration.inlineNanoseconds = 10_000_000_000
         configuration.methodNanosecondsMax = 2_000_000
