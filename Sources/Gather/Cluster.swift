@@ -18,6 +18,8 @@ package final class Cluster: Sendable {
     /// What is known of each node of the topology, this one among them, which nothing is known of.
     package let statuses: [PeerStatus]
     package let jobs = JobTable()
+    /// Those that this node holds rows of.
+    let loads: LoadParticipants
     /// How long a forwarded plain command may take.
     package let requestTimeoutMilliseconds: Int
     private let links: [PeerLinks]
@@ -42,6 +44,7 @@ package final class Cluster: Sendable {
         self.topology = topology
         self.requestTimeoutMilliseconds = requestTimeoutMilliseconds
         self.logger = logger
+        loads = LoadParticipants(frames: engine.frames)
         let incarnation = UInt64.random(in: .min ... .max)
         let identity = security.identity(topology: topology, incarnation: incarnation)
         let statuses = topology.nodes.map { PeerStatus(name: $0.name, address: $0.address, logger: logger) }

@@ -34,8 +34,15 @@ package final class ClusterNode: PeerService {
     }
 
     /// Once a second: keeps the registry the same on all nodes, and so whenever a node comes back, and drops what frames are not
-    /// to keep, and compresses what nobody reads. Returns when cancelled.
+    /// to keep, and compresses what nobody reads; and, more often, finds out about loads in doubt. Returns when cancelled.
     package func synchronizeForever() async {
+        let ticking = Task { [loads] in
+            while !Task.isCancelled {
+                loads.tick()
+                do { try await Task.sleep(for: .milliseconds(250)) } catch { return }
+            }
+        }
+        defer { ticking.cancel() }
         while !Task.isCancelled {
             cluster.retire(now: unixMilliseconds())
             let frames = cluster.engine.frames
@@ -99,9 +106,22 @@ package final class ClusterNode: PeerService {
                 }
             }
         case .stage(let block):
+            guard case .node(let name, let incarnation) = connection.counterpart else {
+                return loads.stage(block, from: connection, due: time.due) { reply(PeerReply($0)) }
+            }
             cluster.engine.compute.submit {
                 guard !time.due.hasPassed else { return reply(.failure(self.tooLate)) }
-                reply(PeerReply(self.loads.stage(block, from: connection)))
+                let coordinator = NodeRun(name: name, incarnation: incarnation)
+                reply(PeerReply(self.cluster.loads.stage(block, from: coordinator)))
+            }
+        case .control(let verb, let argument) where verb == .prepareLoad || verb == .decideLoad:
+            guard case .node(let name, let incarnation) = connection.counterpart else {
+                return reply(.failure(PeerRequest.notForClients))
+            }
+            cluster.engine.compute.submitUrgent {
+                guard !time.due.hasPassed else { return reply(.failure(self.tooLate)) }
+                let coordinator = NodeRun(name: name, incarnation: incarnation)
+                reply(PeerReply(self.cluster.answerAboutLoad(verb, argument, from: coordinator)))
             }
         case .control(.flush, let argument):
             // At once, not in a task: what the connection asks behind it must not come before it.
@@ -140,6 +160,18 @@ package final class ClusterNode: PeerService {
                 await loads.noteMade(argument, answer, by: connection)
                 return .success(answer)
             case .frameStatistics: return .success(try statistics(argument))
+            case .beginLoad:
+                guard case .node(let name, let incarnation) = connection.counterpart else {
+                    return .success(try await loads.begin(argument, from: connection))
+                }
+                let coordinator = NodeRun(name: name, incarnation: incarnation)
+                return .success(try await cluster.beginLoad(argument, from: coordinator))
+            case .askLoad:
+                guard case .node(let name, let incarnation) = connection.counterpart else { throw Self.malformed }
+                let asker = NodeRun(name: name, incarnation: incarnation)
+                let coordinated = loads.state(of: try LoadMessage.number(argument), for: asker)
+                return .success(try cluster.answerDoubt(argument, coordinated: coordinated))
+            case .prepareLoad, .decideLoad: throw Self.malformed
             case .commitLoad: return .success(try await loads.commit(argument, from: connection))
             case .abortLoad: return .success(try await loads.abort(argument, from: connection))
             case .flush: throw Self.malformed
@@ -164,9 +196,9 @@ package final class ClusterNode: PeerService {
     /// With `besides`, a load, also how many other ones are on their way into the frame.
     private func statistics(_ argument: Value) throws(Failure) -> Value {
         let statistics = try FrameService.statistics(argument, cluster)
-        guard let load = argument["besides"]?.text, let name = argument["name"]?.text else { return statistics }
+        guard case .int(let load)? = argument["besides"], let name = argument["name"]?.text else { return statistics }
         return .object([
-            "rows": statistics["rows"] ?? .null, "loads": .int(Int64(loads.others(into: name, besides: load))),
+            "rows": statistics["rows"] ?? .null, "loads": .int(Int64(cluster.loads.others(into: name, besides: UInt64(bitPattern: load)))),
         ])
     }
 
@@ -177,7 +209,7 @@ package final class ClusterNode: PeerService {
 
     private func jobProgress(_ query: UInt64) -> Value {
         guard let coverage = cluster.jobs.coverage(of: query) else { return .null }
-        let rows = coverage.total.frames.reduce(0) { sum, name in
+        let rows = coverage.total.frames.keys.reduce(0) { sum, name in
             sum + (cluster.engine.frames.find(name)?.statistics.rows ?? 0)
         }
         return .object(["rows": .int(Int64(coverage.rowsSoFar)), "expected": .int(Int64(rows))])

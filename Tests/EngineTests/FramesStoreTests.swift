@@ -313,8 +313,8 @@ import Testing
         for (rows, chunks, tail) in [(160, 2, 0), (206, 3, 0), (205, 2, 5), (5, 0, 5), (6, 1, 0)] {
             let catalog = FrameCatalog(shardCount: 1, resources: FrameResources(chunkRows: 100))
             let frame = try catalog.create("t", schema: try Self.batch(0).schema)
-            try catalog.beginLoad("l1", into: frame).stage(try Self.batch(rows))
-            #expect(try catalog.commitLoad("l1") == rows)
+            try catalog.beginLoad(1, into: frame).stage(try Self.batch(rows))
+            #expect(try catalog.commitLoad(1) == rows)
             #expect(frame.statistics.chunks == chunks && frame.statistics.tailRows == tail, "\(rows) rows")
             #expect(try Self.count(frame.parts[0].snapshot()) == .int(Int64(rows)))
         }
@@ -324,14 +324,14 @@ import Testing
     func staging() throws {
         let catalog = FrameCatalog(shardCount: 3, resources: FrameResources(chunkRows: 100))
         let frame = try catalog.create("t", schema: try Self.batch(0).schema)
-        let load = try catalog.beginLoad("l1", into: frame)
-        #expect(throws: Failure.self) { try catalog.beginLoad("l1", into: frame) }
+        let load = try catalog.beginLoad(1, into: frame)
+        #expect(throws: Failure.self) { try catalog.beginLoad(1, into: frame) }
         for start in stride(from: 0, to: 950, by: 95) { try load.stage(try Self.batch(95, from: start)) }
         #expect(frame.statistics.rows == 0 && frame.statistics.chunks == 0 && load.stagedRows == 950)
-        #expect(try catalog.commitLoad("l1") == 950)
+        #expect(try catalog.commitLoad(1) == 950)
         #expect(frame.statistics.rows == 950 && frame.statistics.tailRows == 0 && frame.statistics.chunks == 10)
         #expect(frame.parts.map(\.statistics.rows).sorted() == [300, 300, 350])
-        #expect(throws: Failure.self) { try catalog.commitLoad("l1") }
+        #expect(throws: Failure.self) { try catalog.commitLoad(1) }
         #expect(throws: Failure.self) { try load.stage(try Self.batch(1)) }
         var sum: Partial?
         for part in frame.parts {
@@ -350,15 +350,15 @@ import Testing
         let catalog = FrameCatalog(shardCount: 2, resources: FrameResources(memory: memory, chunkRows: 100))
         let frame = try catalog.create("t", schema: try Self.batch(0).schema)
         do {
-            let load = try catalog.beginLoad("l", into: frame)
+            let load = try catalog.beginLoad(1, into: frame)
             try load.stage(try Self.batch(450))
             #expect(memory.usedBytes > 0)
-            catalog.abortLoad("l")
+            catalog.abortLoad(1)
             #expect(throws: Failure.self) { try load.commit() }
         }
         #expect(memory.usedBytes == frame.statistics.storedBytes && frame.statistics.rows == 0)
         #expect(memory.usedBytes == 0)
-        #expect(throws: Failure.self) { try catalog.load("l") }
+        #expect(throws: Failure.self) { try catalog.load(1) }
     }
 
     @Test("strings of an aborted load go when they are only its own, and the same codes mean what comes next")
@@ -381,17 +381,17 @@ import Testing
         _ = try cities()
         let before = memory.usedBytes
         let wide = try batch((0..<500).map { "long name of a city \($0)" })
-        try catalog.beginLoad("1", into: frame).stage(wide)
+        try catalog.beginLoad(1, into: frame).stage(wide)
         #expect(memory.usedBytes > before + 10_000)
-        catalog.abortLoad("1")
+        catalog.abortLoad(1)
         #expect(memory.usedBytes <= before)
         try frame.append(try batch((0..<500).map { "other \($0)" }))
         #expect(try cities() == (["a", "b"] + (0..<500).map { "other \($0)" }).sorted().map { .text($0) })
         // Rows that stay have taken a string that the load has brought: its code must stay too.
-        let shared = try catalog.beginLoad("2", into: frame)
+        let shared = try catalog.beginLoad(2, into: frame)
         try shared.stage(try batch(["x", "y"]))
         try frame.append(try batch(["y", "z"]))
-        catalog.abortLoad("2")
+        catalog.abortLoad(2)
         try frame.append(try batch(["v", "w"]))
         #expect(try cities().suffix(4) == ["v", "w", "y", "z"].map { .text($0) }[...])
     }

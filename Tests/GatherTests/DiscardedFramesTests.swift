@@ -34,7 +34,13 @@ import Testing
             connection)["made"] ?? .null
     }
 
+    private static func begin(_ node: ClusterNode, load: Int64, _ connection: PeerConnection) async throws {
+        let argument = Value.object(["load": .int(load), "frame": .string("f")])
+        _ = try await ask(node, .control(verb: .beginLoad, argument: argument), connection)
+    }
+
     private static func stage(_ node: ClusterNode, load: UInt64, _ connection: PeerConnection) async throws {
+        try await begin(node, load: Int64(load), connection)
         _ = try await ask(
             node,
             .stage(
@@ -95,6 +101,7 @@ import Testing
         node.closed(connection)
         #expect(try await Self.isGone(node))
         _ = try await Self.make(node, load: 2, connection)
+        try await Self.begin(node, load: 2, connection)
         _ = try await Self.ask(node, .control(verb: .commitLoad, argument: .object(["load": .int(2)])), connection)
         node.closed(connection)
         try await Task.sleep(for: .milliseconds(50))

@@ -242,11 +242,13 @@ import Testing
         for request in [.item(.get, key: [1]), call, map, nested] {
             #expect(!may(request, .client, open) && may(request, node, open))
         }
-        #expect(may(stage, .client, open) && !may(stage, node, open) && !may(stage, .client, plain))
+        #expect(may(stage, .client, open) && may(stage, node, open) && !may(stage, .client, plain))
         #expect(may(fetch, .client, plain) && may(fetch, node, plain))
-        let peers: Set<ControlVerb> = [.synchronize, .createFrame, .frameStatistics, .flush]
+        let peers: Set<ControlVerb> = [
+            .synchronize, .createFrame, .frameStatistics, .flush, .beginLoad, .prepareLoad, .decideLoad, .askLoad,
+        ]
         let clients: Set<ControlVerb> = [
-            .topology, .status, .store, .createFrame, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress,
+            .topology, .status, .store, .createFrame, .beginLoad, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress,
             .cancelJob, .explainJob,
         ]
         for verb in ControlVerb.allCases {

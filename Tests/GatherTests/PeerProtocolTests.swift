@@ -51,6 +51,7 @@ import Testing
                 MapRequest(
                     query: 1, name: "j", source: [10], parameters: .object(["a": .int(-1)]), deadlineMilliseconds: 2,
                     now: -5)),
+            .map(mapWithLoads),
             .stage(
                 StageRequest(
                     load: 7, frame: "f", format: .csv, header: ["a", "b"], firstLine: 3, skipsBadRows: true, bytes: [44]
@@ -70,7 +71,34 @@ import Testing
                 incarnation: .max, shards: 2, partial: [1, 2], rowsScanned: 3, chunksScanned: 4, chunksPruned: 5,
                 milliseconds: 1.25,
                 frames: [FrameAcknowledgements(frame: "f", id: .max, rows: ["n1": [1: 2, .max: 3], "n2": [:]])])),
+        .mapped(answerWithLoads),
     ]
+
+    private static var mapWithLoads: MapRequest {
+        var map = MapRequest(query: 1, name: "j", source: [], parameters: .null, deadlineMilliseconds: 2, now: 1)
+        map.include = [0, 7, .max]
+        return map
+    }
+
+    private static var answerWithLoads: MapAnswer {
+        var answer = MapAnswer(incarnation: 1, shards: 1)
+        answer.rowsEver = 9
+        answer.loads = [
+            "f": FrameLoads.Seen(committed: [1: 0, .max: 600_000], pending: [2, .max - 1], namedMilliseconds: 7),
+            "g": FrameLoads.Seen(),
+        ]
+        return answer
+    }
+
+    @Test("what an answer says of loads is a number and an age, never below zero")
+    func loads() {
+        for bad: Value in [
+            .null, .object(["named": .int(-1), "committed": .array([]), "pending": .array([])]),
+            .object(["named": .int(1), "committed": .array([.int(1)]), "pending": .array([])]),
+            .object(["named": .int(1), "committed": .array([.int(1), .int(-1)]), "pending": .array([])]),
+            .object(["named": .int(1), "committed": .array([]), "pending": .array([.null])]),
+        ] { #expect(FrameLoads.Seen(value: bad) == nil, "\(bad)") }
+    }
 
     @Test("a node's part that took no time at all, or for ever, is not understood; whether rows were left out is")
     func times() {
@@ -126,7 +154,8 @@ import Testing
             var copy = whole
             let decoded = PeerReply(decoding: &copy)
             if case .mapped(var answer) = reply {
-                answer.frames[0].rows["n2"] = nil  // a node without a count says nothing
+                // A node without a count says nothing.
+                for index in answer.frames.indices { answer.frames[index].rows["n2"] = nil }
                 #expect(decoded == .mapped(answer))
             } else {
                 #expect(decoded == reply)

@@ -2,21 +2,27 @@
 
 import Synchronization
 
-/// Thread-safe. A frame that the map looks at twice on a shard counts once in rows: coverage is about data, not work.
+/// Thread-safe. Of each frame there is one view for all of the map, taken when a shard first asks for it: whatever the map
+/// looks at, however often, is of that moment. Rows are those of the parts that it looks at: coverage is about data, not work.
 package final class ScanCoverage: Sendable {
     package struct Total: Sendable {
         package var rows = 0
         package var chunksScanned = 0
         package var chunksPruned = 0
         package var chunksCached = 0
-        package var frames: Swift.Set<String> = []
-        /// Rows that the frames' parts ever had when they were first and when they were last looked at.
-        package var rowsEver = 0...0
+        /// By frame, what the view has of loads.
+        package var frames: [String: FrameLoads.Seen] = [:]
+        /// Rows that the frames' parts ever had, those that are gone for their age too.
+        package var rowsEver = 0
     }
 
-    private struct State {
-        var rows: [String: [Int: Int]] = [:]
-        var rowsEver: [String: [Int: ClosedRange<Int>]] = [:]
+    private struct Look: Sendable {
+        var view: FrameView
+        var shards: Set<Int> = []
+    }
+
+    private struct State: Sendable {
+        var looks: [String: Look] = [:]
         var chunksScanned = 0
         var chunksPruned = 0
         var chunksCached = 0
@@ -51,14 +57,18 @@ package final class ScanCoverage: Sendable {
 
     package var explanations: [Value] { described.withLock { $0 } }
 
-    /// The map asked for this frame, whether or not the node holds any of it.
-    func note(frame: String) { state.withLock { _ = $0.rows[frame, default: [:]] } }
-
-    func add(frame: String, shard: Int, _ scanned: ScanStatistics, rowsEver: Int) {
+    /// A shard's part in the map's view of the frame, which counts as looked at from now on.
+    package func look(at frame: Frame, shard: Int) -> FrameSnapshot {
         state.withLock { state in
-            let seen = state.rowsEver[frame]?[shard] ?? rowsEver...rowsEver
-            state.rowsEver[frame, default: [:]][shard] = min(seen.lowerBound, rowsEver)...max(seen.upperBound, rowsEver)
-            state.rows[frame, default: [:]][shard] = max(scanned.rowsCovered, state.rows[frame]?[shard] ?? 0)
+            var look = state.looks[frame.name] ?? Look(view: frame.view())
+            look.shards.insert(shard)
+            state.looks[frame.name] = look
+            return look.view.parts[shard]
+        }
+    }
+
+    func add(_ scanned: ScanStatistics) {
+        state.withLock { state in
             state.chunksScanned += scanned.chunksScanned
             state.chunksPruned += scanned.chunksPruned
             state.chunksCached += scanned.chunksCached
@@ -67,12 +77,16 @@ package final class ScanCoverage: Sendable {
 
     package var total: Total {
         state.withLock { state in
-            let ever = state.rowsEver.values.flatMap(\.values)
-            return Total(
-                rows: state.rows.values.reduce(0) { $0 + $1.values.reduce(0, +) },
-                chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned,
-                chunksCached: state.chunksCached, frames: Set(state.rows.keys),
-                rowsEver: ever.reduce(0) { $0 + $1.lowerBound }...ever.reduce(0) { $0 + $1.upperBound })
+            var total = Total(
+                chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned, chunksCached: state.chunksCached,
+                frames: state.looks.mapValues(\.view.loads))
+            for look in state.looks.values {
+                for shard in look.shards {
+                    total.rows += look.view.parts[shard].rowCount
+                    total.rowsEver += look.view.parts[shard].rowsEver
+                }
+            }
+            return total
         }
     }
 }

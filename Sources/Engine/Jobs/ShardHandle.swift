@@ -33,8 +33,7 @@ final class ShardHandle: LuaHostObject {
                 guard let name = arguments.first?.plain?.text else {
                     throw Failure(.scriptError, "shard:frame(name) takes the frame's name")
                 }
-                _ = try shard.frames.require(name)
-                shard.coverage.note(frame: name)
+                _ = shard.coverage.look(at: try shard.frames.require(name), shard: shard.index)
                 return .object(FrameQuery(shard: shard, frame: name))
             },
             "keys": LuaMethod(ShardHandle.self, LuaForm("shard:keys(prefix, cursor)", 0...2)) {
@@ -58,15 +57,14 @@ final class ShardHandle: LuaHostObject {
 
     /// Runs a plan on this shard's part of its frame.
     func execute(_ plan: Plan) throws(Failure) -> PartialHandle {
-        let frame = try frames.require(plan.frame)
-        let compiled = try CompiledPlan(plan, schema: frame.schema)
-        let snapshot = frame.parts[index].snapshot()
+        let snapshot = coverage.look(at: try frames.require(plan.frame), shard: index)
+        let compiled = try CompiledPlan(plan, schema: snapshot.schema)
         if coverage.explains {
             coverage.note(explanation: PlanExplanation.describe(compiled, on: snapshot))
             return PartialHandle(Partial(shape: compiled.shape), answerNote)
         }
         let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
-        coverage.add(frame: plan.frame, shard: index, scanned, rowsEver: snapshot.rowsEver)
+        coverage.add(scanned)
         return PartialHandle(partial, answerNote)
     }
 }

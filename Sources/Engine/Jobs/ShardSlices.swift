@@ -138,18 +138,16 @@ final class RowSlices {
     private let shard: ShardHandle
     private var nextPiece = 0
     private var values: ArraySlice<Value> = []
-    private var covered = ScanStatistics()
     /// Slices so far: the cursor.
     private(set) var position = 0
 
     init(_ plan: Plan, _ shard: ShardHandle) throws(Failure) {
-        let frame = try shard.frames.require(plan.frame)
-        self.plan = try CompiledPlan(plan, schema: frame.schema)
-        let snapshot = frame.parts[shard.index].snapshot()
+        let snapshot = shard.coverage.look(at: try shard.frames.require(plan.frame), shard: shard.index)
+        self.plan = try CompiledPlan(plan, schema: snapshot.schema)
         self.shard = shard
         if shard.coverage.explains {
             shard.coverage.note(explanation: PlanExplanation.describe(self.plan, on: snapshot))
-            self.snapshot = FrameSnapshot(schema: frame.schema, pieces: [], cache: snapshot.cache)
+            self.snapshot = FrameSnapshot(schema: snapshot.schema, pieces: [], cache: snapshot.cache)
         } else {
             self.snapshot = snapshot
         }
@@ -170,11 +168,7 @@ final class RowSlices {
         nextPiece += 1
         let (partial, scanned) = try PlanExecutor.execute(
             plan, on: piece, control: shard.control(helpers: nil))
-        covered = covered + scanned
-        // Chunks are counted as they come, rows as a total: coverage keeps the largest.
-        var seen = scanned
-        seen.rowsCovered = covered.rowsCovered
-        shard.coverage.add(frame: plan.plan.frame, shard: shard.index, seen, rowsEver: snapshot.rowsEver)
+        shard.coverage.add(scanned)
         values = try partial.finish().values()[...]
     }
 }

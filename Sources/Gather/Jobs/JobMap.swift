@@ -31,6 +31,14 @@ struct JobMap {
     func run(
         _ request: MapRequest, encodes: Bool, completion: @escaping @Sendable (Result<NodeAnswer, Failure>) -> Void
     ) {
+        guard request.include.isEmpty else {
+            var rest = request
+            rest.include = []
+            return cluster.engine.compute.submitUrgent { [rest] in
+                cluster.loads.include(request.include)
+                run(rest, encodes: encodes, completion: completion)
+            }
+        }
         let started = monotonicNanoseconds()
         // Like the coordinator, which takes its reserve off: what a client or another version says is no reason to go on for weeks.
         let milliseconds = min(Int(request.deadlineMilliseconds), JobRequest.timeoutMillisecondsMax)
@@ -71,8 +79,9 @@ struct JobMap {
                 rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
                 chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
                 milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
-                frames: acknowledgements(of: scanned.frames))
+                frames: acknowledgements(of: scanned.frames.keys))
             answer.rowsEver = scanned.rowsEver
+            answer.loads = scanned.frames
             answer.inexactness = partial.map { inexactness.union($0.inexactness) } ?? inexactness
             return NodeAnswer(answer, encodes ? nil : partial)
         }
@@ -154,7 +163,7 @@ struct JobMap {
         }
     }
 
-    private func acknowledgements(of frames: Set<String>) -> [FrameAcknowledgements] {
+    private func acknowledgements(of frames: some Collection<String>) -> [FrameAcknowledgements] {
         let registry = cluster.currentRegistry()
         return frames.sorted().compactMap { registry.frames[$0]?.acknowledged }
     }

@@ -32,7 +32,8 @@ extension JobRunner {
                 query: cluster.newQuery(), name: request.name, source: request.source, parameters: parameters,
                 deadlineMilliseconds: UInt32(Self.mapMilliseconds(of: deadline)), now: unixMilliseconds(),
                 explains: true)
-            let outcome = await scatter(map, require: .all)
+            let outcome = await scatter(
+                map, require: .all, by: .after(milliseconds: Int(map.deadlineMilliseconds)))
             if let (node, failure) = outcome.failures.first {
                 throw failure.naming(cluster.topology.nodes[node].name)
             }

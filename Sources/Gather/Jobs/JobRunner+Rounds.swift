@@ -6,7 +6,7 @@ import Engine
 struct ReducedRound: Sendable {
     var partial: JobPartial
     /// By node, see `MapAnswer.rowsEver`.
-    private var rowsEver: [UInt64: ClosedRange<Int>] = [:]
+    private var rowsEver: [UInt64: Int] = [:]
 
     /// The coordinator's own script merges: it has run nothing yet but its top level.
     init(_ answers: [NodeAnswer], _ script: JobScript, job: String) throws(Failure) {
@@ -26,7 +26,7 @@ struct ReducedRound: Sendable {
         guard rowsEver.keys == earlier.rowsEver.keys else { return nil }
         return rowsEver.reduce(0) { sum, node in
             // Counts of rows, none of them below zero.
-            sum.clampedAdding(Int64(node.value.upperBound - (earlier.rowsEver[node.key]?.lowerBound ?? 0)))
+            sum.clampedAdding(Int64(max(0, node.value - (earlier.rowsEver[node.key] ?? 0))))
         }
     }
 }

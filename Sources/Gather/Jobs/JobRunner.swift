@@ -92,11 +92,14 @@ package struct JobRunner: Sendable {
     func round(
         _ map: MapRequest, _ script: JobScript, require requirement: Requirement, envelope: inout Envelope
     ) async throws(Failure) -> ReducedRound {
-        let outcome = await scatter(map, require: requirement)
-        report(outcome, in: &envelope)
-        let lost = checkCoverage(of: outcome, in: &envelope)
-        try decide(outcome, lost: lost, require: requirement, envelope: &envelope)
-        let answers = outcome.answers.sorted { $0.node < $1.node }.filter { answer in
+        let started = monotonicNanoseconds()
+        let limit = Deadline.after(milliseconds: Int(map.deadlineMilliseconds))
+        let outcome = await scatter(map, require: requirement, by: limit)
+        let (aligned, torn) = await inOneView(outcome, map, since: started, limit)
+        let lost = torn + checkCoverage(of: aligned, in: &envelope)
+        report(aligned, besides: lost, in: &envelope)
+        try decide(aligned, lost: lost, require: requirement, envelope: &envelope)
+        let answers = aligned.answers.sorted { $0.node < $1.node }.filter { answer in
             !lost.contains { $0.node == answer.node }
         }
         .map(\.answer)
@@ -113,22 +116,26 @@ package struct JobRunner: Sendable {
 
     // MARK: Scatter
 
-    func scatter(_ map: MapRequest, require requirement: Requirement) async -> Scatter<NodeAnswer>.Outcome {
-        let deadline = Deadline.after(milliseconds: Int(map.deadlineMilliseconds))
-        let cluster = cluster
-        return await ScatterDriver.run(
+    func scatter(
+        _ map: MapRequest, require requirement: Requirement, by deadline: Deadline
+    ) async -> Scatter<NodeAnswer>.Outcome {
+        await ScatterDriver.run(
             nodes: cluster.topology.nodes.count, require: requirement, deadline: deadline
-        ) { node, deliver in
-            guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
-                JobMap(cluster: cluster).run(map, encodes: false, completion: deliver)
-                return
-            }
-            links.send(.map(map), to: node, deadline: deadline) { reply in
-                switch reply {
-                case .success(.mapped(let answer)): decode(answer, deliver)
-                case .success: deliver(.failure(PeerReply.notUnderstood))
-                case .failure(let failure): deliver(.failure(failure))
-                }
+        ) { node, deliver in ask(node, map, deadline, deliver) }
+    }
+
+    func ask(
+        _ node: Int, _ map: MapRequest, _ deadline: Deadline, _ deliver: @escaping ScatterDriver.Deliver<NodeAnswer>
+    ) {
+        guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
+            JobMap(cluster: cluster).run(map, encodes: false, completion: deliver)
+            return
+        }
+        links.send(.map(map), to: node, deadline: deadline) { reply in
+            switch reply {
+            case .success(.mapped(let answer)): decode(answer, deliver)
+            case .success: deliver(.failure(PeerReply.notUnderstood))
+            case .failure(let failure): deliver(.failure(failure))
             }
         }
     }
@@ -143,13 +150,17 @@ package struct JobRunner: Sendable {
 
     private static let largePartialBytes = 8 << 10
 
-    private func report(_ outcome: Scatter<NodeAnswer>.Outcome, in envelope: inout Envelope) {
+    /// What each node did, and the sums over those whose answers are used.
+    private func report(_ outcome: Scatter<NodeAnswer>.Outcome, besides lost: [Loss], in envelope: inout Envelope) {
         for (node, found) in outcome.answers {
             let answer = found.answer
             let name = cluster.topology.nodes[node].name
+            let failure = lost.first { $0.node == node }?.failure
             cluster.note(shards: answer.shards, ofNode: name)
             envelope.nodes.append(
-                Envelope.NodeReport(node: name, shards: answer.shards, milliseconds: answer.milliseconds))
+                Envelope.NodeReport(
+                    node: name, shards: answer.shards, milliseconds: answer.milliseconds, failure: failure))
+            guard failure == nil else { continue }
             envelope.rowsScanned = envelope.rowsScanned.clampedAdding(answer.rowsScanned)
             envelope.chunksScanned = envelope.chunksScanned.clampedAdding(answer.chunksScanned)
             envelope.chunksPruned = envelope.chunksPruned.clampedAdding(answer.chunksPruned)
@@ -162,40 +173,6 @@ package struct JobRunner: Sendable {
                 Envelope.NodeReport(node: name, shards: cluster.shards(ofNode: name), failure: failure))
         }
         envelope.nodes.sort { $0.node < $1.node }
-    }
-
-    // MARK: Coverage
-
-    /// A node that answered, but not for all the rows that were acknowledged to its name.
-    struct Loss {
-        var node: Int
-        var failure: Failure
-    }
-
-    /// Holds the answers against every node's knowledge of the rows that were acknowledged. Sets the expected rows; returns
-    /// the nodes whose answers are incomplete, which also count as failed in the envelope.
-    private func checkCoverage(of outcome: Scatter<NodeAnswer>.Outcome, in envelope: inout Envelope) -> [Loss] {
-        let known = cluster.changeRegistry { registry in
-            registry.acknowledgements(with: outcome.answers.flatMap(\.answer.answer.frames))
-        }
-        envelope.rowsExpected = known.reduce(0) { $0.clampedAdding($1.expectedRows) }
-        var losses: [Loss] = []
-        for (node, answer) in outcome.answers {
-            let name = cluster.topology.nodes[node].name
-            for frame in known {
-                let lost = frame.lostRows(node: name, incarnation: answer.answer.incarnation)
-                guard lost > 0 else { continue }
-                let failure = Failure(
-                    .incompleteData,
-                    "\(name) was restarted and lost \(lost) rows of frame \(frame.frame): "
-                        + "drop it (get frame:drop:\(frame.frame)) and load it again")
-                losses.append(Loss(node: node, failure: failure))
-                if let index = envelope.nodes.firstIndex(where: { $0.node == name }) {
-                    envelope.nodes[index].failure = failure
-                }
-            }
-        }
-        return losses
     }
 
     private func decide(

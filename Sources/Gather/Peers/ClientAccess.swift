@@ -26,7 +26,7 @@ extension ControlVerb {
     /// Asked by nodes of each other.
     private var isPeers: Bool {
         switch self {
-        case .synchronize, .createFrame, .frameStatistics, .flush: true
+        case .synchronize, .createFrame, .frameStatistics, .flush, .beginLoad, .prepareLoad, .decideLoad, .askLoad: true
         case .topology, .status, .commitLoad, .abortLoad, .runJob, .dropFrame, .store, .listJobs, .jobProgress,
             .cancelJob, .explainJob:
             false
@@ -39,9 +39,10 @@ extension ControlVerb {
     private var clientUse: ClientUse {
         switch self {
         case .topology, .status, .store: .always
-        case .createFrame, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress, .cancelJob, .explainJob:
+        case .createFrame, .beginLoad, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress, .cancelJob,
+            .explainJob:
             .withVirtualKeys
-        case .synchronize, .frameStatistics, .flush, .dropFrame: .never
+        case .synchronize, .frameStatistics, .flush, .dropFrame, .prepareLoad, .decideLoad, .askLoad: .never
         }
     }
 
@@ -67,9 +68,7 @@ extension PeerRequest {
         switch self {
         case .item, .call, .map: return isClient ? Self.notForClients : nil
         case .fetch(_, _, let byJob): return isClient && byJob ? Self.notForClients : nil
-        case .stage:
-            guard isClient else { return Self.notForPeers }
-            return access.allowsVirtualKeys ? nil : Self.noVirtualKeys
+        case .stage: return !isClient || access.allowsVirtualKeys ? nil : Self.noVirtualKeys
         case .control(let verb, _): return verb.refusal(for: counterpart, access)
         }
     }

@@ -300,6 +300,7 @@ extension MapRequest {
         buffer.writeWire(now)
         buffer.writeWire(UInt8(explains ? 1 : 0))
         buffer.writeWire(bytes: candidates)
+        buffer.writeWire(value: .array(include.sorted().map { .int(Int64(bitPattern: $0)) }))
     }
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
@@ -307,12 +308,14 @@ extension MapRequest {
             let source = buffer.readWireBytes(),
             let parameters = buffer.readWireValue(partsMax: PeerRequest.parameterPartsMax),
             let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self),
-            let explains = buffer.readWire(UInt8.self), let candidates = buffer.readWireBytes()
+            let explains = buffer.readWire(UInt8.self), let candidates = buffer.readWireBytes(),
+            let include = buffer.readWireValue(partsMax: PeerRequest.loadPartsMax).flatMap(Set.init(loads:))
         else { return nil }
         self.init(
             query: query, name: name, source: source, parameters: parameters, deadlineMilliseconds: deadline, now: now,
             explains: explains == 1)
         self.candidates = candidates
+        self.include = include
     }
 }
 
@@ -322,7 +325,7 @@ extension MapAnswer {
         buffer.writeWire(UInt32(shards))
         buffer.writeWire(bytes: partial)
         for count in [
-            rowsScanned, chunksScanned, chunksPruned, chunksCached, rowsEver.lowerBound, rowsEver.upperBound,
+            rowsScanned, chunksScanned, chunksPruned, chunksCached, rowsEver,
         ] {
             buffer.writeWire(UInt64(count))
         }
@@ -330,19 +333,22 @@ extension MapAnswer {
         buffer.writeWire(value: inexactness.relativeErrorsValue)
         buffer.writeWire(milliseconds.bitPattern)
         buffer.writeWire(value: .array(frames.map(\.value)))
+        buffer.writeWire(
+            value: .map(loads.sorted { $0.key < $1.key }.map { Value.Pair(.string($0.key), $0.value.value) }))
     }
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
         guard let incarnation = buffer.readWire(UInt64.self), let shards = buffer.readWire(UInt32.self),
             (1...Self.shardsMax).contains(shards), let partial = buffer.readWireBytes(), let rows = buffer.readCount(),
             let chunks = buffer.readCount(), let pruned = buffer.readCount(), let cached = buffer.readCount(),
-            let everFirst = buffer.readCount(), let everLast = buffer.readCount(), everFirst <= everLast,
+            let rowsEver = buffer.readCount(),
             let truncated = buffer.readWire(UInt8.self), truncated <= 1,
             let relativeErrors = buffer.readWireValue(partsMax: Self.errorPartsMax)
                 .flatMap(Inexactness.relativeErrors(value:)),
             let milliseconds = buffer.readWire(UInt64.self).map({ Double(bitPattern: $0) }),
             (0...Self.millisecondsMax).contains(milliseconds),
-            case .array(let list)? = buffer.readWireValue(partsMax: Self.framePartsMax)
+            case .array(let list)? = buffer.readWireValue(partsMax: Self.framePartsMax),
+            case .map(let looked)? = buffer.readWireValue(partsMax: Self.framePartsMax)
         else { return nil }
         self.init(
             incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: rows, chunksScanned: chunks,
@@ -351,7 +357,11 @@ extension MapAnswer {
             guard let frame = FrameAcknowledgements(value: value), frame.isSane else { return nil }
             frames.append(frame)
         }
-        rowsEver = everFirst...everLast
+        for frame in looked {
+            guard let name = frame.key.text, let seen = FrameLoads.Seen(value: frame.value) else { return nil }
+            loads[name] = seen
+        }
+        self.rowsEver = rowsEver
         inexactness = Inexactness(isTruncated: truncated == 1, relativeErrors: relativeErrors)
     }
 

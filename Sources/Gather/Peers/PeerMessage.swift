@@ -29,7 +29,7 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case createFrame
     /// {name} → this node's rows, chunks, bytes of a frame.
     case frameStatistics
-    /// {load} → rows made visible.
+    /// {load} → rows made visible, on all nodes that took any.
     case commitLoad
     /// {load} → nothing; its rows are gone.
     case abortLoad
@@ -51,6 +51,15 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case explainJob
     /// → what `cluster status` shows: this node, and what it knows of the others.
     case status
+    /// {load, frame} → from a client: {nodes, leftOut}, and this node coordinates; from a node: {incarnation}, and this one has a
+    /// part.
+    case beginLoad
+    /// {load, others} → {incarnation, rows, count}: the rows are ready, whatever is decided.
+    case prepareLoad
+    /// {load, commit, frame, counts} → {incarnation}
+    case decideLoad
+    /// {load, gone, milliseconds} → {incarnation, state}: what became of it, asked by who is in doubt.
+    case askLoad
 }
 
 /// What a node needs to run its part of a job. Source and parameters travel with it, so the code is the same everywhere.
@@ -67,6 +76,8 @@ package struct MapRequest: Sendable, Equatable {
     package var explains: Bool
     /// Of a second round: what `topk_exact` is to count (see `TopCandidates`); empty in a first one.
     package var candidates: [UInt8] = []
+    /// Loads that another node has made visible: they are visible before the map begins, where they are ready.
+    package var include: Set<UInt64> = []
 
     package init(
         query: UInt64, name: String, source: [UInt8], parameters: Value, deadlineMilliseconds: UInt32, now: Int64,
@@ -128,8 +139,10 @@ package struct MapAnswer: Sendable, Equatable {
     package var chunksScanned: Int
     package var chunksPruned: Int
     package var chunksCached: Int
-    /// Rows that the frames ever had here, those that are gone for their age too, when the map first and last looked.
-    package var rowsEver = 0...0
+    /// Rows that the frames ever had here, those that are gone for their age too.
+    package var rowsEver = 0
+    /// By frame, what the answer has of the loads that may be at another point elsewhere.
+    package var loads: [String: FrameLoads.Seen] = [:]
     /// Of the partial, and of what the node's scripts have seen on the way to it.
     package var inexactness = Inexactness()
     package var milliseconds: Double

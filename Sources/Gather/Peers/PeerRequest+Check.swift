@@ -7,6 +7,8 @@ extension PeerRequest {
     package static let keyBytesMax = 250
     static let headerColumnsMax = 16_384
     static let parameterPartsMax = 65_536
+    /// Of the loads that a map is to include.
+    static let loadPartsMax = 65_536
     private static let nameBytesMax = 255
     /// Lines of a file; instants in milliseconds: sums of them stay within 64 bits.
     private static let numberMax: Int64 = 1 << 53

@@ -26,6 +26,11 @@ package struct FrameAcknowledgements: Sendable, Equatable {
         counts.values.reduce(0) { $1.values.reduce($0) { $0.clampedAdding($1) } }
     }
 
+    /// Of one node, those of earlier runs of its process too.
+    package func expectedRows(ofNode node: String) -> Int {
+        (rows[node] ?? [:]).reduce(0) { $0.clampedAdding($1.value - (retired[node]?[$1.key] ?? 0)) }
+    }
+
     /// The rows that a node had and that this run of it does not.
     package func lostRows(node: String, incarnation: UInt64) -> Int {
         let others = (rows[node] ?? [:]).filter { $0.key != incarnation }

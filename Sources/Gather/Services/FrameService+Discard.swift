@@ -7,10 +7,10 @@ extension FrameService {
 
     /// Drops the frame if it still is the one that was made under this id, has no rows anywhere, and no load but this one
     /// is on its way into it. A node that can't be reached has no say: its rows, if there are any, are known here.
-    static func discard(_ name: String, id: UInt64, besides load: String, _ cluster: Cluster) async {
+    static func discard(_ name: String, id: UInt64, besides load: UInt64, _ cluster: Cluster) async {
         await cluster.publish()  // and so learns of rows that others have taken
         guard isEmpty(name, id, cluster), cluster.engine.frames.find(name)?.statistics.rows == 0 else { return }
-        let argument = Value.object(["name": .string(name), "besides": .string(load)])
+        let argument = Value.object(["name": .string(name), "besides": .int(Int64(bitPattern: load))])
         for node in cluster.otherNodes {
             let request = PeerRequest.control(verb: .frameStatistics, argument: argument)
             let reply = await cluster.send(request, to: node, deadline: .after(milliseconds: discardMilliseconds))

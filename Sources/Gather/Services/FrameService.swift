@@ -150,7 +150,7 @@ package struct FrameService: VirtualService {
         guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
         let count: Int
         do throws(Failure) { count = try await append(rows, to: frame, cluster) } catch {
-            if let made { await discard(name, id: made, besides: "", cluster) }
+            if let made { await discard(name, id: made, besides: 0, cluster) }
             throw error
         }
         cluster.publishSoon()

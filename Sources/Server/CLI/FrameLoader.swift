@@ -1,4 +1,4 @@
-// The work behind `load`: file to blocks of rows, blocks to nodes in turn, one commit at the end or none.
+// The work behind `load`: file to blocks of rows, blocks to a node that spreads them, one commit at the end or none.
 
 import Engine
 import Gather
@@ -44,17 +44,16 @@ struct FrameLoader: Sendable {
     let skipsBadRows: Bool
     let client: NodeClient
 
-    /// Blocks under way to each node at a time: one is parsed while the next one travels.
+    /// Blocks under way for each node at a time: one is parsed while the next one travels.
     private static let blocksInFlight = 2
+    /// All together, in a node's memory at once.
+    private static let blocksInFlightMax = 32
 
     func run() async throws(Failure) -> LoadReport {
         var progress = ProgressBar("loading \(frame)")
         defer { progress.finish() }
         var report = LoadReport(frame: frame)
         let load = UInt64.random(in: .min ... .max)
-        let targets = try await reachableNodes()
-        defer { for target in targets { target.close() } }
-        report.nodes = targets.count
         var made: Value?
         do throws(Failure) {
             var source = try RowSource(path: file, schemaText: schemaText, delimiter: delimiter)
@@ -68,18 +67,19 @@ struct FrameLoader: Sendable {
                 ]))
             made = created["made"]
             if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
-            try await stage(&source, load, targets, &report, &progress)
+            try await begin(load, &report)
+            try await stage(&source, load, &report, &progress)
             if report.rows == 0, report.skipped > 0 {
                 let first = report.messages.first.map { "; \($0)" } ?? ""
                 throw Failure(.wrongType, "none of its \(Counted.noun(report.skipped, "row")) fits\(first)")
             }
         } catch {
-            await abort(load, made, targets)
+            await abort(load, made)
             let place = error.message.contains(file) ? "" : "\(file): "
             throw Failure(error.reason, "\(place)\(error.message); nothing was loaded")
         }
-        do throws(Failure) { try await commit(load, targets, &report) } catch {
-            await abort(load, made, targets)  // which leaves alone a frame that has rows
+        do throws(Failure) { try await commit(load, report) } catch {
+            await abort(load, made)  // which leaves alone a frame that has rows
             throw error
         }
         report.seconds = progress.elapsedSeconds
@@ -88,53 +88,49 @@ struct FrameLoader: Sendable {
 
     /// Nothing stays: no rows, and no frame that was made for them. A node takes care of that too when a load's connection
     /// is lost; here it is done when the command ends.
-    private func abort(_ load: UInt64, _ made: Value?, _ targets: [NodeClient]) async {
-        let argument = Value.object([
-            "load": .int(Int64(bitPattern: load)), "frame": .string(frame), "made": made ?? .null,
-        ])
-        for target in targets { _ = try? await target.control(.abortLoad, argument) }
+    private func abort(_ load: UInt64, _ made: Value?) async {
+        _ = try? await client.control(.abortLoad, argument(load, made: made))
     }
 
-    /// Any node takes rows; those that can't be reached are left out, and whoever asks later is told that they are down.
-    private func reachableNodes() async throws(Failure) -> [NodeClient] {
-        var reachable: [NodeClient] = []
-        for (name, address) in try await client.nodes() {
-            let node = client.peer(at: address)
-            do {
-                _ = try await node.control(.topology, .null, timeoutMilliseconds: 1_000)
-                reachable.append(node)
-            } catch {
-                CommandFailure.printError("\(name) is left out: \(error.message)")
-                node.close()
-            }
+    private func argument(_ load: UInt64, made: Value? = nil) -> Value {
+        .object([
+            "load": .int(Int64(bitPattern: load)), "frame": .string(frame), "made": made ?? .null,
+        ])
+    }
+
+    /// From here on the node coordinates the load. Nodes that can't be reached are left out, and whoever asks later is told that
+    /// they are down.
+    private func begin(_ load: UInt64, _ report: inout LoadReport) async throws(Failure) {
+        let answer = try await client.control(.beginLoad, argument(load))
+        guard case .int(let nodes)? = answer["nodes"], nodes > 0, case .array(let leftOut)? = answer["leftOut"] else {
+            throw Failure(.scriptVersion, "\(client.address) answers in a version that is not understood")
         }
-        guard !reachable.isEmpty else { throw Failure(.unreachable, "no node of the cluster can be reached") }
-        return reachable
+        report.nodes = Int(nodes)
+        for node in leftOut {
+            CommandFailure.printError("\(node["name"]?.text ?? "") is left out: \(node["message"]?.text ?? "")")
+        }
     }
 
     private func stage(
-        _ source: inout RowSource, _ load: UInt64, _ targets: [NodeClient], _ report: inout LoadReport,
-        _ progress: inout ProgressBar
+        _ source: inout RowSource, _ load: UInt64, _ report: inout LoadReport, _ progress: inout ProgressBar
     ) async throws(Failure) {
         var underWay: [Task<Result<Value, Failure>, Never>] = []
-        var next = 0
+        let blocksMax = min(report.nodes * Self.blocksInFlight, Self.blocksInFlightMax)
         while let block = try source.nextBlock() {
             let request = PeerRequest.stage(
                 StageRequest(
                     load: load, frame: frame, format: source.format, header: source.header,
                     firstLine: UInt64(block.firstLine),
                     skipsBadRows: skipsBadRows, bytes: block.bytes))
-            let target = targets[next % targets.count]
-            next += 1
             underWay.append(
                 Task {
                     do throws(Failure) {
-                        return .success(try await target.send(request, timeoutMilliseconds: 60_000))
+                        return .success(try await client.send(request, timeoutMilliseconds: 60_000))
                     } catch {
                         return .failure(error)
                     }
                 })
-            if underWay.count >= targets.count * Self.blocksInFlight {
+            if underWay.count >= blocksMax {
                 Self.count(try await underWay.removeFirst().value.get(), &report)
             }
             progress.update(fraction: source.fractionRead, Counted.noun(report.rows, "row"))
@@ -149,45 +145,18 @@ struct FrameLoader: Sendable {
         report.messages += messages.compactMap(\.text).prefix(max(0, 5 - report.messages.count))
     }
 
-    private func commit(_ load: UInt64, _ targets: [NodeClient], _ report: inout LoadReport) async throws(Failure) {
-        var visible = 0
-        var failures: [Failure] = []
-        for result in await Self.commit(load, targets) {
-            switch result {
-            case .success(let answer): if case .int(let rows)? = answer["rows"] { visible += Int(rows) }
-            case .failure(let failure): failures.append(failure)
-            }
-        }
-        if let failure = failures.first {
-            throw Failure(
-                failure.reason,
-                "\(failure.message); \(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
-                    + "drop it (cacheismo query frame:drop:\(frame)) and load again")
-        }
-        guard visible == report.rows else {
+    /// On all nodes or on none; when it is not known on which, the message says so.
+    private func commit(_ load: UInt64, _ report: LoadReport) async throws(Failure) {
+        let answer = try await client.control(
+            .commitLoad, argument(load), timeoutMilliseconds: Self.commitMilliseconds)
+        guard answer["rows"] == .int(Int64(report.rows)) else {
             throw Failure(
                 .incompleteData,
-                "\(Counted.grouped(visible)) of \(Counted.noun(report.rows, "row")) are in \(frame): "
+                "not all of \(Counted.noun(report.rows, "row")) are in \(frame): "
                     + "drop it (cacheismo query frame:drop:\(frame)) and load again")
         }
     }
 
-    /// On all nodes at the same time: the shorter the time in which some show the rows and others do not, the better.
-    private static func commit(_ load: UInt64, _ targets: [NodeClient]) async -> [Result<Value, Failure>] {
-        await withTaskGroup(of: Result<Value, Failure>.self) { group in
-            for target in targets {
-                group.addTask {
-                    do throws(Failure) {
-                        return .success(
-                            try await target.control(.commitLoad, argument(load), timeoutMilliseconds: 60_000))
-                    } catch {
-                        return .failure(error)
-                    }
-                }
-            }
-            return await group.reduce(into: []) { $0.append($1) }
-        }
-    }
-
-    private static func argument(_ load: UInt64) -> Value { .object(["load": .int(Int64(bitPattern: load))]) }
+    /// Longer than the nodes take to be sure of each other.
+    private static let commitMilliseconds = 90_000
 }

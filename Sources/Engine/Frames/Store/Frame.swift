@@ -11,6 +11,8 @@ package final class Frame: Sendable {
     /// One for each column of strings.
     let dictionaries: [SharedDictionary?]
     private let dropped = Atomic<Bool>(false)
+    /// Held while a load becomes visible and while a view is taken of all parts. Before any part's lock.
+    private let loads = Mutex(FrameLoads())
     /// What the frame takes without a row, in the registry too.
     private let reservation: MemoryReservation
 
@@ -75,9 +77,32 @@ package final class Frame: Sendable {
         return ranked.max { ($0.1.tailRows, -$0.1.rows) < ($1.1.tailRows, -$1.1.rows) }!.0
     }
 
-    /// Gives whole chunks to the shards that have fewest rows, and the rest to a tail.
-    func take(chunks: [Chunk], rest: ColumnBatch) throws(Failure) {
-        try append(rest)  // first, as only this can fail: then nothing of the load is visible
+    /// All parts at one moment. Cost: microseconds for each shard; no row is copied.
+    package func view() -> FrameView {
+        loads.withLock { loads in
+            FrameView(
+                schema: schema, parts: parts.map { $0.snapshot() }, loads: loads.seen(now: monotonicNanoseconds()))
+        }
+    }
+
+    // MARK: Loads
+
+    /// Room, on `account`, for the rows that a load ends with, in the tail that would take them now.
+    func makeRoom(for rest: ColumnBatch, on account: MemoryReservation) throws(Failure) {
+        guard rest.rowCount > 0 else { return }
+        try account.grow(by: fullestTail().bytesNeeded(for: rest))
+    }
+
+    /// From now on views name the load among those that may be visible elsewhere.
+    func ready(_ load: UInt64) { loads.withLock { $0.ready(load) } }
+
+    /// It will not be visible.
+    func ended(_ load: UInt64) { loads.withLock { $0.ended(load) } }
+
+    /// Makes a load visible at one moment for views: whole chunks go to the shards that have fewest rows, the rest to a tail,
+    /// without asking for memory. Cost: that of copying the rest, at most a sixteenth of a chunk.
+    func take(chunks: [Chunk], rest: ColumnBatch, load: UInt64) throws(Failure) {
+        try requireLiving()
         var rows = parts.map(\.statistics.rows)
         var shares = [[Chunk]](repeating: [], count: parts.count)
         for chunk in chunks {
@@ -85,6 +110,12 @@ package final class Frame: Sendable {
             shares[index].append(chunk)
             rows[index] += chunk.rowCount
         }
-        for (part, share) in zip(parts, shares) where !share.isEmpty { part.adopt(share) }
+        let tail = fullestTail()
+        let full = loads.withLock { loads in
+            for (part, share) in zip(parts, shares) where !share.isEmpty { part.adopt(share) }
+            loads.committed(load, now: monotonicNanoseconds())
+            return rest.rowCount > 0 ? tail.take(rest) : []
+        }
+        for view in full { tail.seal(view) }
     }
 }

@@ -8,7 +8,7 @@ package final class FrameCatalog: Sendable {
 
     private struct State: Sendable {
         var frames: [String: Frame] = [:]
-        var loads: [String: FrameLoad] = [:]
+        var loads: [UInt64: FrameLoad] = [:]
     }
 
     package let resources: FrameResources
@@ -107,38 +107,43 @@ package final class FrameCatalog: Sendable {
 extension FrameCatalog {
     package static let loadsMax = 1_000
 
-    /// Begins a load under an id of the caller's choice.
-    package func beginLoad(_ id: String, into frame: Frame) throws(Failure) -> FrameLoad {
+    /// Begins a load under a number of the caller's choice.
+    package func beginLoad(_ number: UInt64, into frame: Frame) throws(Failure) -> FrameLoad {
         try frame.requireLiving()
-        let load = FrameLoad(frame: frame)
+        let load = FrameLoad(frame: frame, number: number)
         let failure = state.withLock { state -> Failure? in
-            guard state.loads[id] == nil else { return Failure(.overloaded, "load '\(id)' is under way already") }
+            guard state.loads[number] == nil else {
+                return Failure(.overloaded, "load \(Self.name(number)) is under way already")
+            }
             guard state.loads.count < Self.loadsMax else {
                 return Failure(.overloaded, "\(Self.loadsMax) loads are under way; wait for one to end")
             }
-            state.loads[id] = load
+            state.loads[number] = load
             return nil
         }
         if let failure { throw failure }
         return load
     }
 
-    package func load(_ id: String) throws(Failure) -> FrameLoad {
-        guard let load = state.withLock({ $0.loads[id] }) else {
-            throw Failure(.miss, "there is no load '\(id)': it was committed, aborted, or its frame dropped")
+    package func load(_ number: UInt64) throws(Failure) -> FrameLoad {
+        guard let load = state.withLock({ $0.loads[number] }) else {
+            throw Failure(
+                .miss, "there is no load \(Self.name(number)): it was committed, aborted, or its frame dropped")
         }
         return load
     }
 
-    /// Commits and forgets the load; answers the rows that became visible. When it throws the load is still open.
-    package func commitLoad(_ id: String) throws(Failure) -> Int {
-        let rows = try load(id).commit()
-        state.withLock { $0.loads[id] = nil }
+    /// Commits and forgets the load; answers the rows that became visible. When it throws the load is still there.
+    package func commitLoad(_ number: UInt64) throws(Failure) -> Int {
+        let rows = try load(number).commit()
+        state.withLock { $0.loads[number] = nil }
         return rows
     }
 
     /// Discards the load, if it is under way.
-    package func abortLoad(_ id: String) {
-        state.withLock { $0.loads.removeValue(forKey: id) }?.abort()
+    package func abortLoad(_ number: UInt64) {
+        state.withLock { $0.loads.removeValue(forKey: number) }?.abort()
     }
+
+    private static func name(_ number: UInt64) -> String { String(number, radix: 16) }
 }

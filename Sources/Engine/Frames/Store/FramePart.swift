@@ -222,6 +222,14 @@ package final class FramePart: Sendable {
         for view in try result.get() { seal(view) }
     }
 
+    /// What a batch would take on the account of memory, at most, as the tail is now.
+    func bytesNeeded(for batch: ColumnBatch) -> Int {
+        state.withLock { Tail.bytesNeeded(for: batch, after: $0.tail, capacity: resources.chunkRows) }
+    }
+
+    /// Takes rows that there is room for; answers the tails that are full now, which the caller seals.
+    func take(_ batch: ColumnBatch) -> [TailView] { state.withLock { take(batch, &$0) } }
+
     /// Takes chunks as they are.
     func adopt(_ chunks: [Chunk]) {
         state.withLock { $0.pieces.append(contentsOf: chunks.map { .chunk($0) }) }

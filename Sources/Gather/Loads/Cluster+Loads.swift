@@ -1,0 +1,96 @@
+// What this node answers about loads that others coordinate, and how it finds out what became of those that it is in doubt of.
+
+import Coordination
+import Engine
+
+extension Cluster {
+    /// This run of this node.
+    var run: NodeRun { NodeRun(name: selfName, incarnation: incarnation) }
+
+    /// Answers a coordinator: `prepareLoad`, `decideLoad`. Takes as long as it takes to seal some chunks.
+    func answerAboutLoad(_ verb: ControlVerb, _ argument: Value, from coordinator: NodeRun) -> Result<Value, Failure> {
+        do throws(Failure) {
+            let load = try LoadMessage.number(argument)
+            if verb == .prepareLoad {
+                let others = try LoadMessage.runs(argument, "others")
+                let (rows, count) = try loads.prepare(load, others: others, from: coordinator)
+                return .success(
+                    .object([
+                        "incarnation": .int(Int64(bitPattern: incarnation)), "rows": .int(Int64(rows)),
+                        "count": .int(Int64(count)),
+                    ]))
+            }
+            let isCommit = argument["commit"] == .bool(true)
+            let counts = isCommit ? try LoadMessage.counts(argument) : []
+            let entry = loads.entry(load)
+            loads.decide(load, commit: isCommit, by: coordinator)
+            if let entry, isCommit { note(counts, of: entry) }
+            return .success(.object(["incarnation": .int(Int64(bitPattern: incarnation))]))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// What the participants will ever have had of the frame, in case that one of them is gone before it has said so itself.
+    private func note(_ counts: [(run: NodeRun, count: Int)], of entry: LoadEntry) {
+        changeRegistry { registry in
+            guard let frame = registry.frames[entry.frame], frame.id == entry.frameID else { return }
+            for (run, count) in counts where run.name != selfName && topology.index(of: run.name) != nil {
+                let known = frame.acknowledged.rows[run.name]?[run.incarnation] ?? 0
+                guard count > known else { continue }
+                registry.acknowledge(count, frame: entry.frame, node: run.name, incarnation: run.incarnation)
+            }
+        }
+        publishSoon()
+    }
+
+    /// `{load, frame}` from a node: this one takes rows of the load from now on.
+    func beginLoad(_ argument: Value, from coordinator: NodeRun) async throws(Failure) -> Value {
+        let load = try LoadMessage.number(argument)
+        guard let frame = argument["frame"]?.text else { throw ClusterNode.malformed }
+        // The coordinator knows of it; this node may have been away when it was made.
+        if engine.frames.find(frame) == nil { await publish() }
+        try loads.begin(load, into: frame, frameID: readRegistry { $0.frames[frame]?.id }, coordinator: coordinator)
+        return .object(["incarnation": .int(Int64(bitPattern: incarnation))])
+    }
+
+    // MARK: Doubt
+
+    /// `{load, gone, milliseconds}` → `{incarnation, state}`.
+    func answerDoubt(_ argument: Value, coordinated: LoadState?) throws(Failure) -> Value {
+        let load = try LoadMessage.number(argument)
+        guard case .int(let milliseconds)? = argument["milliseconds"], (0...Int64(Int32.max)).contains(milliseconds) else {
+            throw ClusterNode.malformed
+        }
+        let gone = Set(try LoadMessage.runs(argument, "gone"))
+        let state = coordinated ?? loads.asked(load, gone: gone, begunMilliseconds: Int(milliseconds))
+        return .object([
+            "incarnation": .int(Int64(bitPattern: incarnation)), "state": .int(Int64(state.rawValue)),
+        ])
+    }
+
+    /// Sends a question; what follows from the answer may be another one. `own` answers what this node itself is asked.
+    func resolve(_ question: LoadParticipants.Question, own: @escaping @Sendable (UInt64) -> LoadState?) {
+        let entry = question.entry
+        let proceed: @Sendable (LoadParticipant.Event) -> Void = { event in
+            for next in self.loads.learned(event, entry) { self.resolve(next, own: own) }
+        }
+        if question.node == selfName {
+            let state = own(entry.number) ?? .unknown
+            return proceed(.learned(selfName, incarnation: incarnation, state, knowing: question.gone))
+        }
+        guard let node = topology.index(of: question.node), let links = anyLinks else { return }
+        let argument = Value.object([
+            "load": LoadMessage.value(entry.number), "gone": LoadMessage.value(question.gone),
+            "milliseconds": .int(Int64(min(Instant.now.milliseconds(since: entry.begun), Int(Int32.max)))),
+        ])
+        links.send(.control(verb: .askLoad, argument: argument), to: node, deadline: .after(milliseconds: 1_000)) { reply in
+            guard let answer = try? Router.value(of: reply).get(), case .int(let incarnation)? = answer["incarnation"],
+                case .int(let raw)? = answer["state"], let state = UInt8(exactly: raw).flatMap(LoadState.init(rawValue:))
+            else { return proceed(.notReached(question.node)) }
+            proceed(
+                .learned(
+                    question.node, incarnation: UInt64(bitPattern: incarnation), state, knowing: question.gone))
+        }
+    }
+}

@@ -1,0 +1,216 @@
+// The shell around a load's coordinator: sends what it decides to the participants, and tells the sender what became of it.
+
+import Coordination
+import Engine
+import Synchronization
+
+/// One load that this node coordinates. Thread-safe.
+final class LoadCoordination: Sendable {
+    let number: UInt64
+    let frame: String
+    private let cluster: Cluster
+    /// The participants' places in the topology, in the machine's order.
+    private let nodes: [Int]
+
+    private struct State {
+        var machine: LoadCoordinator
+        /// Why it fails, when it does.
+        var failure: Failure?
+        /// Blocks so far: each goes to the next participant.
+        var blocks = 0
+        var blocksUnderWay = 0
+        var waiter: CheckedContinuation<Result<Int, Failure>, Never>?
+    }
+    private let state: Mutex<State>
+
+    private static let roundMilliseconds = 60_000
+    private static let tellMilliseconds = 5_000
+
+    init(_ number: UInt64, frame: String, participants: [(node: Int, run: NodeRun)], _ cluster: Cluster) {
+        self.number = number
+        self.frame = frame
+        self.cluster = cluster
+        nodes = participants.map(\.node)
+        state = Mutex(State(machine: LoadCoordinator(participants: participants.map(\.run))))
+    }
+
+    var isOver: Bool { state.withLock { $0.machine.isOver } }
+
+    /// What a participant that asks is told; another one has no part in it.
+    func state(for asker: NodeRun) -> LoadState {
+        state.withLock { state in
+            guard state.machine.participants.contains(where: { $0.run == asker }) else { return .aborted }
+            switch state.machine.phase {
+            case .staging, .preparing: return .prepared
+            case .committed: return .committed
+            case .aborted: return .aborted
+            }
+        }
+    }
+
+    // MARK: Blocks
+
+    /// Passes a block on to the next participant; completes on any thread.
+    func stage(_ block: StageRequest, _ due: Deadline, completion: @escaping @Sendable (Result<Value, Failure>) -> Void) {
+        let (index, phase) = state.withLock { state in
+            state.blocksUnderWay += 1
+            state.blocks += 1
+            return ((state.blocks - 1) % nodes.count, state.machine.phase)
+        }
+        guard phase == .staging else { return answered(index, .failure(LoadParticipants.over(number)), completion) }
+        var passed = block
+        passed.frame = frame
+        let node = nodes[index]
+        guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
+            let (participants, run, own) = (cluster.loads, cluster.run, passed)
+            cluster.engine.compute.submit {
+                let result = due.hasPassed ? .failure(Self.late) : participants.stage(own, from: run)
+                self.answered(index, result, completion)
+            }
+            return
+        }
+        let deadline = min(due, .after(milliseconds: Self.roundMilliseconds))
+        links.send(.stage(passed), to: node, deadline: deadline) { reply in
+            self.answered(index, Router.value(of: reply), completion)
+        }
+    }
+
+    private static let late = Failure(.timeout, "a block of rows waited too long, and was not taken")
+
+    private func answered(
+        _ index: Int, _ result: Result<Value, Failure>, _ completion: (Result<Value, Failure>) -> Void
+    ) {
+        var event = LoadCoordinator.Event.failed(index)
+        if case .success(let answer) = result, case .int(let rows)? = answer["rows"], rows >= 0 {
+            event = .staged(index, rows: Int(rows))
+        } else if case .failure(let failure) = result {
+            fail(failure)
+        }
+        state.withLock { $0.blocksUnderWay -= 1 }
+        receive(event)
+        completion(result)
+    }
+
+    // MARK: The end
+
+    /// The rows, once all participants show them. Throws when nothing is visible, and when it is not known to be on all nodes:
+    /// the message says which.
+    func commit() async throws(Failure) -> Int {
+        let result: Result<Int, Failure> = await withCheckedContinuation { continuation in
+            let refusal = state.withLock { state -> Failure? in
+                if state.machine.phase == .aborted { return state.failure ?? LoadParticipants.over(number) }
+                guard state.machine.phase == .staging, state.blocksUnderWay == 0, state.waiter == nil else {
+                    return Failure(.scriptError, "a load is committed once all its blocks are answered")
+                }
+                state.waiter = continuation
+                return nil
+            }
+            if let refusal { return continuation.resume(returning: .failure(refusal)) }
+            receive(.finish)
+        }
+        return try result.get()
+    }
+
+    func cancel() { receive(.cancel) }
+
+    func tick() { receive(.timer) }
+
+    private func fail(_ failure: Failure) { state.withLock { $0.failure = $0.failure ?? failure } }
+
+    private func receive(_ event: LoadCoordinator.Event) {
+        let (effects, counts) = state.withLock { state in
+            (state.machine.receive(event, now: .now), state.machine.counts)
+        }
+        for effect in effects {
+            switch effect {
+            case .prepare(let index, let rows): prepare(index, rows)
+            case .commit(let index): tell(index, commit: true, counts)
+            case .abort(let index): tell(index, commit: false, [])
+            case .succeeded(let rows): report(.success(rows))
+            case .failed: report(.failure(state.withLock { $0.failure } ?? LoadParticipants.over(number)))
+            case .lost(let index):
+                report(
+                    .failure(
+                        Failure(
+                            .incompleteData,
+                            "\(name(index)) was restarted meanwhile and has lost its rows of it: drop \(frame) "
+                                + "(cacheismo query frame:drop:\(frame)) and load again")))
+            case .unclear(let indices):
+                report(
+                    .failure(
+                        Failure(
+                            .unreachable,
+                            "\(indices.map(name).joined(separator: ", ")) has not answered; all rows are in \(frame), "
+                                + "and seen once it does")))
+            }
+        }
+    }
+
+    private func report(_ result: Result<Int, Failure>) {
+        let waiter = state.withLock { state in
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume(returning: result)
+    }
+
+    private func name(_ index: Int) -> String { cluster.topology.nodes[nodes[index]].name }
+
+    // MARK: Messages
+
+    private func prepare(_ index: Int, _ rows: Int) {
+        let others = state.withLock { state in
+            state.machine.participants.enumerated().filter { $0.offset != index }.map(\.element.run)
+        }
+        let argument = Value.object(["load": LoadMessage.value(number), "others": LoadMessage.value(others)])
+        ask(index, .prepareLoad, argument, Self.roundMilliseconds) { result in
+            switch result {
+            case .success(let answer):
+                guard case .int(let incarnation)? = answer["incarnation"], case .int(let prepared)? = answer["rows"],
+                    case .int(let count)? = answer["count"]
+                else { return self.prepareFailed(index, PeerReply.notUnderstood) }
+                if prepared != rows {
+                    let why = "\(self.name(index)) has \(prepared) of the \(rows) rows that it took"
+                    self.fail(Failure(.incompleteData, why))
+                }
+                self.receive(
+                    .prepared(
+                        index, incarnation: UInt64(bitPattern: incarnation), rows: Int(prepared), count: Int(count)))
+            case .failure(let failure): self.prepareFailed(index, failure)
+            }
+        }
+    }
+
+    private func prepareFailed(_ index: Int, _ failure: Failure) {
+        fail(failure.naming(name(index)))
+        receive(.failed(index))
+    }
+
+    private func tell(_ index: Int, commit: Bool, _ counts: [(run: NodeRun, count: Int)]) {
+        let run = state.withLock { $0.machine.participants[index].run }
+        let argument = Value.object([
+            "load": LoadMessage.value(number), "commit": .bool(commit), "frame": .string(frame),
+            "counts": LoadMessage.value(counts),
+        ])
+        ask(index, .decideLoad, argument, Self.tellMilliseconds) { result in
+            guard case .success(let answer) = result, case .int(let incarnation)? = answer["incarnation"] else { return }
+            let isSame = UInt64(bitPattern: incarnation) == run.incarnation
+            self.receive(isSame ? .ended(index) : .gone(index))
+        }
+    }
+
+    private func ask(
+        _ index: Int, _ verb: ControlVerb, _ argument: Value, _ milliseconds: Int,
+        _ completion: @escaping @Sendable (Result<Value, Failure>) -> Void
+    ) {
+        let node = nodes[index]
+        guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
+            let cluster = cluster
+            cluster.engine.compute.submitUrgent { completion(cluster.answerAboutLoad(verb, argument, from: cluster.run)) }
+            return
+        }
+        links.send(.control(verb: verb, argument: argument), to: node, deadline: .after(milliseconds: milliseconds)) {
+            completion(Router.value(of: $0))
+        }
+    }
+}
