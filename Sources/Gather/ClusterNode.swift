@@ -198,7 +198,8 @@ package final class ClusterNode: PeerService {
         let statistics = try FrameService.statistics(argument, cluster)
         guard case .int(let load)? = argument["besides"], let name = argument["name"]?.text else { return statistics }
         return .object([
-            "rows": statistics["rows"] ?? .null, "loads": .int(Int64(cluster.loads.others(into: name, besides: UInt64(bitPattern: load)))),
+            "rows": statistics["rows"] ?? .null,
+            "loads": .int(Int64(cluster.loads.others(into: name, besides: UInt64(bitPattern: load)))),
         ])
     }
 

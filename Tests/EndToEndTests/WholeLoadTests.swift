@@ -29,7 +29,8 @@ import Testing
         let result = json["result"] as? [[String: Any]]
         return Answer(
             status: status, expected: rows["expected"] as? Int ?? -1, scanned: rows["scanned"] as? Int ?? -1,
-            count: result?.first?["count"] as? Int ?? 0, reason: (json["error"] as? [String: Any])?["reason"] as? String)
+            count: result?.first?["count"] as? Int ?? 0, reason: (json["error"] as? [String: Any])?["reason"] as? String
+        )
     }
 
     private static func define(_ cluster: TestCluster) throws {
@@ -89,32 +90,58 @@ import Testing
         return line.flatMap { Int($0.split(separator: " ")[2]) } ?? -1
     }
 
-    /// A load that is under way once this returns: each node has taken rows of it.
-    private static func startLoading(_ cluster: TestCluster, _ path: String, on node: Int) throws -> Process {
+    /// A load whose file goes on for as long as this is there.
+    private final class EndlessLoad {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: Place.binary)
-        process.arguments = ["load", "f", path, "--server", "127.0.0.1:\(cluster[node].port)"]
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        for node in cluster.nodes {
-            for _ in 0..<2_000 where try rowBytes(node) < 100_000 { usleep(2_000) }
+        private let path: String
+        private let descriptor: Int32
+
+        init(_ cluster: TestCluster, on node: Int) throws {
+            path = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).csv").path
+            guard mkfifo(path, 0o600) == 0 else { throw TestFailure("no pipe at \(path)") }
+            descriptor = open(path, O_RDWR | O_CLOEXEC)
+            process.executableURL = URL(fileURLWithPath: Place.binary)
+            process.arguments = ["load", "f", path, "--server", "127.0.0.1:\(cluster[node].port)"]
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            process.standardInput = FileHandle.nullDevice
+            try process.run()
         }
-        #expect(process.isRunning)
-        return process
+
+        /// Some blocks of rows, which the command has read in part when this returns.
+        func write(rows: Int) throws {
+            var text = Array("a,b\n".utf8)
+            for row in 0..<rows { text += Array("\(row),name\(row % 1_000)\n".utf8) }
+            var left = text[...]
+            while !left.isEmpty {
+                let written = left.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+                guard written > 0 else { throw TestFailure("the pipe is broken") }
+                left = left.dropFirst(written)
+            }
+        }
+
+        /// The exit code, once the file has come to its end.
+        func end() -> Int32 {
+            close(descriptor)
+            unlink(path)
+            process.waitUntilExit()
+            return process.terminationStatus
+        }
     }
 
     @Test("a node that is killed between two blocks leaves nothing of the load anywhere, whichever node it is")
     func killed() throws {
         let cluster = try TestCluster(nodes: 3)
-        let file = try Self.file(rows: 1_500_000)
         let small = try Self.file(rows: 10)
-        for (victim, entry) in [(2, 0), (0, 0)] {
-            let process = try Self.startLoading(cluster, file.path, on: entry)
+        for victim in [2, 0] {
+            let load = try EndlessLoad(cluster, on: 0)
+            try load.write(rows: 700_000)
+            for node in cluster.nodes {
+                for _ in 0..<5_000 where try Self.rowBytes(node) < 100_000 { usleep(2_000) }
+                #expect(try Self.rowBytes(node) >= 100_000)
+            }
             cluster[victim].stop(SIGKILL)
-            process.waitUntilExit()
-            #expect(process.terminationStatus == 1)
+            #expect(load.end() == 1)
             for survivor in [0, 1, 2] where survivor != victim {
                 for _ in 0..<300 where try Self.rowBytes(cluster[survivor]) != 0 { usleep(50_000) }
                 #expect(try Self.rowBytes(cluster[survivor]) == 0)
@@ -122,8 +149,8 @@ import Testing
             try cluster[victim].start()
             // A later load goes to all three, and is all that there is.
             _ = try cluster.run(["query", "frame:drop:f"], on: 1)
-            let load = try cluster.run(["load", "f", small.path], on: 1)
-            #expect(load.code == 0 && load.output.contains("loaded 10 rows"), "\(load.output) \(load.errors)")
+            let again = try cluster.run(["load", "f", small.path], on: 1)
+            #expect(again.code == 0 && again.output.contains("loaded 10 rows"), "\(again.output) \(again.errors)")
             try Self.define(cluster)
             let answer = try Self.answer(try Wire(port: cluster[1].port))
             #expect(answer?.status == "complete" && answer?.count == 10 && answer?.expected == 10)

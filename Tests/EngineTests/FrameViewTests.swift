@@ -6,7 +6,9 @@ import Synchronization
 import Testing
 
 @Suite struct FrameViewTests {
-    private static func catalog(chunkRows: Int = 100, memory: FrameMemory = FrameMemory()) throws -> (FrameCatalog, Frame) {
+    private static func catalog(chunkRows: Int = 100, memory: FrameMemory = FrameMemory()) throws -> (
+        FrameCatalog, Frame
+    ) {
         let catalog = FrameCatalog(shardCount: 3, resources: FrameResources(memory: memory, chunkRows: chunkRows))
         return (catalog, try catalog.create("t", schema: try FramesStoreTests.batch(0).schema))
     }
@@ -19,7 +21,8 @@ import Testing
         DispatchQueue.global().async(group: group) {
             for number in 1...150 as ClosedRange<UInt64> {
                 // Chunks for all shards, and a rest that is copied to a tail, which is full at times.
-                guard let load = try? catalog.beginLoad(number, into: frame), let batch = try? FramesStoreTests.batch(805)
+                guard let load = try? catalog.beginLoad(number, into: frame),
+                    let batch = try? FramesStoreTests.batch(805)
                 else { break }
                 try? load.stage(batch)
                 _ = try? catalog.commitLoad(number)
@@ -30,7 +33,7 @@ import Testing
         while !isDone.load(ordering: .acquiring) {
             let view = frame.view()
             #expect(view.rowCount % 805 == 0 && view.rowCount >= last)
-            #expect(view.loads.committed.count == view.rowCount / 805 && view.loads.pending.isEmpty)
+            #expect(view.loads.committed.count == view.rowCount / 805 && view.loads.pending.count <= 1)
             (views, last) = (views + 1, view.rowCount)
         }
         group.wait()
@@ -76,7 +79,8 @@ import Testing
         var loads = FrameLoads()
         let second: UInt64 = 1_000_000_000
         for load in 1...5 as ClosedRange<UInt64> { loads.committed(load, now: load * 100 * second) }
-        #expect(loads.seen(now: 700 * second).committed == [1: 600_000, 2: 500_000, 3: 400_000, 4: 300_000, 5: 200_000])
+        #expect(
+            loads.seen(now: 700 * second).committed == [1: 600_000, 2: 500_000, 3: 400_000, 4: 300_000, 5: 200_000])
         #expect(loads.seen(now: 1_100 * second).committed == [5: 600_000])
         for load in 6..<UInt64(6 + FrameLoads.namedMax) { loads.committed(load, now: 1_200 * second + load) }
         #expect(loads.seen(now: 1_201 * second).namedMilliseconds == FrameLoads.namedMillisecondsMax)

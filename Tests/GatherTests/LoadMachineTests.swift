@@ -56,7 +56,8 @@ import Testing
         #expect(machine.receive(.ended(1), now: Self.later(1_600)) == [])
     }
 
-    @Test("a participant that is gone once it is decided is said to be lost; one that does not answer leaves it unclear")
+    @Test(
+        "a participant that is gone once it is decided is said to be lost; one that does not answer leaves it unclear")
     func lost() {
         var machine = Self.committed()
         for index in [0, 2] { _ = machine.receive(.ended(index), now: Self.at) }
@@ -75,7 +76,9 @@ import Testing
         return machine
     }
 
-    @Test("nothing is visible before it is prepared, and an open load ends when its coordinator is gone or does not know it")
+    @Test(
+        "nothing is visible before it is prepared, and an open load ends when its coordinator is gone or does not know it"
+    )
     func open() {
         for (event, ends): (LoadParticipant.Event, Bool) in [
             (.decided(commit: true, by: Self.runs[0]), false), (.included, false),
@@ -127,7 +130,10 @@ import Testing
             outcomes.note(load, committed: load % 2 == 1, now: Self.later(Int(load) * 1_000))
         }
         let now = Self.later(20_000)
-        #expect((18...20).map { outcomes.state(of: $0, begunMilliseconds: 0, now: now) } == [.committed, .aborted, .committed])
+        #expect(
+            (18...20).map { outcomes.state(of: $0, begunMilliseconds: 0, now: now) } == [
+                .committed, .aborted, .committed,
+            ])
         #expect(outcomes.state(of: 17, begunMilliseconds: 5_000, now: now) == .forgotten)
         #expect(outcomes.state(of: 99, begunMilliseconds: 5_000, now: now) == .forgotten)
         #expect(outcomes.state(of: 99, begunMilliseconds: 1_000, now: now) == .unknown, "17 ended three seconds ago")
@@ -135,7 +141,9 @@ import Testing
 
     // MARK: Whatever happens
 
-    @Test("a load is never visible on one node and discarded on another, and an acknowledged one is visible on all that live")
+    @Test(
+        "a load is never visible on one node and discarded on another, and an acknowledged one is visible on all that live"
+    )
     func schedules() {
         var (successes, failures, doubts, restarts) = (0, 0, 0, 0)
         for seed in 1...6_000 as ClosedRange<UInt64> {

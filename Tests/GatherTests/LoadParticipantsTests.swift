@@ -61,7 +61,9 @@ import Testing
 
     private static func decide(_ node: ClusterNode, commit: Bool, load: Int64 = 7) async throws(Failure) {
         let counts = Value.array([.array([.string("n3"), .int(13), .int(40)])])
-        _ = try await control(node, .decideLoad, [("commit", .bool(commit)), ("counts", counts)], load: load)
+        _ = try await control(
+            node, .decideLoad,
+            [("commit", .bool(commit)), ("counts", counts), ("frame", .string("f")), ("id", .int(5))], load: load)
     }
 
     private static func map(_ node: ClusterNode, include: Set<UInt64> = []) async throws -> MapAnswer {

@@ -248,7 +248,8 @@ import Testing
             .synchronize, .createFrame, .frameStatistics, .flush, .beginLoad, .prepareLoad, .decideLoad, .askLoad,
         ]
         let clients: Set<ControlVerb> = [
-            .topology, .status, .store, .createFrame, .beginLoad, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress,
+            .topology, .status, .store, .createFrame, .beginLoad, .commitLoad, .abortLoad, .runJob, .listJobs,
+            .jobProgress,
             .cancelJob, .explainJob,
         ]
         for verb in ControlVerb.allCases {

@@ -22,9 +22,10 @@ extension Cluster {
             }
             let isCommit = argument["commit"] == .bool(true)
             let counts = isCommit ? try LoadMessage.counts(argument) : []
-            let entry = loads.entry(load)
             loads.decide(load, commit: isCommit, by: coordinator)
-            if let entry, isCommit { note(counts, of: entry) }
+            if isCommit, let frame = argument["frame"]?.text, case .int(let id)? = argument["id"] {
+                note(counts, of: frame, id: UInt64(bitPattern: id))
+            }
             return .success(.object(["incarnation": .int(Int64(bitPattern: incarnation))]))
         } catch {
             return .failure(error)
@@ -32,13 +33,14 @@ extension Cluster {
     }
 
     /// What the participants will ever have had of the frame, in case that one of them is gone before it has said so itself.
-    private func note(_ counts: [(run: NodeRun, count: Int)], of entry: LoadEntry) {
+    /// `id`: of the frame when the load began; one of the same name that is made later is another.
+    private func note(_ counts: [(run: NodeRun, count: Int)], of name: String, id: UInt64) {
         changeRegistry { registry in
-            guard let frame = registry.frames[entry.frame], frame.id == entry.frameID else { return }
+            guard let frame = registry.frames[name], frame.id == id else { return }
             for (run, count) in counts where run.name != selfName && topology.index(of: run.name) != nil {
                 let known = frame.acknowledged.rows[run.name]?[run.incarnation] ?? 0
                 guard count > known else { continue }
-                registry.acknowledge(count, frame: entry.frame, node: run.name, incarnation: run.incarnation)
+                registry.acknowledge(count, frame: name, node: run.name, incarnation: run.incarnation)
             }
         }
         publishSoon()
@@ -50,7 +52,7 @@ extension Cluster {
         guard let frame = argument["frame"]?.text else { throw ClusterNode.malformed }
         // The coordinator knows of it; this node may have been away when it was made.
         if engine.frames.find(frame) == nil { await publish() }
-        try loads.begin(load, into: frame, frameID: readRegistry { $0.frames[frame]?.id }, coordinator: coordinator)
+        try loads.begin(load, into: frame, coordinator: coordinator)
         return .object(["incarnation": .int(Int64(bitPattern: incarnation))])
     }
 
@@ -59,7 +61,8 @@ extension Cluster {
     /// `{load, gone, milliseconds}` → `{incarnation, state}`.
     func answerDoubt(_ argument: Value, coordinated: LoadState?) throws(Failure) -> Value {
         let load = try LoadMessage.number(argument)
-        guard case .int(let milliseconds)? = argument["milliseconds"], (0...Int64(Int32.max)).contains(milliseconds) else {
+        guard case .int(let milliseconds)? = argument["milliseconds"], (0...Int64(Int32.max)).contains(milliseconds)
+        else {
             throw ClusterNode.malformed
         }
         let gone = Set(try LoadMessage.runs(argument, "gone"))
@@ -84,9 +87,11 @@ extension Cluster {
             "load": LoadMessage.value(entry.number), "gone": LoadMessage.value(question.gone),
             "milliseconds": .int(Int64(min(Instant.now.milliseconds(since: entry.begun), Int(Int32.max)))),
         ])
-        links.send(.control(verb: .askLoad, argument: argument), to: node, deadline: .after(milliseconds: 1_000)) { reply in
+        links.send(.control(verb: .askLoad, argument: argument), to: node, deadline: .after(milliseconds: 1_000)) {
+            reply in
             guard let answer = try? Router.value(of: reply).get(), case .int(let incarnation)? = answer["incarnation"],
-                case .int(let raw)? = answer["state"], let state = UInt8(exactly: raw).flatMap(LoadState.init(rawValue:))
+                case .int(let raw)? = answer["state"],
+                let state = UInt8(exactly: raw).flatMap(LoadState.init(rawValue:))
             else { return proceed(.notReached(question.node)) }
             proceed(
                 .learned(

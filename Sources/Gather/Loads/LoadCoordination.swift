@@ -8,6 +8,8 @@ import Synchronization
 final class LoadCoordination: Sendable {
     let number: UInt64
     let frame: String
+    /// Of the frame when the load began.
+    private let frameID: UInt64?
     private let cluster: Cluster
     /// The participants' places in the topology, in the machine's order.
     private let nodes: [Int]
@@ -30,6 +32,7 @@ final class LoadCoordination: Sendable {
         self.number = number
         self.frame = frame
         self.cluster = cluster
+        frameID = cluster.readRegistry { $0.frames[frame]?.id }
         nodes = participants.map(\.node)
         state = Mutex(State(machine: LoadCoordinator(participants: participants.map(\.run))))
     }
@@ -51,13 +54,17 @@ final class LoadCoordination: Sendable {
     // MARK: Blocks
 
     /// Passes a block on to the next participant; completes on any thread.
-    func stage(_ block: StageRequest, _ due: Deadline, completion: @escaping @Sendable (Result<Value, Failure>) -> Void) {
-        let (index, phase) = state.withLock { state in
+    func stage(_ block: StageRequest, _ due: Deadline, completion: @escaping @Sendable (Result<Value, Failure>) -> Void)
+    {
+        let place = state.withLock { state -> Result<Int, Failure> in
+            // A block that failed is the last one; those under way come to their own ends, as theirs may be the earlier lines.
+            if let failure = state.failure { return .failure(failure) }
+            guard state.machine.phase == .staging else { return .failure(LoadParticipants.over(number)) }
             state.blocksUnderWay += 1
             state.blocks += 1
-            return ((state.blocks - 1) % nodes.count, state.machine.phase)
+            return .success((state.blocks - 1) % nodes.count)
         }
-        guard phase == .staging else { return answered(index, .failure(LoadParticipants.over(number)), completion) }
+        guard case .success(let index) = place else { return completion(place.map { _ in .null }) }
         var passed = block
         passed.frame = frame
         let node = nodes[index]
@@ -80,14 +87,16 @@ final class LoadCoordination: Sendable {
     private func answered(
         _ index: Int, _ result: Result<Value, Failure>, _ completion: (Result<Value, Failure>) -> Void
     ) {
-        var event = LoadCoordinator.Event.failed(index)
-        if case .success(let answer) = result, case .int(let rows)? = answer["rows"], rows >= 0 {
-            event = .staged(index, rows: Int(rows))
-        } else if case .failure(let failure) = result {
-            fail(failure)
-        }
         state.withLock { $0.blocksUnderWay -= 1 }
-        receive(event)
+        switch result {
+        case .success(let answer):
+            guard case .int(let rows)? = answer["rows"], rows >= 0 else {
+                fail(PeerReply.notUnderstood)
+                return completion(.failure(PeerReply.notUnderstood))
+            }
+            receive(.staged(index, rows: Int(rows)))
+        case .failure(let failure): fail(failure)
+        }
         completion(result)
     }
 
@@ -98,7 +107,8 @@ final class LoadCoordination: Sendable {
     func commit() async throws(Failure) -> Int {
         let result: Result<Int, Failure> = await withCheckedContinuation { continuation in
             let refusal = state.withLock { state -> Failure? in
-                if state.machine.phase == .aborted { return state.failure ?? LoadParticipants.over(number) }
+                if let failure = state.failure { return failure }
+                if state.machine.phase == .aborted { return LoadParticipants.over(number) }
                 guard state.machine.phase == .staging, state.blocksUnderWay == 0, state.waiter == nil else {
                     return Failure(.scriptError, "a load is committed once all its blocks are answered")
                 }
@@ -190,10 +200,12 @@ final class LoadCoordination: Sendable {
         let run = state.withLock { $0.machine.participants[index].run }
         let argument = Value.object([
             "load": LoadMessage.value(number), "commit": .bool(commit), "frame": .string(frame),
-            "counts": LoadMessage.value(counts),
+            "id": frameID.map { LoadMessage.value($0) } ?? .null, "counts": LoadMessage.value(counts),
         ])
         ask(index, .decideLoad, argument, Self.tellMilliseconds) { result in
-            guard case .success(let answer) = result, case .int(let incarnation)? = answer["incarnation"] else { return }
+            guard case .success(let answer) = result, case .int(let incarnation)? = answer["incarnation"] else {
+                return
+            }
             let isSame = UInt64(bitPattern: incarnation) == run.incarnation
             self.receive(isSame ? .ended(index) : .gone(index))
         }
@@ -206,7 +218,9 @@ final class LoadCoordination: Sendable {
         let node = nodes[index]
         guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
             let cluster = cluster
-            cluster.engine.compute.submitUrgent { completion(cluster.answerAboutLoad(verb, argument, from: cluster.run)) }
+            cluster.engine.compute.submitUrgent {
+                completion(cluster.answerAboutLoad(verb, argument, from: cluster.run))
+            }
             return
         }
         links.send(.control(verb: verb, argument: argument), to: node, deadline: .after(milliseconds: milliseconds)) {

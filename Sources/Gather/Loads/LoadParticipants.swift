@@ -8,18 +8,13 @@ import Synchronization
 final class LoadEntry: Sendable {
     let number: UInt64
     let frame: String
-    /// Of the frame when the load began: one of the same name that is made later is another.
-    let frameID: UInt64?
     let load: FrameLoad
     let begun: Instant
     fileprivate let machine: Mutex<LoadParticipant>
 
-    fileprivate init(
-        _ number: UInt64, frame: String, frameID: UInt64?, _ load: FrameLoad, coordinator: NodeRun, now: Instant
-    ) {
+    fileprivate init(_ number: UInt64, frame: String, _ load: FrameLoad, coordinator: NodeRun, now: Instant) {
         self.number = number
         self.frame = frame
-        self.frameID = frameID
         self.load = load
         begun = now
         machine = Mutex(LoadParticipant(coordinator: coordinator, now: now))
@@ -48,9 +43,7 @@ final class LoadParticipants: Sendable {
     // MARK: What coordinators ask
 
     /// Once more is fine, from the same coordinator.
-    func begin(
-        _ number: UInt64, into name: String, frameID: UInt64?, coordinator: NodeRun
-    ) throws(Failure) {
+    func begin(_ number: UInt64, into name: String, coordinator: NodeRun) throws(Failure) {
         let frame = try frames.require(name)
         let now = Instant.now
         let result = state.withLock { state -> Result<Void, Failure> in
@@ -66,8 +59,7 @@ final class LoadParticipants: Sendable {
             }
             do throws(Failure) {
                 let load = try frames.beginLoad(number, into: frame)
-                state.entries[number] = LoadEntry(
-                    number, frame: name, frameID: frameID, load, coordinator: coordinator, now: now)
+                state.entries[number] = LoadEntry(number, frame: name, load, coordinator: coordinator, now: now)
                 return .success(())
             } catch {
                 return .failure(error)
@@ -172,7 +164,7 @@ final class LoadParticipants: Sendable {
         }
     }
 
-    func entry(_ number: UInt64) -> LoadEntry? { state.withLock { $0.entries[number] } }
+    private func entry(_ number: UInt64) -> LoadEntry? { state.withLock { $0.entries[number] } }
 
     private func find(_ number: UInt64, of coordinator: NodeRun) throws(Failure) -> LoadEntry {
         guard let entry = entry(number), entry.machine.withLock({ $0.coordinator }) == coordinator else {

@@ -56,7 +56,7 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case beginLoad
     /// {load, others} → {incarnation, rows, count}: the rows are ready, whatever is decided.
     case prepareLoad
-    /// {load, commit, frame, counts} → {incarnation}
+    /// {load, commit, frame, id, counts} → {incarnation}
     case decideLoad
     /// {load, gone, milliseconds} → {incarnation, state}: what became of it, asked by who is in doubt.
     case askLoad
