@@ -116,6 +116,8 @@ import Testing
         #expect(machine.receive(.learned("n3", incarnation: 3, .prepared, knowing: []), now: Self.later(5_004)) == [])
         #expect(machine.receive(.decided(commit: true, by: Self.runs[0]), now: Self.later(5_005)) == [])
         #expect(machine.receive(.included, now: Self.later(5_005)) == [])
+        let late = LoadParticipant.Event.learned("n1", incarnation: 1, .committed, knowing: [])
+        #expect(machine.receive(late, now: Self.later(5_005)) == [], "of the run that is over")
         #expect(
             machine.receive(.learned("n3", incarnation: 3, .prepared, knowing: gone), now: Self.later(5_006))
                 == [.abort])

@@ -80,8 +80,7 @@ package final class Frame: Sendable {
     /// All parts at one moment. Cost: microseconds for each shard; no row is copied.
     package func view() -> FrameView {
         loads.withLock { loads in
-            FrameView(
-                schema: schema, parts: parts.map { $0.snapshot() }, loads: loads.seen(now: monotonicNanoseconds()))
+            FrameView(parts: parts.map { $0.snapshot() }, loads: loads.seen(now: monotonicNanoseconds()))
         }
     }
 

@@ -2,7 +2,6 @@
 
 /// The rows of all parts of a frame at one moment: of a load, all that this node holds of it or nothing.
 package struct FrameView: Sendable {
-    package let schema: FrameSchema
     /// One for each shard, in the shards' order.
     package let parts: [FrameSnapshot]
     package let loads: FrameLoads.Seen
