@@ -68,15 +68,19 @@ static void begin_slice(clua_control *control) {
     control->sliceCpuNanoseconds = 0;
     control->sliceTicks = 0;
     control->sliceBytes = control->usedBytes;
+    // What was freed between two slices was garbage.
+    size_t freed = control->usedBytes < control->endBytes ? control->endBytes - control->usedBytes : 0;
+    control->abandonedBytes -= freed < control->abandonedBytes ? freed : control->abandonedBytes;
     if (control->abandonedBytes > control->usedBytes) control->abandonedBytes = control->usedBytes;
     control->heldBytes = control->usedBytes - control->abandonedBytes;
 }
 
 static void end_slice(clua_control *control) {
     control->usage.grownBytes += (int64_t)control->usedBytes - (int64_t)control->sliceBytes;
-    // All but what was held before it is now garbage.
-    if (control->aborted != CLUA_NOT_ABORTED && control->usedBytes > control->heldBytes)
-        control->abandonedBytes = control->usedBytes - control->heldBytes;
+    // Of a call that was stopped all but what was held before it is now garbage; of others there is no more of it than that.
+    size_t rest = control->usedBytes > control->heldBytes ? control->usedBytes - control->heldBytes : 0;
+    if (control->aborted != CLUA_NOT_ABORTED || control->abandonedBytes > rest) control->abandonedBytes = rest;
+    control->endBytes = control->usedBytes;
     if (control->sliceCpuNanoseconds != 0) control->usage.cpuNanoseconds += thread_cpu() - control->sliceCpuNanoseconds;
 }
 

@@ -112,7 +112,6 @@ static void leave_sentinel(lua_State *L);
 static int end_of_collection(lua_State *L) {
     clua_control *control = clua_control_of(L);
     control->collections += 1;
-    control->abandonedBytes = 0;
     control->unfailing += 1;
     leave_sentinel(L);
     control->unfailing -= 1;

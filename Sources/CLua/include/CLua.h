@@ -93,6 +93,7 @@ typedef struct clua_control {
     size_t sliceBytes;             ///< `usedBytes` when the slice began
     size_t heldBytes;              ///< those without what stopped calls had left to the collector
     size_t abandonedBytes;         ///< what that is now, at most
+    size_t endBytes;               ///< `usedBytes` when the last slice ended
     int32_t cancelled;             ///< atomic
     int64_t instructionsLeft;
     uint64_t deadlineNanoseconds;  ///< on the monotonic clock; 0: `methodNanoseconds` from the first look at the clock
