@@ -1,8 +1,10 @@
 // The command line's arguments as bytes: keys, values and file names need not be UTF-8.
 
-enum CommandLineBytes {
-    /// A byte that is no UTF-8 travels through the parsing of options as this character, which nobody assigns.
+package enum CommandLineBytes {
+    /// A byte that is no UTF-8 travels through the parsing of options as this character and its number more, which nobody
+    /// assigns. Where somebody typed such a character all the same, its bytes travel so too: no two arguments become one.
     private static let strayBase: UInt32 = 0x10_FF00
+    private static let strays = strayBase + 0x80...strayBase + 0xFF
 
     private static let raw: [[UInt8]] = CommandLine.unsafeArgv.withMemoryRebound(
         to: UnsafeMutablePointer<CChar>?.self, capacity: Int(CommandLine.argc)
@@ -21,35 +23,27 @@ enum CommandLineBytes {
     /// Without the program's name.
     static let arguments: [String] = raw.map(text)
 
-    private static let hasStrayBytes = raw.contains { String(validating: $0, as: UTF8.self) == nil }
-
     /// What was typed, byte for byte, for an argument or a part of one.
-    static func bytes(of argument: String) -> [UInt8] {
-        hasStrayBytes ? original(argument) : Array(argument.utf8)
-    }
-
-    static func original(_ argument: String) -> [UInt8] {
+    package static func bytes(of argument: String) -> [UInt8] {
         argument.unicodeScalars.flatMap { scalar in
-            (strayBase + 0x80...strayBase + 0xFF).contains(scalar.value)
-                ? [UInt8(scalar.value - strayBase)] : Array(String(scalar).utf8)
+            strays.contains(scalar.value) ? [UInt8(scalar.value - strayBase)] : Array(String(scalar).utf8)
         }
     }
 
-    static func text(_ bytes: [UInt8]) -> String {
-        if let text = String(validating: bytes, as: UTF8.self) { return text }
+    /// The argument that `bytes` gives back.
+    package static func text(_ bytes: [UInt8]) -> String {
         var text = String.UnicodeScalarView()
-        var decoder = UTF8()
         var rest = bytes[...]
         while let first = rest.first {
             var iterator = rest.makeIterator()
-            if case .scalarValue(let scalar) = decoder.decode(&iterator) {
+            var decoder = UTF8()
+            if case .scalarValue(let scalar) = decoder.decode(&iterator), !strays.contains(scalar.value) {
                 text.append(scalar)
                 rest = rest.dropFirst(UTF8.width(scalar))
             } else {
                 text.append(Unicode.Scalar(strayBase + UInt32(first))!)
                 rest = rest.dropFirst()
             }
-            decoder = UTF8()
         }
         return String(text)
     }

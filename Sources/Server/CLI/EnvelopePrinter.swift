@@ -7,7 +7,7 @@ package enum EnvelopePrinter {
     /// Prints the answer; throws the exit code 1 unless it is complete.
     static func print(_ envelope: Value, json: Bool) throws {
         if json {
-            Swift.print(String(decoding: envelope.json, as: UTF8.self))
+            Swift.print(String(decoding: MachineAnswer.json(envelope), as: UTF8.self))
         } else if let error = envelope["error"] {
             CommandFailure.printError(failure(of: error))
         } else {

@@ -26,7 +26,7 @@ struct GetCommand: AsyncParsableCommand {
 }
 
 /// Prints the value as it is. Exit code 0 only for an answer: not for a job whose envelope says that it is partial or an
-/// error.
+/// error, nor for a method that says that it was not done.
 private func printAnswer(to key: String, _ options: ClientOptions) async throws {
     let value = try await options.withClient { client async throws(Failure) in
         do throws(Failure) { return try await client.fetch(key) } catch {
@@ -35,7 +35,8 @@ private func printAnswer(to key: String, _ options: ClientOptions) async throws 
             throw Failure(.miss, "there is no key '\(key)'\(isNoMethod)")
         }
     }
-    StandardOutput.printLine(options.json ? value.json : value.answer)
+    StandardOutput.printLine(options.json ? MachineAnswer.json(value) : value.answer)
+    guard !MachineAnswer.isRefusal(value, to: key) else { throw ExitCode(CommandFailure.generalExitCode) }
     let call = key.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
     guard call.count == 3 else { return }
     if call[0] == "job", call[1] == "run", let status = value["status"]?.text, status != "complete" {
@@ -59,6 +60,7 @@ struct SetCommand: AsyncParsableCommand {
         let answer = try await client.withClient { client async throws(Failure) in
             try await client.control(.store, argument)
         }
-        StandardOutput.printLine(client.json ? answer.json : answer.answer)
+        StandardOutput.printLine(client.json ? MachineAnswer.json(answer) : answer.answer)
+        guard !MachineAnswer.isRefusal(answer, to: key) else { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }
