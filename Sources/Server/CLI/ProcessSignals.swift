@@ -1,4 +1,6 @@
-// What signals do to a serving process: some end it in good order, one makes it read its files again, none ends it at once.
+// What signals do to a serving process: some end it in good order, one makes it read its files again, most do nothing. Only
+// those that can't be caught (SIGKILL) and those of a fault of its own (SIGSEGV, SIGABRT and their kind, which leave a core)
+// end it at once.
 
 import Dispatch
 
@@ -8,14 +10,20 @@ import Dispatch
 
 /// Holds for as long as it lives.
 final class ProcessSignals {
-    /// SIGUSR1 as memcached's; SIGQUIT would leave the socket and the pid file behind, and a core.
-    private static let ends = [SIGINT, SIGTERM, SIGQUIT, SIGUSR1]
+    /// SIGUSR1 as memcached's; SIGQUIT would leave the socket and the pid file behind, and a core. After SIGXCPU and SIGPWR
+    /// there is some time left.
+    private static let ends = [SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGXCPU, SIGPWR]
+
+    /// All others that would end a process that does not expect them. Without SIGXFSZ a write that makes a file too large fails
+    /// instead. The two behind 31 are the C library's own.
+    private static let meansNothing: [Int32] =
+        [SIGHUP, SIGPIPE, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXFSZ, SIGSTKFLT] + Array(34...64)
 
     private var sources: [any DispatchSourceSignal] = []
 
     /// From the first moment on: a terminal that closes, a log that nobody reads, or a signal that means nothing here do not
     /// end the process. Those that end it do so at once while there is nothing yet to clean up.
-    static func ignoreWhatEndsNothing() { for number in [SIGHUP, SIGPIPE, SIGUSR2] { signal(number, SIG_IGN) } }
+    static func ignoreWhatEndsNothing() { for number in meansNothing { signal(number, SIG_IGN) } }
 
     /// `end` and `readAgain` are called on any thread, as often as the signals come.
     init(end: @escaping @Sendable () -> Void, readAgain: @escaping @Sendable () -> Void) {
