@@ -12,12 +12,21 @@ enum SliceCursor {
         default: throw Failure(.scriptError, "\(method): a cursor is what the last call gave back")
         }
     }
+
+    /// A number that no call gave back.
+    static func foreign(to method: String) -> Failure {
+        Failure(
+            .scriptError, "shard:\(method): begin without a cursor, and go on with the one that the last call gave back"
+        )
+    }
 }
 
 /// What one map has begun to walk over.
 final class ShardCursors {
     /// Names by type, as they were when the walk began.
     var objects: [String: [[UInt8]]] = [:]
+    /// Those that were given out by `keys`: any other number is some place in the store, or none.
+    var keys: Set<Int> = []
 }
 
 extension ShardHandle {
@@ -36,10 +45,13 @@ extension ShardHandle {
             throw Failure(.scriptError, "shard:keys(prefix, cursor) takes what the keys begin with")
         }
         let now = unixSeconds()
+        let cursor = try SliceCursor.number(arguments, 1, of: "keys")
+        guard cursor.map(cursors.keys.contains) ?? true else { throw SliceCursor.foreign(to: "keys") }
         let (items, next) = try shard.items.slice(
-            prefix: Array(prefix.utf8), from: try SliceCursor.number(arguments, 1, of: "keys") ?? 0,
+            prefix: Array(prefix.utf8), from: cursor ?? 0,
             count: Self.keysOfSlice, now: now
         ) { () throws(Failure) in try checkTime("keys") }
+        if let next { cursors.keys.insert(next) }
         let list = items.filter { $0.key.first != 0 }.map { item in
             var pairs: [Value.Pair] = [
                 .init(.string("key"), .bytes(item.key)), .init(.string("bytes"), .int(Int64(item.bytes))),
@@ -61,9 +73,9 @@ extension ShardHandle {
             let items = shard.items
             cursors.objects[type] = try names(of: type, items)
         }
-        guard let names = cursors.objects[type], cursor ?? 0 <= names.count else {
-            throw Failure(.scriptError, "shard:objects: begin without a cursor")
-        }
+        guard let names = cursors.objects[type],
+            cursor.map({ $0 > 0 && $0 < names.count && $0 % Self.objectsOfSlice == 0 }) ?? true
+        else { throw SliceCursor.foreign(to: "objects") }
         try checkTime("objects")
         let slice = names[(cursor ?? 0)...].prefix(Self.objectsOfSlice)
         let items = shard.items
@@ -87,7 +99,10 @@ extension ShardHandle {
                 cursor = next
             }
         }
-        let living = try underGate { machine throws(Failure) in machine.endWalk(over: type, since: mark) }
+        // Never refused: what is shelved would be noted for ever.
+        let living = try underGate(mayExceed: true) { machine throws(Failure) in
+            machine.endWalk(over: type, since: mark)
+        }
         try result.get()
         names.formUnion(living)
         return names.sorted { $0.lexicographicallyPrecedes($1) }
@@ -95,11 +110,11 @@ extension ShardHandle {
 
     /// Waits for the script gate. Another thread of the pool goes on meanwhile, as it may be the one that has to open it.
     private func underGate<R: Sendable>(
-        _ body: @escaping @Sendable (ObjectMachine) throws(Failure) -> R
+        mayExceed: Bool = false, _ body: @escaping @Sendable (ObjectMachine) throws(Failure) -> R
     ) throws(Failure) -> R {
         let isDone = DispatchSemaphore(value: 0)
         let box = InspectionAnswer<R>(isDone)
-        shard.objects.inspect { entered in
+        shard.objects.inspect(mayExceed: mayExceed) { entered in
             box.deliver(
                 Result { () throws(Failure) in
                     try body(try entered.get())
@@ -177,12 +192,14 @@ extension ObjectMachine {
     /// From now on what is put on the shelf is noted.
     func beginWalk(over type: String) throws(Failure) -> Int {
         guard types[type] != nil else { throw Failure(.scriptError, "there is no object type '\(type)'") }
+        statistics.walks += 1
         return walks.begin()
     }
 
     /// The names of the live objects of a type, and of those that were put on the shelf since `mark`. Cost: a look at every
     /// live object.
     func endWalk(over type: String, since mark: Int) -> [[UInt8]] {
+        statistics.walks -= 1
         let now = unixSeconds()
         let wanted = number(ofType: type)
         let live = keys { $0.type == wanted && ($0.expiry == 0 || $0.expiry > now) }.map(\.name)

@@ -51,9 +51,11 @@ package final class ObjectHost: @unchecked Sendable {
     }
 
     /// Runs `body` under the gate, on this thread of the pool or another one, with the objects as they are between two calls;
-    /// or with the failure that it can't be. To be called on a thread of the pool.
-    func inspect(_ body: @escaping @Sendable (Result<ObjectMachine, Failure>) -> Void) {
-        enter(.inspect(body), onPool: true)
+    /// or with the failure that it can't be. To be called on a thread of the pool. `mayExceed`: it is never refused.
+    func inspect(
+        mayExceed: Bool = false, _ body: @escaping @Sendable (Result<ObjectMachine, Failure>) -> Void
+    ) {
+        enter(.inspect(body), onPool: true, mayExceed: mayExceed)
     }
 
     /// Objects decoded in memory.
@@ -116,6 +118,7 @@ package final class ObjectHost: @unchecked Sendable {
             return { completion(failures) }
         case .inspect(let body):
             body(.success(machine))
+            publish()
             return {}
         case .call(let call):
             let slice = onPool ? 0 : configuration.inlineNanoseconds

@@ -42,6 +42,7 @@ final class PublishedStatistics: Sendable {
     private let moved = Atomic<Int>(0)
     private let shelved = Atomic<Int>(0)
     private let unshelved = Atomic<Int>(0)
+    private let walks = Atomic<Int>(0)
 
     func publish(_ statistics: ObjectStatistics) {
         live.store(statistics.live, ordering: .relaxed)
@@ -53,6 +54,7 @@ final class PublishedStatistics: Sendable {
         moved.store(statistics.moved, ordering: .relaxed)
         shelved.store(statistics.shelved, ordering: .relaxed)
         unshelved.store(statistics.unshelved, ordering: .relaxed)
+        walks.store(statistics.walks, ordering: .relaxed)
     }
 
     /// Without `refused`, which needs no gate.
@@ -63,7 +65,7 @@ final class PublishedStatistics: Sendable {
             failures: failures.load(ordering: .relaxed),
             instructionsMost: instructionsMost.load(ordering: .relaxed),
             moved: moved.load(ordering: .relaxed), shelved: shelved.load(ordering: .relaxed),
-            unshelved: unshelved.load(ordering: .relaxed))
+            unshelved: unshelved.load(ordering: .relaxed), walks: walks.load(ordering: .relaxed))
     }
 }
 
@@ -85,4 +87,6 @@ package struct ObjectStatistics: Sendable, Equatable {
     package var moved = 0
     package var shelved = 0
     package var unshelved = 0
+    /// Walks over all names that are under way: for each, what is shelved is noted.
+    package var walks = 0
 }
