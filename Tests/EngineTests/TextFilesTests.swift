@@ -110,7 +110,55 @@ import Testing
         }
     }
 
+    @Test(
+        "characters that end lines elsewhere are named, with a command; where lines end as they should they are text",
+        arguments: [
+            ("\u{0B}", "vertical tabs", "tr '\\v' '\\n'"), ("\u{0C}", "form feeds", "tr '\\f' '\\n'"),
+            ("\u{1E}", "record separators", "tr '\\036' '\\n'"), ("\u{85}", "U+0085", "sed 's/\\xc2\\x85/\\n/g'"),
+            ("\u{2028}", "U+2028", "sed"), ("\u{2029}", "U+2029", "sed"),
+        ])
+    func oddLineEnds(end: String, name: String, command: String) {
+        let rows = (0..<50).map { "\($0),a longer text in this field" }
+        let refusal = FileKind.refusal(of: Array((["n,text"] + rows).joined(separator: end).utf8))
+        #expect(refusal?.contains(name) == true && refusal?.contains(command) == true, "\(refusal ?? "none")")
+        #expect(FileKind.refusal(of: Array(("n,text\n" + rows.joined(separator: "\n") + end).utf8)) == nil)
+        #expect(FileKind.refusal(of: Array("n,text".utf8)) == nil)
+    }
+
     // MARK: Encodings
+
+    @Test("UTF-16 and UTF-32 are told by their byte order marks, and by their zeros without one")
+    func wideEncodings() {
+        let text = "name,city\n" + (0..<20).map { "M\u{FC}ller \($0),Berlin\n" }.joined()
+        let wide: [(String, [UInt8])] = [
+            ("utf-16le", text.utf16.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }),
+            ("utf-16be", text.utf16.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xFF)] }),
+            ("utf-32le", text.unicodeScalars.flatMap { [UInt8($0.value & 0xFF), UInt8($0.value >> 8), 0, 0] }),
+            ("utf-32be", text.unicodeScalars.flatMap { [0, 0, UInt8($0.value >> 8), UInt8($0.value & 0xFF)] }),
+        ]
+        let marks: [[UInt8]] = [[0xFF, 0xFE], [0xFE, 0xFF], [0xFF, 0xFE, 0, 0], [0, 0, 0xFE, 0xFF]]
+        for ((name, bytes), mark) in zip(wide, marks) {
+            #expect(FileKind.refusal(of: bytes)?.contains("iconv -f \(name) -t utf-8") == true, "\(name)")
+            let marked = FileKind.refusal(of: mark + bytes) ?? ""
+            #expect(marked.contains("iconv -f \(name.dropLast(2)) -t utf-8"), "\(name): \(marked)")
+        }
+        #expect(FileKind.refusal(of: Array(repeating: 0, count: 100)) == "it is binary, not text")
+    }
+
+    @Test(
+        "what is not UTF-8 is named where it can be told",
+        arguments: [
+            ([0x4D, 0xFC, 0x6C], "latin1"), ([0x63, 0x61, 0x66, 0xE9], "latin1"),
+            ([0x31, 0x30, 0x20, 0x80], "windows-1252"),
+            ([0x93, 0x61, 0x94], "windows-1252"), ([0xCF, 0xF0, 0xE8, 0xE2, 0xE5, 0xF2], "ENCODING"),
+            ([0x83, 0x65, 0x83, 0x58], "ENCODING"), ([0xC8, 0x85, 0x93, 0x93, 0x96], "ENCODING"),
+        ] as [([UInt8], String)])
+    func otherEncodings(bytes: [UInt8], name: String) {
+        let error = #expect(throws: RowError.self) {
+            try Self.batch("a:string", csv: Array("a\n".utf8) + bytes + Array("\n".utf8))
+        }
+        #expect(error?.message.contains("iconv -f \(name) -t utf-8") == true, "\(error?.message ?? "")")
+    }
 
     @Test(
         "text that is not UTF-8, or has NUL bytes, is refused with its line and column; what is UTF-8 passes",

@@ -68,7 +68,8 @@ final class LoadParticipants: Sendable {
         try result.get()
     }
 
-    /// Parses one block. Answers `{rows, skipped, messages}`; a row that does not fit fails the block, naming line and column.
+    /// Parses one block. Answers `{rows, skipped, messages, unquoted}`, the last one by column of text the first line that has a
+    /// number or a truth value in it; a row that does not fit fails the block, naming line and column.
     func stage(_ request: StageRequest, from coordinator: NodeRun) -> Result<Value, Failure> {
         do throws(Failure) {
             let entry = try find(request.load, of: coordinator)
@@ -81,6 +82,10 @@ final class LoadParticipants: Sendable {
                 .object([
                     "rows": .int(Int64(block.batch.rowCount)), "skipped": .int(Int64(block.report.skippedRows)),
                     "messages": .array(block.report.messages.map { .string($0.description) }),
+                    "unquoted": .map(
+                        block.report.unquotedLines.map { column, line in
+                            Value.Pair(.string(entry.load.frame.schema.columns[column].name), .int(Int64(line)))
+                        }),
                 ]))
         } catch {
             return .failure(error)

@@ -13,6 +13,8 @@ struct LoadReport: Sendable {
     var messages: [String] = []
     /// What was assumed about the file.
     var notes: [String] = []
+    /// By column of text, the first line that has a number or a truth value in it.
+    var unquoted: [String: Int] = [:]
     var nodes = 0
     var seconds = 0.0
 
@@ -69,6 +71,7 @@ struct FrameLoader: Sendable {
             if case .int(let before)? = created["rows"] { report.rowsBefore = Int(before) }
             try await begin(load, &report)
             try await stage(&source, load, &report, &progress)
+            report.notes += try unquotedNotes(report)
             if report.rows == 0, report.skipped > 0 {
                 let first = report.messages.first.map { "; \($0)" } ?? ""
                 throw Failure(.wrongType, "none of its \(Counted.noun(report.skipped, "row")) fits\(first)")
@@ -138,7 +141,24 @@ struct FrameLoader: Sendable {
         for block in underWay { Self.count(try await block.value.get(), &report) }
     }
 
+    /// Of columns that `schemaText` does not declare: who declares text wants it.
+    private func unquotedNotes(_ report: LoadReport) throws(Failure) -> [String] {
+        let declared =
+            try schemaText.map { text throws(Failure) in try FrameSchema(parsing: text).columns.map(\.name) } ?? []
+        return report.unquoted.filter { !declared.contains($0.key) }.sorted { ($0.value, $0.key) < ($1.value, $1.key) }
+            .map { name, line in
+                "column '\(name)' is text, and has numbers or truth values from line \(line) on, which are kept as text: 5 and "
+                    + "\"5\" are one (--schema '\(name):string' if that is meant)"
+            }
+    }
+
     private static func count(_ answer: Value, _ report: inout LoadReport) {
+        if case .map(let lines)? = answer["unquoted"] {
+            for pair in lines {
+                guard let name = pair.key.text, case .int(let line) = pair.value else { continue }
+                report.unquoted[name] = min(report.unquoted[name] ?? .max, Int(line))
+            }
+        }
         if case .int(let rows)? = answer["rows"] { report.rows += Int(rows) }
         if case .int(let skipped)? = answer["skipped"] { report.skipped += Int(skipped) }
         guard case .array(let messages)? = answer["messages"] else { return }

@@ -41,6 +41,7 @@ enum FieldMisfit {
         case (.int, true): return "an int has no point and no exponent"
         case (.int, false): return digits.count == 1 ? "it would lose its minus" : "it has more than 64 bits"
         case (_, true):
+            if shape.mayBeName { return "it may be a name: an exponent has a sign or a point before it, as in 1e+05" }
             if shape.significantDigits > DecimalShape.significantDigitsMax {
                 return "it has more than \(DecimalShape.significantDigitsMax) significant digits"
             }

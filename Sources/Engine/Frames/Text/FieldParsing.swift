@@ -44,7 +44,8 @@ package enum FieldParsing {
         return number == .min ? nil : -number
     }
 
-    /// Decimal notation that a double gives back: a fraction or an exponent, no plus, no leading zero, at most 17 significant
+    /// Decimal notation that a double gives back: a fraction or an exponent that is no part of a name (see
+    /// `DecimalShape.mayBeName`), no plus, no leading zero, at most 17 significant
     /// digits, neither beyond a double's range nor below it, that print again as they were written; whole numbers up to 2^53;
     /// or nan, inf, infinity. Correctly rounded. Nil for anything else.
     static func double(_ field: Field) -> Double? {
@@ -84,6 +85,7 @@ package enum FieldParsing {
     private static func slowDouble(_ field: Field) -> Double? {
         guard let shape = DecimalShape(field) else { return notFinite(field) }
         guard shape.isFractional else { return integer(field).flatMap(exactDouble) }
+        guard !shape.mayBeName else { return nil }
         guard shape.significantDigits <= DecimalShape.significantDigitsMax,
             let number = Double(String(decoding: field, as: UTF8.self)), number.isFinite
         else { return nil }
@@ -176,6 +178,9 @@ struct DecimalShape {
 
     /// It has a point or an exponent.
     private(set) var isFractional = false
+    /// Whole digits, an `e` and more digits, as `10E4` and `1e05` have, are more often the number of a part or a place than a
+    /// number; programs print a point or a sign there, but for some from 1e16 on, with one digit before a small e.
+    private(set) var mayBeName = false
     /// Digits from the first one that is not zero to the last one that is not.
     private(set) var significantDigits = 0
     /// The significant digits as a number, where they fit; and the power of ten that it is to be multiplied by.
@@ -217,13 +222,18 @@ struct DecimalShape {
         power = zeros - fractionDigits
         guard at < field.count else { return }
         guard field[at] | 0x20 == UInt8(ascii: "e") else { return nil }
+        let (hasPoint, letter) = (isFractional, field[at])
         isFractional = true
         at += 1
+        let hasSign = at < field.count && (field[at] == UInt8(ascii: "+") || field[at] == UInt8(ascii: "-"))
         let isSmall = at < field.count && field[at] == UInt8(ascii: "-")
         if at < field.count, field[at] == UInt8(ascii: "+") || isSmall { at += 1 }
         guard at < field.count, field[at...].allSatisfy({ $0 &- 48 < 10 }) else { return nil }
         // Far beyond any double it need not be exact.
         let exponent = field[at...].reduce(0) { min($0 * 10 + Int($1 &- 48), 1 << 40) }
         power += isSmall ? -exponent : exponent
+        let isPrinted =
+            digits == 1 && significantDigits == 1 && letter == UInt8(ascii: "e") && exponent >= 16 && field[at] != 48
+        mayBeName = !hasPoint && !hasSign && !isPrinted
     }
 }

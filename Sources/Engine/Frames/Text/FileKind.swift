@@ -5,13 +5,48 @@ package enum FileKind {
     package static func refusal(of head: [UInt8]) -> String? {
         for kind in signatures where head.starts(with: kind.bytes) { return "\(kind.name); \(kind.remedy)" }
         if isMarkup(head) { return "it is XML or HTML, not rows; export it as CSV first, or was an error page saved?" }
-        guard head.contains(0) else { return isControls(head) ? "it is binary, not text" : nil }
-        let zeros = [0, 1].map { odd in head.indices.count { $0 % 2 == odd && head[$0] == 0 } }
-        if let fewer = zeros.min(), let more = zeros.max(), more > head.count / 4, fewer <= head.count / 100 {
-            return "it is UTF-16; convert it first: iconv -f utf-16 -t utf-8"
+        guard head.contains(0) else {
+            return oddLineEnds(head) ?? (isControls(head) ? "it is binary, not text" : nil)
+        }
+        if let encoding = wideEncoding(head) {
+            return
+                "it is \(encoding.uppercased()) without a byte order mark; convert it first: iconv -f \(encoding) -t utf-8"
         }
         return "it is binary, not text"
     }
+
+    /// By where the zeros are: text of mostly ASCII has them in the same places of all its units.
+    private static func wideEncoding(_ head: [UInt8]) -> String? {
+        var zeros = [0, 0, 0, 0]
+        for (index, byte) in head.enumerated() where byte == 0 { zeros[index % 4] += 1 }
+        let units = head.count / 4
+        let isFull = zeros.map { $0 > units / 2 }
+        let isFree = zeros.map { $0 <= head.count / 200 }
+        return switch (isFull, isFree) {
+        case ([false, true, true, true], _) where isFree[0]: "utf-32le"
+        case ([true, true, true, false], _) where isFree[3]: "utf-32be"
+        case ([false, true, false, true], _) where isFree[0] && isFree[2]: "utf-16le"
+        case ([true, false, true, false], _) where isFree[1] && isFree[3]: "utf-16be"
+        default: nil
+        }
+    }
+
+    /// Other characters that end lines, where none of ours is: all would be one line, the header.
+    private static func oddLineEnds(_ head: [UInt8]) -> String? {
+        guard !head.contains(0x0A), !head.contains(0x0D) else { return nil }
+        for end in lineEnds where head.indices.contains(where: { head[$0...].starts(with: end.bytes) }) {
+            return "its lines end with \(end.name), not with line feeds; convert it first: \(end.command)"
+        }
+        return nil
+    }
+
+    private static let lineEnds: [(bytes: [UInt8], name: String, command: String)] = [
+        ([0x0B], "vertical tabs", "tr '\\v' '\\n'"), ([0x0C], "form feeds", "tr '\\f' '\\n'"),
+        ([0x1E], "record separators", "tr '\\036' '\\n'"),
+        ([0xC2, 0x85], "U+0085", "sed 's/\\xc2\\x85/\\n/g'"),
+        ([0xE2, 0x80, 0xA8], "U+2028", "sed 's/\\xe2\\x80\\xa8/\\n/g'"),
+        ([0xE2, 0x80, 0xA9], "U+2029", "sed 's/\\xe2\\x80\\xa9/\\n/g'"),
+    ]
 
     /// A tag, a declaration or an instruction comes first, after a byte order mark and blanks.
     private static func isMarkup(_ head: [UInt8]) -> Bool {

@@ -36,7 +36,7 @@ package struct NDJSONReader: Sendable {
             var lines = JSONLines(bytes, firstLine: block.firstLine)
             while let row = lines.next() {
                 do throws(RowProblem) {
-                    try parseRow(row, isText, into: &batch)
+                    try parseRow(row, lines.line, isText, into: &batch, &report)
                     batch.endRow()
                 } catch {
                     batch.discardUnfinishedRow()
@@ -52,7 +52,8 @@ package struct NDJSONReader: Sendable {
     }
 
     private func parseRow(
-        _ line: UnsafeBufferPointer<UInt8>, _ isText: Bool, into batch: inout ColumnBatch
+        _ line: UnsafeBufferPointer<UInt8>, _ lineNumber: Int, _ isText: Bool, into batch: inout ColumnBatch,
+        _ report: inout RowReport
     ) throws(RowProblem) {
         if !isText, let problem = TextEncoding.problem(line) { throw RowProblem(try place(of: problem, in: line)) }
         var cursor = JSONCursor(line)
@@ -62,7 +63,11 @@ package struct NDJSONReader: Sendable {
             guard batch.columns[index].count == batch.rowCount else {
                 throw RowProblem("column '\(schema.columns[index].name)' appears twice")
             }
-            try append(try cursor.value(), index, to: &batch.columns[index])
+            let token = try cursor.value()
+            try append(token, index, to: &batch.columns[index])
+            if schema.columns[index].type == .string, token.isUnquoted {
+                report.noteUnquoted(column: index, line: lineNumber)
+            }
             expected = index + 1
         }
         try cursor.end()
@@ -181,6 +186,14 @@ extension SchemaInference {
 }
 
 extension JSONCursor.Token {
+    /// A number or a truth value.
+    fileprivate var isUnquoted: Bool {
+        switch self {
+        case .number, .bool: true
+        case .null, .string: false
+        }
+    }
+
     /// The types that this value fits.
     fileprivate var candidates: SchemaInference.Candidates {
         switch self {

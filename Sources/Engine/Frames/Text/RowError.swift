@@ -45,7 +45,14 @@ package struct RowReport: Sendable, Equatable {
     package private(set) var skippedRows = 0
     package private(set) var messages: [RowError] = []
 
+    /// By column of text, the first line in which it has a number or a truth value, which has no quotes around it.
+    package private(set) var unquotedLines: [Int: Int] = [:]
+
     package init() {}
+
+    mutating func noteUnquoted(column: Int, line: Int) {
+        if unquotedLines[column] == nil { unquotedLines[column] = line }
+    }
 
     package mutating func skip(_ error: RowError) {
         skippedRows += 1
@@ -55,6 +62,7 @@ package struct RowReport: Sendable, Equatable {
     package mutating func merge(_ other: RowReport) {
         skippedRows += other.skippedRows
         messages = Array((messages + other.messages).sorted { $0.line < $1.line }.prefix(Self.messagesMax))
+        unquotedLines.merge(other.unquotedLines, uniquingKeysWith: min)
     }
 }
 

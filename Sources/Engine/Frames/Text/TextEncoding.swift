@@ -53,8 +53,27 @@ enum TextEncoding {
         let shown = FieldParsing.shown(field)
         return field[at] == 0
             ? "\(shown) has a NUL byte: is this text? (UTF-16 becomes it with: iconv -f utf-16 -t utf-8)"
-            : "\(shown) is not UTF-8; convert it first, as in: iconv -f latin1 -t utf-8"
+            : "\(shown) is not UTF-8; \(remedy(field))"
     }
+
+    /// Single bytes between ASCII letters are what the languages of western Europe have; what has several in a row is one of too
+    /// many encodings to tell.
+    private static func remedy(_ field: Bytes) -> String {
+        let isAlone = field.indices.allSatisfy { field[$0] < 0x80 || $0 + 1 >= field.count || field[$0 + 1] < 0x80 }
+        // Between 0x80 and 0x9F Latin-1 has nothing that one would write, and windows-1252 a few things.
+        let controls = field.filter { (0x80...0x9F).contains($0) }
+        let isWestern = controls.allSatisfy { windows1252.contains($0) }
+        guard isAlone, isWestern, field.contains(where: { $0 < 0x80 }) else {
+            return "what else can't be told; convert it first: iconv -f ENCODING -t utf-8 (iconv -l lists them)"
+        }
+        let name = controls.isEmpty ? "latin1" : "windows-1252"
+        return "it looks like \(name); convert it first: iconv -f \(name) -t utf-8"
+    }
+
+    /// The euro, quotes, dashes, the ellipsis, the bullet, the trade mark, and letters with a caron or a ligature.
+    private static let windows1252: Set<UInt8> = [
+        0x80, 0x82, 0x84, 0x85, 0x8A, 0x8C, 0x8E, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x99, 0x9A, 0x9C, 0x9E, 0x9F,
+    ]
 
     /// As an error message shows bytes, on one line: what is no text and what controls a terminal is written as `\xNN`.
     static func escaped(_ bytes: Bytes) -> String {
