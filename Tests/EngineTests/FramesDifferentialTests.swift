@@ -11,7 +11,7 @@ import Testing
     @Test(
         "random plans over random tables answer what a row-at-a-time evaluation answers, and the same when asked again")
     func randomPlans() throws {
-        var random = Seeded(20_130_101)
+        var random = SeededRandom(20_130_101)
         let pool = ComputePool(width: 3)
         for round in 0..<Self.rounds {
             let rowCount = round % 10 == 0 ? 0 : random.pick([1, 2, 63, 64, 65, 200, 1100])
@@ -38,7 +38,7 @@ import Testing
 
     @Test("blocks beyond the first, of chunks of many thousand rows, answer the same too")
     func largeTables() throws {
-        var random = Seeded(99)
+        var random = SeededRandom(99)
         for chunkRows in [65_536, 9_000] {
             let table = try RandomTable(rowCount: 10_000, nullPercent: 3, using: &random)
             let parts = try table.parts(1, chunkRows: chunkRows, using: &random)
@@ -54,7 +54,7 @@ import Testing
 
     @Test("rows that pass the filters come back as they went in")
     func rows() throws {
-        var random = Seeded(17)
+        var random = SeededRandom(17)
         for _ in 0..<60 {
             let table = try RandomTable(rowCount: random.pick([0, 1, 70, 500]), nullPercent: 10, using: &random)
             let parts = try table.parts(1 + random.below(3), chunkRows: random.pick([1, 64, 300]), using: &random)
@@ -72,7 +72,7 @@ import Testing
 
     @Test("the partials of many parts merge to the same bytes of answer in any order")
     func mergeOrder() throws {
-        var random = Seeded(7)
+        var random = SeededRandom(7)
         let table = try RandomTable(rowCount: 900, nullPercent: 10, using: &random)
         let parts = try table.parts(8, chunkRows: 32, using: &random)
         let plan = Plan(
@@ -88,7 +88,7 @@ import Testing
 
     @Test("topk_exact is exact by a second round where values were dropped, or says that it cannot be")
     func exactTop() throws {
-        var random = Seeded(33)
+        var random = SeededRandom(33)
         var settled = 0
         var refused = 0
         for round in 0..<60 {
@@ -158,7 +158,7 @@ import Testing
         "floor(ratio) - ceil(ratio / 3) * 1e2", "sqrt(medium) / 4", "-tiny",
     ]
 
-    static func plan(using random: inout Seeded) -> Plan {
+    static func plan(using random: inout SeededRandom) -> Plan {
         let computed = (0..<random.below(3)).map { ComputedColumn("c\($0)", random.pick(expressions)) }
         var filters = (0..<random.below(4)).map { _ in filter(using: &random) }
         if let column = computed.first, random.chance(30) {
@@ -175,7 +175,7 @@ import Testing
         )
     }
 
-    private static func key(_ name: String, using random: inout Seeded) -> GroupKey {
+    private static func key(_ name: String, using random: inout SeededRandom) -> GroupKey {
         switch name {
         case "at" where random.chance(70):
             .bucket(name, width: random.pick(["hour", "day", "week", "month", "172800", "7"]))
@@ -186,7 +186,7 @@ import Testing
     }
 
     private static func aggregate(
-        _ name: String, _ computed: [ComputedColumn], using random: inout Seeded
+        _ name: String, _ computed: [ComputedColumn], using random: inout SeededRandom
     ) -> Aggregate {
         let function = random.pick(AggregateFunction.allCases)
         let numbers = computed.map(\.name)
@@ -215,7 +215,7 @@ import Testing
         }
     }
 
-    private static func histogram(_ name: String, using random: inout Seeded) -> Aggregate {
+    private static func histogram(_ name: String, using random: inout SeededRandom) -> Aggregate {
         let count = 1 + random.below(20)
         switch random.below(4) {
         case 0:
@@ -234,7 +234,7 @@ import Testing
         }
     }
 
-    private static func filter(using random: inout Seeded) -> Filter {
+    private static func filter(using random: inout SeededRandom) -> Filter {
         let column = random.pick(RandomTable.columns)
         var ops = FilterOperator.allCases
         if column.type != .string { ops.removeAll { $0 == .like } }
@@ -261,7 +261,7 @@ import Testing
             column: column.name, op: op, values: (0..<count).map { _ in literal(column, using: &random) })
     }
 
-    private static func literal(_ column: FrameColumn, using random: inout Seeded) -> Value {
+    private static func literal(_ column: FrameColumn, using random: inout SeededRandom) -> Value {
         if column.type == .int, random.chance(30) {
             return .double(random.pick([0.5, -1.5, 1e300, -1e300, .nan, .infinity, -.infinity, 2, 0x1p63, -0x1p63]))
         }
@@ -297,7 +297,7 @@ extension [UInt8] {
 
 extension [[FramePart]] {
     /// The nodes in any order, and their parts.
-    fileprivate func shuffledInAll(using random: inout Seeded) -> [[FramePart]] {
+    fileprivate func shuffledInAll(using random: inout SeededRandom) -> [[FramePart]] {
         map { $0.shuffled(using: &random) }.shuffled(using: &random)
     }
 }

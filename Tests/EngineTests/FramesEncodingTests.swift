@@ -54,7 +54,7 @@ import Testing
     func bits() throws {
         for bits in 1...32 {
             for rows in [1, 63, 8192, 8200] {
-                var random = Seeded(UInt64(bits * 10_000 + rows))
+                var random = SeededRandom(UInt64(bits * 10_000 + rows))
                 let limit = bits == 64 ? Int.max : (1 << bits) - 1
                 let numbers = (0..<rows).map { $0 == 0 ? 0 : $0 == 1 ? limit : random.below(limit + 1) }
                 let part = try Self.part("n:int", rows) { [.int(Int64(numbers[$0]) - 5)] }

@@ -106,7 +106,7 @@ import Testing
 
     @Test("damage in what other nodes send of any aggregate is refused, or merged and answered without a trap")
     func damagedStates() throws {
-        var random = Seeded(77)
+        var random = SeededRandom(77)
         for function in AggregateFunction.allCases {
             let bytes = try Self.partial(
                 Plan(frame: "f", group: ["s"], aggregates: [Self.aggregate(function)]),
@@ -155,7 +155,7 @@ import Testing
 
     @Test("quantiles of a sketch are values within half a percent of the true ones, never beyond the least or greatest")
     func sketches() throws {
-        var random = Seeded(3)
+        var random = SeededRandom(3)
         let integers = (0..<70_000).map { Int64($0) - 35_000 } + [.min, .max]
         let doubles =
             (0..<70_000).map { _ in Double(random.below(1 << 40)) / 1024 - 1e8 } + [

@@ -90,7 +90,7 @@ import Testing
                     return text
                 })
         }
-        var random = Seeded(31)
+        var random = SeededRandom(31)
         func word(_ lengths: Range<Int>, _ letters: [String]) -> String {
             (0..<random.below(lengths.count) + lengths.lowerBound).map { _ in random.pick(letters) }.joined()
         }
@@ -121,7 +121,7 @@ import Testing
 
     @Test("a plan survives its wire form, and equal questions are equal plans")
     func planCodec() throws {
-        var random = Seeded(11)
+        var random = SeededRandom(11)
         for _ in 0..<300 {
             let plan = FramesDifferentialTests.plan(using: &random)
             let bytes = plan.value.messagePack
@@ -230,7 +230,7 @@ import Testing
 
     @Test("a chunk is read by a filter of few values exactly when some row of it passes")
     func presence() throws {
-        var random = Seeded(5)
+        var random = SeededRandom(5)
         // Each chunk has some of these only.
         let cities = (0..<30).map { "city \($0)" }
         var rows: [[Scalar]] = []
@@ -293,7 +293,7 @@ import Testing
 
     @Test("which values there are is known of each chunk, and no column is read for it")
     func distinctWithoutReading() throws {
-        var random = Seeded(6)
+        var random = SeededRandom(6)
         let rows: [[Scalar]] = (0..<1040).map { row in
             // Chunks have different numbers, and one has none.
             let block = Int64(row / 100)
@@ -408,7 +408,7 @@ import Testing
                 #expect(throws: Failure.self) { try Partial(decoding: Array(bytes[..<length])) }
             }
             #expect(throws: Failure.self) { try Partial(decoding: bytes + [0]) }
-            var random = Seeded(13)
+            var random = SeededRandom(13)
             for _ in 0..<2000 {  // damage is refused or read as another partial, but never traps
                 var damaged = bytes
                 damaged[random.below(bytes.count)] = UInt8(random.below(256))

@@ -2,24 +2,6 @@
 
 import Engine
 
-/// SplitMix64: the same numbers for the same seed, everywhere.
-struct Seeded: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int.random(in: 0..<limit, using: &self) }
-    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
-    mutating func pick<T>(_ elements: [T]) -> T { elements[below(elements.count)] }
-}
-
 struct RandomTable {
     let schema: FrameSchema
     var rows: [[Scalar]]
@@ -33,7 +15,7 @@ struct RandomTable {
         FrameColumn("at", .time), FrameColumn("nothing", .int),
     ]
 
-    init(rowCount: Int, nullPercent: Int, using random: inout Seeded) throws {
+    init(rowCount: Int, nullPercent: Int, using random: inout SeededRandom) throws {
         schema = try FrameSchema(columns: Self.columns)
         var rows: [[Scalar]] = []
         for _ in 0..<rowCount {
@@ -51,7 +33,7 @@ struct RandomTable {
     ]
     static let extremes: [Int64] = [.min, .max, 0, -1, 1, .min + 1, .max - 1]
 
-    static func value(_ column: String, using random: inout Seeded) -> Scalar {
+    static func value(_ column: String, using random: inout SeededRandom) -> Scalar {
         switch column {
         case "tiny": .int(Int64(random.below(5)) - 2)
         case "medium": .int(Int64(random.below(40_000)) - 20_000)
@@ -69,7 +51,7 @@ struct RandomTable {
     }
 
     /// The rows spread over parts in runs, appended in batches.
-    func parts(_ count: Int, chunkRows: Int, using random: inout Seeded) throws -> [[FramePart]] {
+    func parts(_ count: Int, chunkRows: Int, using random: inout SeededRandom) throws -> [[FramePart]] {
         let resources = FrameResources(
             memory: FrameMemory(compressesBeyondBytes: random.pick([0, 1 << 30])),
             cache: ColumnCache(limitBytes: 20_000), chunkRows: chunkRows,

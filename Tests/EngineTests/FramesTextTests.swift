@@ -108,7 +108,7 @@ import Testing
 
     @Test("a stream cut byte by byte gives the same rows as the whole, with the right line numbers")
     func splitter() throws {
-        var random = Seeded(3)
+        var random = SeededRandom(3)
         let fields = [
             "", "a", "\"q\"", "\"with \"\"quotes\"\"\"", "\"new\nline\"", "x\"y", "\"\"", "\"\"\"\n,\"", "long field",
         ]
@@ -269,7 +269,7 @@ import Testing
         ] {
             #expect(Timestamp.parse(bad) == nil, "\(bad)")
         }
-        var random = Seeded(5)
+        var random = SeededRandom(5)
         for _ in 0..<2000 {
             let time = Int64.random(in: -62_167_219_200_000_000...253_402_300_799_999_999, using: &random)
             #expect(Timestamp.parse(Timestamp.text(time)) == time)
@@ -363,7 +363,7 @@ import Testing
 
     @Test("a schema never rejects the rows that it was inferred from")
     func inferredSchemasFit() throws {
-        var random = Seeded(11)
+        var random = SeededRandom(11)
         let values = [
             "1", "-0", "1.5", "1e400", "12345678901234567890", "9007199254740993", "true", "false", "null", "\"x\"",
             "\"2013-01-01\"", "\"2013-01-01T00:00:00.1234567Z\"", "\"2016-12-31T23:59:60Z\"", "\"1\"", "1E-400", "0",

@@ -11,7 +11,7 @@ struct KernelGroupTests {
     >(
         _ digits: (UnsafeMutablePointer<I>, UnsafePointer<C>, Int, UInt32, UInt32, Bool) -> Void
     ) {
-        var random = Seeded(11)
+        var random = SeededRandom(11)
         for count in KernelCases.lengths {
             let codes = KernelCases.codes(count, below: C(60), &random)
             let source = GuardedBuffer(codes)
@@ -51,7 +51,7 @@ struct KernelGroupTests {
     >(
         _ add: Adding<I, C>, _ addRuns: AddingRuns<I, C>
     ) {
-        var random = Seeded(12)
+        var random = SeededRandom(12)
         let groups = 20
         for count in KernelCases.lengths {
             for runRows in [1, 40, 200, 9000] {
@@ -97,7 +97,7 @@ struct KernelGroupTests {
         _ width: Int32, below limit: C,
         _ add: (UnsafeMutablePointer<UInt64>, UInt32, Int32, UnsafePointer<UInt8>, UnsafePointer<C>, Int) -> Void
     ) {
-        var random = Seeded(13)
+        var random = SeededRandom(13)
         for groups in [2, 7, 8, 9, 17, 64, 72] {
             for count in KernelCases.lengths {
                 let even = count & ~1
@@ -155,7 +155,7 @@ struct KernelGroupTests {
         _ count: (UnsafeMutablePointer<UInt32>, Int, UnsafePointer<C>, Int, Int) -> Void,
         _ mark: (UnsafeMutablePointer<UInt8>, UnsafePointer<C>, Int, Int) -> Void
     ) {
-        var random = Seeded(14)
+        var random = SeededRandom(14)
         for rows in KernelCases.lengths {
             let codes = KernelCases.codes(rows, below: C(90), &random)
             let source = GuardedBuffer(codes)

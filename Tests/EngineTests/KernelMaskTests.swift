@@ -21,7 +21,7 @@ struct KernelMaskTests {
     private func checkUnpack<C: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         _ widths: ClosedRange<Int>, _ unpack: (UnsafePointer<C>, Int, Int32, UnsafeMutablePointer<C>) -> Void
     ) {
-        var random = Seeded(1)
+        var random = SeededRandom(1)
         for bits in widths {
             for lanes in [1, 2, 31, 32, 33, 64, 100, 8192 / C.bitWidth] {
                 let codes = (0..<lanes * C.bitWidth).map { _ in
@@ -47,7 +47,7 @@ struct KernelMaskTests {
     private func checkFilters<C: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         _ within: (UnsafePointer<C>, Int, C, C, Bool, UnsafeMutablePointer<UInt64>) -> Void
     ) {
-        var random = Seeded(2)
+        var random = SeededRandom(2)
         for count in KernelCases.lengths {
             let codes = (0..<count).map { _ in random.chance(20) ? C.max : C.random(in: 0..<100, using: &random) }
             let source = GuardedBuffer(codes)
@@ -80,7 +80,7 @@ struct KernelMaskTests {
         _ equals: (UnsafePointer<C>, Int, UnsafePointer<C>, Int, UnsafeMutablePointer<UInt64>) -> Void,
         _ judge: (UnsafePointer<C>, Int, UnsafePointer<UInt8>, UnsafeMutablePointer<UInt64>) -> Void
     ) {
-        var random = Seeded(3)
+        var random = SeededRandom(3)
         for count in KernelCases.lengths {
             let codes = KernelCases.codes(count, below: C(40), &random)
             let source = GuardedBuffer(codes)
@@ -107,7 +107,7 @@ struct KernelMaskTests {
 
     @Test("masks are counted, joined and listed")
     func masks() {
-        var random = Seeded(4)
+        var random = SeededRandom(4)
         for count in KernelCases.lengths {
             for percent in [0, 3, 50, 100] {
                 let chosen = (0..<count).map { _ in random.chance(percent) }
@@ -132,7 +132,7 @@ struct KernelMaskTests {
     private func checkSelect<C: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         _ select: (UnsafePointer<C>, Int, UnsafePointer<UInt64>, UnsafeMutablePointer<C>) -> Void
     ) {
-        var random = Seeded(5)
+        var random = SeededRandom(5)
         for count in KernelCases.lengths {
             let codes = KernelCases.codes(count, below: C.max, &random)
             let source = GuardedBuffer(codes)
@@ -159,7 +159,7 @@ struct KernelMaskTests {
 
     @Test("listed rows are found among the selected ones, and lists of a chunk are cut to a block")
     func lists() {
-        var random = Seeded(6)
+        var random = SeededRandom(6)
         for count in KernelCases.lengths where count > 0 {
             let listed = (0..<count).filter { _ in random.chance(10) }
             let chosen = (0..<count).map { _ in random.chance(50) }

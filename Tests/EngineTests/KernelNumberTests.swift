@@ -9,7 +9,7 @@ struct KernelNumberTests {
         _ sum: (UnsafePointer<C>, Int) -> UInt64,
         _ bounds: (UnsafePointer<C>, Int, UnsafeMutablePointer<C>, UnsafeMutablePointer<C>) -> Void
     ) {
-        var random = Seeded(21)
+        var random = SeededRandom(21)
         for count in KernelCases.lengths {
             let codes = (0..<count).map { _ in random.chance(50) ? C.max : C.random(in: 0...C.max, using: &random) }
             let source = GuardedBuffer(codes)
@@ -34,7 +34,7 @@ struct KernelNumberTests {
         0, -0.0, 1, -1, .nan, .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, 1e-300, 0.1,
     ]
 
-    private func numbers(_ count: Int, _ random: inout Seeded) -> [Double] {
+    private func numbers(_ count: Int, _ random: inout SeededRandom) -> [Double] {
         (0..<count).map { _ in
             random.chance(20) ? random.pick(Self.odd) : Double(random.below(2_000_000) - 1_000_000) / 128
         }
@@ -47,7 +47,7 @@ struct KernelNumberTests {
 
     @Test("codes become the doubles that integer arithmetic gives")
     func widening() {
-        var random = Seeded(22)
+        var random = SeededRandom(22)
         for count in KernelCases.lengths {
             let bytes = GuardedBuffer(KernelCases.codes(count, below: UInt8.max, &random))
             let shorts = GuardedBuffer(KernelCases.codes(count, below: UInt16.max, &random))
@@ -76,7 +76,7 @@ struct KernelNumberTests {
             (ck_add, ck_add_number, { $0 + $1 }), (ck_subtract, ck_subtract_number, { $0 - $1 }),
             (ck_multiply, ck_multiply_number, { $0 * $1 }), (ck_divide, ck_divide_number, { $0 / $1 }),
         ]
-        var random = Seeded(23)
+        var random = SeededRandom(23)
         for count in KernelCases.lengths {
             let (a, b) = (numbers(count, &random), numbers(count, &random))
             let other = GuardedBuffer(b)
@@ -101,7 +101,7 @@ struct KernelNumberTests {
 
     @Test("compensated sums are the same in every instruction set, and exact for what doubles hold")
     func sums() {
-        var random = Seeded(24)
+        var random = SeededRandom(24)
         for count in KernelCases.lengths where count % 8 == 0 {
             let source = GuardedBuffer((0..<count).map { _ in Double(random.below(1 << 40)) / 1024 })
             let exact = source.array.reduce(Int64(0)) { $0 + Int64($1 * 1024) }
@@ -116,7 +116,7 @@ struct KernelNumberTests {
 
     @Test("extremes of doubles are found where all are finite, and given up where not")
     func extremes() {
-        var random = Seeded(25)
+        var random = SeededRandom(25)
         for count in KernelCases.lengths where count >= 8 {
             for spoiler in [nil, Double.nan, .infinity, -.infinity] {
                 var numbers = (0..<count).map { _ in Double(random.below(2_000_000) - 1_000_000) / 128 + 0.001 }

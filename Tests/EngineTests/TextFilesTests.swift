@@ -67,7 +67,7 @@ import Testing
 
     @Test("cut anywhere, a text with broken quotes and any line ends gives the rows of the whole, and skips as many")
     func blocksOfBrokenText() throws {
-        var random = Seeded(7)
+        var random = SeededRandom(7)
         let parts = ["a", "\"", "\"\"", ",", "\n", "\r", "\r\n", "\"b\"", ",\"", "\",", "\"\n", "x,y\n", "é"]
         for round in 0..<2_000 {
             let text = (0..<random.below(25)).map { _ in random.pick(parts) }.joined()

@@ -2,24 +2,13 @@
 
 import Engine
 import Gather
-import Logging
 import Testing
 
 @Suite struct DiscardedFramesTests {
-    private static func node() -> ClusterNode {
-        let topology = Topology.alone(name: "n", host: "127.0.0.1", port: 11211)
-        return ClusterNode(
-            cluster: Cluster(
-                engine: Engine(EngineConfiguration(memoryBytes: 8 << 20)), topology: topology, loops: [],
-                logger: Logger(label: "test")))
-    }
-
     private static func ask(
         _ node: ClusterNode, _ request: PeerRequest, _ connection: PeerConnection = PeerConnection()
     ) async throws -> Value {
-        let reply = await withCheckedContinuation { continuation in
-            node.handle(request, from: connection) { continuation.resume(returning: $0) }
-        }
+        let reply = await node.ask(request, connection)
         return try Router.value(of: .success(reply)).get()
     }
 
@@ -69,7 +58,7 @@ import Testing
 
     @Test("a load that is aborted takes the frame with it that it made, but not one that was there")
     func aborted() async throws {
-        let node = Self.node()
+        let node = loneNode()
         let made = try await Self.make(node, load: 1)
         #expect(try await Self.make(node, load: 2) == .null)
         try await Self.abort(node, load: 2, made: .null)
@@ -82,7 +71,7 @@ import Testing
 
     @Test("a frame that was filled since, or into which another load is on its way, stays")
     func inUse() async throws {
-        let node = Self.node()
+        let node = loneNode()
         let made = try await Self.make(node, load: 1)
         let other = PeerConnection()
         try await Self.stage(node, load: 2, other)
@@ -95,7 +84,7 @@ import Testing
 
     @Test("a load whose connection is lost leaves no frame; one that was committed without rows does")
     func lostConnection() async throws {
-        let node = Self.node()
+        let node = loneNode()
         let connection = PeerConnection()
         _ = try await Self.make(node, load: 1, connection)
         node.closed(connection)
@@ -110,7 +99,7 @@ import Testing
 
     @Test("a first append that is refused leaves no frame, and what is appended is given back as it was written")
     func appended() async throws {
-        let node = Self.node()
+        let node = loneNode()
         func append(_ rows: String) async throws -> Value {
             try await Self.ask(
                 node,

@@ -208,7 +208,7 @@ import Testing
             #expect(LinkMessage(bytes + [0]) == nil)
         }
         #expect(LinkMessage([UInt8](repeating: 240, count: 2_000)) == nil)
-        var generator = SplitMix(seed: 3)
+        var generator = SeededRandom(3)
         for _ in 0..<20_000 {
             let count = Int.random(in: 0..<80, using: &generator)
             var bytes = (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }

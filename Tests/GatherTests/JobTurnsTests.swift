@@ -2,35 +2,17 @@
 
 import Engine
 import Gather
-import Logging
 import Synchronization
 import Testing
 
 @Suite(.serialized) struct JobTurnsTests {
-    private static func node(scriptMemoryBytes: Int = 256 << 20) -> ClusterNode {
-        let topology = Topology.alone(name: "n", host: "127.0.0.1", port: 11211)
-        var configuration = EngineConfiguration(memoryBytes: 8 << 20)
-        configuration.scriptMemoryBytes = scriptMemoryBytes
-        return ClusterNode(
-            cluster: Cluster(
-                engine: Engine(configuration), topology: topology, loops: [], logger: Logger(label: "test")))
-    }
-
-    private static func control(_ node: ClusterNode, _ verb: ControlVerb, _ argument: Value) async -> PeerReply {
-        await withCheckedContinuation { continuation in
-            node.handle(.control(verb: verb, argument: argument), from: PeerConnection()) {
-                continuation.resume(returning: $0)
-            }
-        }
-    }
-
     /// The envelope of a job.
     private static func run(
         _ node: ClusterNode, _ source: String, query: UInt64? = nil
     ) async -> Value {
         var request = JobRequest(name: "t", source: Array(source.utf8), timeoutMilliseconds: 60_000)
         request.query = query
-        switch await control(node, .runJob, request.value) {
+        switch await node.control(.runJob, request.value) {
         case .value(let envelope): return envelope
         case .failure(let failure): return .object(["error": .object(["reason": .string(failure.reason.rawValue)])])
         default: return .null
@@ -40,7 +22,7 @@ import Testing
     private static func reason(_ envelope: Value) -> String? { envelope["error"]?["reason"]?.text }
 
     private static func store(_ node: ClusterNode, _ key: String, _ value: String) async -> PeerReply {
-        await control(node, .store, .object(["key": .string(key), "value": .string(value)]))
+        await node.control(.store, .object(["key": .string(key), "value": .string(value)]))
     }
 
     static let spin = "while true do end"
@@ -56,7 +38,7 @@ import Testing
 
     @Test("a job ends at its timeout wherever its script computes, and explaining it too", arguments: places)
     func timeouts(source: String) async {
-        let node = Self.node()
+        let node = loneNode()
         let request = JobRequest(name: "t", source: Array(source.utf8), timeoutMilliseconds: 500)
         // On threads of their own: those of the tests are held up by other tests.
         let threads = ComputePool(width: 1)
@@ -74,10 +56,10 @@ import Testing
 
     @Test("a cancel ends a job at once wherever its script computes", arguments: places)
     func cancels(source: String) async throws {
-        let node = Self.node()
+        let node = loneNode()
         async let envelope = Self.run(node, source, query: 7)
         let argument = Value.object(["query": .int(7)])
-        while await Self.control(node, .cancelJob, argument) != .value(.bool(true)) {
+        while await node.control(.cancelJob, argument) != .value(.bool(true)) {
             try await Task.sleep(for: .milliseconds(1))
         }
         #expect(Self.reason(await envelope) == "cancelled")
@@ -90,7 +72,7 @@ import Testing
 
     @Test("beside ten jobs that compute without an end others run, rows are appended, jobs are defined and loads end")
     func besideTen() async throws {
-        let node = Self.node()
+        let node = loneNode()
         let spinning = Task {
             await withTaskGroup(of: Value.self) { group in
                 for index in 0..<10 {
@@ -114,7 +96,7 @@ import Testing
         let milliseconds = (monotonicNanoseconds() - start) / 1_000_000
         #expect(milliseconds < 10_000, "30 steps took \(milliseconds) ms beside ten scripts")
         for index in 0..<10 {
-            _ = await Self.control(node, .cancelJob, .object(["query": .int(Int64(100 + index))]))
+            _ = await node.control(.cancelJob, .object(["query": .int(Int64(100 + index))]))
         }
         #expect(await spinning.value.map(Self.reason).allSatisfy { $0 == "cancelled" })
     }
@@ -123,7 +105,7 @@ import Testing
 
     @Test("scripts that fill memory share what all may have, end within it, and leave none of it taken")
     func sharedMemory() async throws {
-        let node = Self.node(scriptMemoryBytes: 32 << 20)
+        let node = loneNode { $0.scriptMemoryBytes = 32 << 20 }
         let states = node.cluster.engine.jobStates
         let envelopes = await withTaskGroup(of: Value.self) { group in
             for _ in 0..<30 { group.addTask { await Self.run(node, Self.eater) } }
@@ -138,7 +120,7 @@ import Testing
 
     @Test("one script that fills memory ends with budget_exceeded, and small ones run beside it")
     func smallBeside() async throws {
-        let node = Self.node(scriptMemoryBytes: 32 << 20)
+        let node = loneNode { $0.scriptMemoryBytes = 32 << 20 }
         async let large = Self.run(node, Self.eater)
         for _ in 0..<20 { #expect(await Self.run(node, "function run() return 1 end")["result"] == .int(1)) }
         #expect(Self.reason(await large) == "budget_exceeded")
@@ -163,7 +145,7 @@ import Testing
 
     @Test("ten thousand jobs that were defined and dropped keep no new one from being defined")
     func definedAndDropped() async {
-        let node = Self.node()
+        let node = loneNode()
         node.cluster.changeRegistry { registry in
             for index in 0..<10_000 {
                 registry.defineJob("j\(index)", source: [1], now: Int64(index + 1))

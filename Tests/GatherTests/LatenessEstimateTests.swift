@@ -54,7 +54,7 @@ import Testing
         "with rates that differ by 5 % and any pauses nothing late is taken, and what is not late mostly is",
         arguments: 0..<100)
     func simulated(_ seed: Int) {
-        var generator = SplitMix(seed: UInt64(seed))
+        var generator = SeededRandom(UInt64(seed))
         let senderRate = Double.random(in: 0.95...1.05, using: &generator)
         let receiverRate = Double.random(in: 0.95...1.05, using: &generator)
         let senderOffset = Double.random(in: 0...1e6, using: &generator)

@@ -168,7 +168,7 @@ import Testing
 
     @Test("in any order of events nothing that can't be becomes true, and it always comes up again", arguments: 0..<200)
     func anyOrder(_ seed: Int) {
-        var generator = SplitMix(seed: UInt64(seed))
+        var generator = SeededRandom(UInt64(seed))
         let driver = Driver()
         for _ in 0..<500 {
             let back = Int.random(in: 0...2_000, using: &generator)

@@ -200,7 +200,7 @@ private struct LoadWorld {
     }
 
     private static let load: UInt64 = 7
-    private var random: SplitMix
+    private var random: SeededRandom
     private var now = Instant(nanoseconds: 1_000_000_000)
     private var nodes: [Node]
     private let participants: [NodeRun]
@@ -211,7 +211,7 @@ private struct LoadWorld {
     private let restartsMax: Int
 
     init(seed: UInt64) {
-        random = SplitMix(seed: seed)
+        random = SeededRandom(seed)
         let count = 2 + Int(seed % 4)
         restartsMax = Int(seed / 4 % 4)
         participants = (0..<count).map { NodeRun(name: "n\($0)", incarnation: UInt64(100 * $0 + 1)) }

@@ -202,7 +202,7 @@ import Testing
 
     @Test("random bytes are no message, and crash nothing")
     func noise() {
-        var generator = SplitMix(seed: 42)
+        var generator = SeededRandom(42)
         for _ in 0..<20_000 {
             var buffer = ByteBuffer()
             for _ in 0..<Int.random(in: 0..<60, using: &generator) {
@@ -240,18 +240,5 @@ import Testing
         #expect(pending.add(deadline: .never, "d")! > second)
         #expect(pending.takeAll() == ["d"])
         #expect(pending.count == 0)
-    }
-}
-
-/// A seeded generator, so that every run sees the same noise.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

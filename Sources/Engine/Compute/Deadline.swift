@@ -1,12 +1,6 @@
 // The instant a request must be answered by, on the monotonic clock, and what is left of it.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// Nanoseconds on the monotonic clock. Comparable within one process only; between nodes travels what remains.
 package struct Deadline: Sendable, Hashable, Comparable {

@@ -7,10 +7,7 @@ import CLinux
 import DequeModule
 import Dispatch
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// As many threads as there was work to do at a time, until `end`.
 final class ThreadCrew: Sendable {

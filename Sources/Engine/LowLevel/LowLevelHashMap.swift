@@ -83,14 +83,9 @@ final class LowLevelConsistent: LuaHostObject {
     private func server(for key: [UInt8]) -> String? {
         guard unavailable.count < servers.count else { return nil }
         let point = Self.hash(key)
-        var low = 0
-        var high = ring.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ring[middle].point < point { low = middle + 1 } else { high = middle }
-        }
+        let first = partitionPoint(ring.count) { ring[$0].point < point }
         for step in 0..<ring.count {
-            let server = ring[(low + step) % ring.count].server
+            let server = ring[(first + step) % ring.count].server
             if !unavailable.contains(server) { return servers[server] }
         }
         return nil

@@ -4,14 +4,7 @@
 // Unsafe: owns its slots and the names in them; names are looked up through raw buffers.
 
 import CLinux
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// A decoded object: a registry reference to its table. A slot of the table too.
 struct LiveObject {

@@ -2,13 +2,7 @@
 //
 // Unsafe: reads keys through raw buffers, within their counts; its tables own their slots, which never change.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// A method of an object of this node, as far as its key tells: what is needed to call it at once.
 package struct LocatedMethod: Sendable {

@@ -2,13 +2,7 @@
 //
 // Unsafe: keys and answers are raw buffers, good for as long as the call lasts.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// What became of a call.
 package enum CallAtOnce {

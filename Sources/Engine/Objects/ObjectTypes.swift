@@ -7,7 +7,7 @@ package struct ObjectType: Sendable {
     package let name: String
     /// The public methods, `new` included.
     package let methods: Set<String>
-    /// Those that do not change their object: they may be retried, hedged, or answered by a replica.
+    /// Those that do not change their object: they may be asked again.
     package let readonly: Set<String>
     /// Those of them that have an index: their answers order the objects.
     package let indexes: [String]

@@ -1,12 +1,6 @@
 // The scripts of a directory (`--scripts DIR`), and when they changed.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// What `*.lua` files a directory holds.
 package struct ScriptFiles: Sendable {
@@ -28,11 +22,7 @@ package struct ScriptFiles: Sendable {
         for name in (try? names()) ?? [] {
             var facts = stat()
             guard stat("\(directory)/\(name)", &facts) == 0 else { continue }
-            #if canImport(Darwin)
-                let changed = facts.st_mtimespec
-            #else
-                let changed = facts.st_mtim
-            #endif
+            let changed = facts.st_mtim
             var hasher = [UInt64(facts.st_ino), UInt64(facts.st_size), UInt64(changed.tv_sec), UInt64(changed.tv_nsec)]
             hasher.append(name.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })
             for word in hasher { hash = (hash ^ word) &* 0x0000_0100_0000_01B3 }

@@ -89,6 +89,4 @@ final class ScriptGate<Turn: Sendable>: Sendable {
             return turn
         }
     }
-
-    var waitingCount: Int { waiting.withLock { $0.count } }
 }

@@ -2,13 +2,7 @@
 //
 // Unsafe: maps and unmaps memory; who maps must unmap with the same count.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 package enum RawMemory {
     static let pageBytes = 4096

@@ -5,13 +5,7 @@
 // Items of one store are read at random. In pages of 4 KiB each read would miss the processor's translation cache too; in
 // pages of 2 MiB a gigabyte has 512 of them.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 struct SegmentArena: ~Copyable {
     private static let hugePageBytes = 2 << 20

@@ -17,13 +17,8 @@ struct StoreTimes {
 
     /// The second of the store that got this unique, or an earlier one; nil when none was noted. Cost: a binary search.
     func second(ofUnique unique: UInt64) -> UInt32? {
-        var low = 0
-        var high = uniques.count
-        while low < high {
-            let middle = (low + high) / 2
-            if uniques[middle] <= unique { low = middle + 1 } else { high = middle }
-        }
-        return low == 0 ? nil : seconds[low - 1]
+        let noted = partitionPoint(uniques.count) { uniques[$0] <= unique }
+        return noted == 0 ? nil : seconds[noted - 1]
     }
 
     @inline(never)

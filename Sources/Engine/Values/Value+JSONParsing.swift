@@ -147,40 +147,13 @@ private struct JSONReader {
     }
 
     private mutating func readEscape(into text: inout [UInt8]) -> Bool {
-        guard at < bytes.count else { return false }
-        let byte = bytes[at]
-        at += 1
-        switch byte {
-        case UInt8(ascii: "n"): text.append(0x0A)
-        case UInt8(ascii: "t"): text.append(0x09)
-        case UInt8(ascii: "r"): text.append(0x0D)
-        case UInt8(ascii: "b"): text.append(0x08)
-        case UInt8(ascii: "f"): text.append(0x0C)
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
-        case UInt8(ascii: "u"):
-            guard let first = unit() else { return false }
-            var scalar = UInt32(first)
-            if (0xD800..<0xDC00).contains(first), take("\\u") {
-                guard let second = unit(), (0xDC00..<0xE000).contains(second) else { return false }
-                scalar = 0x10000 + (UInt32(first) - 0xD800) << 10 + (UInt32(second) - 0xDC00)
-            }
-            // Half of a pair is no character: it becomes the one that stands for such.
-            text.append(contentsOf: String(Unicode.Scalar(scalar) ?? "\u{FFFD}").utf8)
-        default: return false
+        switch JSONEscape(bytes, at: &at) {
+        case .character(let scalar): text.append(contentsOf: String(scalar).utf8)
+        // Half of a pair is no character: it becomes the one that stands for such.
+        case .half: text.append(contentsOf: "\u{FFFD}".utf8)
+        case .brokenPair, .unknown, .incomplete: return false
         }
         return true
-    }
-
-    /// Four hexadecimal digits.
-    private mutating func unit() -> UInt16? {
-        guard bytes.count - at >= 4 else { return nil }
-        var unit: UInt16 = 0
-        for byte in bytes[at..<at + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else { return nil }
-            unit = unit << 4 | UInt16(digit)
-        }
-        at += 4
-        return unit
     }
 }
 

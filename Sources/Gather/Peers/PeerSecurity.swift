@@ -51,8 +51,6 @@ package enum PeerCaller: Sendable {
     /// A command, with a name and a password where it has them.
     case client(login: [UInt8], password: [UInt8])
 
-    package static let anonymousClient = PeerCaller.client(login: [], password: [])
-
     func greeting(target: String) -> CallerGreeting {
         switch self {
         case .node(let identity): CallerGreeting(identity: identity, target: target, nonce: PeerSecurity.nonce())

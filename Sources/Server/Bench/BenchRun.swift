@@ -2,10 +2,7 @@
 
 import Dispatch
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct BenchResult: Sendable {
     var operations: Int

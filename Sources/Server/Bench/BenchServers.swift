@@ -73,10 +73,9 @@ struct BenchServer: Sendable {
     }
 
     private static func memcached(_ port: Int, _ size: Size) throws(Failure) -> ChildProcess? {
-        guard let program = find("memcached") else { return nil }
-        return try ChildProcess(
-            program: program,
-            arguments: [
+        try installed(
+            "memcached",
+            [
                 "-p", "\(port)", "-l", "127.0.0.1", "-t", "\(size.threads)", "-m", "\(size.memoryMegabytes)", "-I",
                 "8m",
                 "-U", "0", "-u", "nobody",
@@ -84,18 +83,22 @@ struct BenchServer: Sendable {
     }
 
     private static func redis(_ port: Int, _ size: Size) throws(Failure) -> ChildProcess? {
-        guard let program = find("redis-server") else { return nil }
-        return try ChildProcess(
-            program: program,
-            arguments: [
+        try installed(
+            "redis-server",
+            [
                 "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--maxmemory",
                 "\(size.memoryMegabytes)mb",
             ])
     }
 
+    /// Nil where the program is not there.
+    private static func installed(_ program: String, _ arguments: [String]) throws(Failure) -> ChildProcess? {
+        try find(program).map { path throws(Failure) in try ChildProcess(program: path, arguments: arguments) }
+    }
+
     private static let nodes = 3
 
-    private static func cluster(_ port: Int, _ size: Size) throws(Failure) -> [ChildProcess] {
+    private static func cluster(_ port: Int, _ size: Size) throws(Failure) -> [ChildProcess]? {
         let addresses = (0..<nodes).map { ServerAddress(host: "127.0.0.1", port: port + $0) }
         let peers = DemoCluster.peers(at: addresses)
         return try started(nodes) { (index) throws(Failure) in
@@ -106,11 +109,10 @@ struct BenchServer: Sendable {
     private static func twemproxy(
         _ port: Int, _ size: Size, _ settings: TemporaryFile?
     ) throws(Failure) -> [ChildProcess]? {
-        guard let settings, let program = find("nutcracker"), find("memcached") != nil else { return nil }
+        guard let settings, find("nutcracker") != nil, find("memcached") != nil else { return nil }
         return try started(nodes + 1) { (index) throws(Failure) in
             if index < nodes, let memcached = try memcached(port + 1 + index, size) { return memcached }
-            return try ChildProcess(
-                program: program, arguments: ["-c", settings.path, "-a", "127.0.0.1", "-s", "\(port + nodes + 1)"])
+            return try installed("nutcracker", ["-c", settings.path, "-a", "127.0.0.1", "-s", "\(port + nodes + 1)"])
         }
     }
 
@@ -129,11 +131,11 @@ struct BenchServer: Sendable {
 
     /// All of them, or none.
     private static func started(
-        _ count: Int, _ start: (Int) throws(Failure) -> ChildProcess
-    ) throws(Failure) -> [ChildProcess] {
+        _ count: Int, _ start: (Int) throws(Failure) -> ChildProcess?
+    ) throws(Failure) -> [ChildProcess]? {
         var processes: [ChildProcess] = []
         do throws(Failure) {
-            for index in 0..<count { processes.append(try start(index)) }
+            for index in 0..<count { if let process = try start(index) { processes.append(process) } }
             return processes
         } catch {
             for process in processes { process.stop() }

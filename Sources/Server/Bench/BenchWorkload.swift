@@ -1,8 +1,6 @@
 // What a benchmark asks: how many connections, how deep, which keys, how large values, gets or sets or methods.
 
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 package struct BenchWorkload: Sendable {
     package enum Wire: String, Sendable { case memcached, redis }

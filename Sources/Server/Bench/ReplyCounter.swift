@@ -2,9 +2,7 @@
 //
 // Unsafe: reads a raw buffer, within its count.
 
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Pure: feed bytes, get how many replies ended in them. Notes errors and misses, so that no benchmark measures those.
 package struct ReplyCounter {

@@ -2,10 +2,7 @@
 
 import Engine
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 final class ChildProcess: Sendable {
     let identifier: pid_t

@@ -2,10 +2,7 @@
 
 import ArgumentParser
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 enum CommandFailure {
     static let generalExitCode: Int32 = 1

@@ -2,10 +2,7 @@
 
 import Engine
 import Gather
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct DemoCluster: Sendable {
     let addresses: [ServerAddress]

@@ -4,10 +4,7 @@ import ArgumentParser
 import Engine
 import Gather
 import UnixSignals
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,10 +1,7 @@
 // Files as the commands read them: whole or in pieces, with errors that name the file.
 
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 enum FilePath {
     /// `jobs/delays.lua` → `delays`.

@@ -1,8 +1,6 @@
 // Room for connections: raises the limit of open files to what they need.
 
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 package enum OpenFiles {
     /// What a node opens besides its clients' connections: event loops, listeners, peers, scripts, and a few clients that

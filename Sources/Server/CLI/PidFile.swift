@@ -3,10 +3,7 @@
 // Unsafe: system calls on a raw descriptor.
 
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Locked from `init` to `remove`: of two servers that start at the same time one gets it. The lock goes with the process,
 /// however that ends.

@@ -1,10 +1,7 @@
 // The user that the process runs as once its ports are open.
 
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Somebody to become, looked up before anything is opened.
 struct ProcessIdentity {

@@ -3,25 +3,20 @@
 // Unsafe: gives address ranges back to the kernel; only such as it can read again from their files.
 
 import Dispatch
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 enum ProcessMemory {
     /// Every thread would get a heap of its own, none of which shrinks once buffers of many sizes went through it. Call
     /// before any thread is started.
     static func limitHeaps() {
-        #if canImport(Glibc)
-            // The header that declares it is not part of the Glibc module.
-            guard let symbol = dlsym(dlopen(nil, RTLD_NOW), "mallopt") else { return }
-            let setOption = unsafeBitCast(symbol, to: (@convention(c) (CInt, CInt) -> CInt).self)
-            let (trimThreshold, mapThreshold, heapsMax): (CInt, CInt, CInt) = (-1, -3, -8)
-            _ = setOption(heapsMax, 1)
-            // Buffers of large values come from the kernel and go back to it.
-            _ = setOption(mapThreshold, 256 << 10)
-            _ = setOption(trimThreshold, 256 << 10)
-        #endif
+        // The header that declares it is not part of the Glibc module.
+        guard let symbol = dlsym(dlopen(nil, RTLD_NOW), "mallopt") else { return }
+        let setOption = unsafeBitCast(symbol, to: (@convention(c) (CInt, CInt) -> CInt).self)
+        let (trimThreshold, mapThreshold, heapsMax): (CInt, CInt, CInt) = (-1, -3, -8)
+        _ = setOption(heapsMax, 1)
+        // Buffers of large values come from the kernel and go back to it.
+        _ = setOption(mapThreshold, 256 << 10)
+        _ = setOption(trimThreshold, 256 << 10)
     }
 
     private static let intervalSeconds = 1
@@ -45,24 +40,20 @@ enum ProcessMemory {
     }
 
     private static func discard(_ mapping: FileMapping) {
-        #if canImport(Glibc)
-            madvise(UnsafeMutableRawPointer(bitPattern: mapping.start), mapping.byteCount, MADV_DONTNEED)
-        #endif
+        madvise(UnsafeMutableRawPointer(bitPattern: mapping.start), mapping.byteCount, MADV_DONTNEED)
     }
 
     /// None where there is no such file.
     private static func lines(of path: String) -> [String] {
         var lines: [String] = []
-        #if canImport(Glibc)
-            guard let file = fopen(path, "r") else { return [] }
-            defer { fclose(file) }
-            var line: UnsafeMutablePointer<CChar>?
-            var capacity = 0
-            defer { free(line) }
-            while getline(&line, &capacity, file) > 0 {
-                if let line { lines.append(String(cString: line)) }
-            }
-        #endif
+        guard let file = fopen(path, "r") else { return [] }
+        defer { fclose(file) }
+        var line: UnsafeMutablePointer<CChar>?
+        var capacity = 0
+        defer { free(line) }
+        while getline(&line, &capacity, file) > 0 {
+            if let line { lines.append(String(cString: line)) }
+        }
         return lines
     }
 }

@@ -3,10 +3,7 @@
 // end it at once.
 
 import Dispatch
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Holds for as long as it lives.
 final class ProcessSignals {

@@ -7,10 +7,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 struct ServingNode: Service, CustomStringConvertible {
     let node: ClusterNode

@@ -2,9 +2,7 @@
 
 import Engine
 
-#if canImport(Glibc)
-    @preconcurrency import Glibc
-#endif
+@preconcurrency import Glibc
 
 enum StandardOutput {
     /// A stream that the caller closed becomes /dev/null: otherwise the next socket would get its number, and our output.

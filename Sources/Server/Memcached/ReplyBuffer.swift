@@ -2,13 +2,7 @@
 //
 // Unsafe: owns raw memory. A pointer into it is good until the next write.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 /// A byte queue that grows at need. Made for one writer that fills it and one sender that empties it: when all bytes are
 /// gone it starts from its beginning again, so that a buffer in use stays in the processor's cache. Nothing is allocated

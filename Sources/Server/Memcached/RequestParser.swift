@@ -4,14 +4,7 @@
 // time and all at once give the same. Refusals follow memcached 1.6.45, line by line.
 
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 struct RequestParser {
     static let keyBytesMax = 250

@@ -1,14 +1,7 @@
 // The answers to `stats` and its arguments.
 
 import Engine
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 struct StatisticsReport {
     let statistics: MemcachedStatistics
@@ -105,11 +98,7 @@ struct StatisticsReport {
     private func writeGeneral(to out: inout ReplyBuffer) {
         let items = items
         var usage = rusage()
-        #if canImport(Darwin) || canImport(Musl)
-            getrusage(RUSAGE_SELF, &usage)
-        #else
-            getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        #endif
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         out.writeStat("pid", getpid())
         out.writeStat("uptime", (monotonicNanoseconds() - statistics.startedNanoseconds) / 1_000_000_000)
         out.writeStat("time", now)

@@ -3,10 +3,7 @@
 import Dispatch
 import Engine
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite struct ObjectRoomTests {
     private static let slow = script(

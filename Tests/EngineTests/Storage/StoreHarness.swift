@@ -2,20 +2,6 @@
 
 import Engine
 
-/// A small, seeded generator (SplitMix64), so that every run sees the same stream.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 extension ItemStore {
     func run(_ command: ItemCommand, _ key: String, now: UInt32 = 100) -> ItemOutcome {
         Array(key.utf8).withUnsafeBytes { execute(command, key: $0, hash: keyHash($0), now: now) }
@@ -107,8 +93,6 @@ struct StoreModel {
 }
 
 extension SeededRandom {
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
-
     /// None of them is a digit or a blank, so that the model's idea of a number stays simple.
     mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) | 0x80 } }
 

@@ -1,8 +1,6 @@
 // Generated Lua in a sandboxed state: it ends by its deadline, and the state works on.
 
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 import Engine
 import Synchronization
 

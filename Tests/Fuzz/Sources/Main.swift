@@ -2,9 +2,7 @@
 //
 // Unsafe: libFuzzer calls back with a raw pointer.
 
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @_silgen_name("LLVMFuzzerRunDriver")
 private func runDriver(

@@ -6,10 +6,7 @@ import Gather
 import Server
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 @Suite(.serialized) struct AllocationTests {
     /// Allocations of the serving thread while `requests` were answered with `answer`, each `rounds` times.

@@ -136,7 +136,7 @@ import Testing
         let router = try Self.router()
         let harness = SessionHarness(router)
         var model: [String: Int] = [:]
-        var random = SplitMix(state: 7)
+        var random = SeededRandom(7)
         for _ in 0..<20_000 {
             let number = Int(random.next() % 400)
             let name = "n\(number)" + String(repeating: "-", count: number % 17)
@@ -222,17 +222,5 @@ import Testing
         #expect(
             harness.answer() == Self.value("counter:new:a%3Ab:5", "CREATED") + "VA 1\r\n6\r\n"
                 + Self.value("counter:get:a%3ab", "6"))
-    }
-}
-
-/// SplitMix64.
-private struct SplitMix {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -4,12 +4,7 @@ import Engine
 import Gather
 import Server
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 @Suite(.serialized) struct BadClientTests {
     static let megabyte = String(repeating: "x", count: 1_000_000)

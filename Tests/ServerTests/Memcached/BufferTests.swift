@@ -4,12 +4,7 @@ import Engine
 import Gather
 import Server
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 @Suite(.serialized) struct BufferTests {
     private static let refusal = "SERVER_ERROR out of memory storing object\r\n"

@@ -2,11 +2,7 @@
 //
 // Unsafe: plain POSIX sockets.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A blocking client. Every wait ends after 20 seconds with what has come so far.
 final class LoopbackClient {

@@ -6,12 +6,7 @@ import Gather
 import Server
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 @Suite(.serialized) struct LoopbackTests {
     static func withServer(

@@ -6,12 +6,7 @@ import Gather
 import Server
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// Keys that start with `r:` live in another engine, whose answers come a little later, in the order of the requests.
 private final class LateRouter: CommandRouter {

@@ -4,12 +4,7 @@ import Engine
 import Gather
 import Server
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 @Suite struct PendingTests {
     @Test("replies go out in request order, whatever the order in which the answers come")

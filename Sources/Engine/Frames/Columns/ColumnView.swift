@@ -36,12 +36,7 @@ enum CodeStore: @unchecked Sendable {
         case .constant: return 0
         case .packed(let bits, let words): return BitPacking.code(at: row, of: words, rowCount: rowCount, bits: bits)
         case .runs(let ends, let codes, let count):
-            var (low, high) = (0, count - 1)
-            while low < high {
-                let middle = (low + high) / 2
-                if ends[middle] > row { high = middle } else { low = middle + 1 }
-            }
-            return codes[low]
+            return codes[partitionPoint(count - 1) { ends[$0] <= row }]
         }
     }
 }
@@ -66,12 +61,7 @@ enum NullStore: @unchecked Sendable {
 
     /// The number of listed rows before `row`.
     static func position(of row: Int, in rows: UnsafePointer<UInt32>, _ count: Int) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle] < row { low = middle + 1 } else { high = middle }
-        }
-        return low
+        partitionPoint(count) { rows[$0] < row }
     }
 }
 

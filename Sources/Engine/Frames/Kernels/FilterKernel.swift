@@ -106,12 +106,8 @@ struct FilterKernel {
     }
 
     private static func contains(_ keys: [Int64], _ key: Int64) -> Bool {
-        var (low, high) = (0, keys.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if keys[middle] < key { low = middle + 1 } else { high = middle }
-        }
-        return low < keys.count && keys[low] == key
+        let place = partitionPoint(keys.count) { keys[$0] < key }
+        return place < keys.count && keys[place] == key
     }
 
     /// Compares with each of a few keys of a dictionary.

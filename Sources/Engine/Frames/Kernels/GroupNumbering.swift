@@ -159,12 +159,8 @@ final class GroupNumbering {
     }
 
     private static func isNull(_ vector: BlockVector, _ at: Int) -> Bool {
-        var (low, high) = (0, vector.nulls.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if vector.nulls[middle] < at { low = middle + 1 } else { high = middle }
-        }
-        return low < vector.nulls.count && vector.nulls[low] == at
+        let place = partitionPoint(vector.nulls.count) { vector.nulls[$0] < at }
+        return place < vector.nulls.count && vector.nulls[place] == at
     }
 
     /// The keys of groups, which ascend.

@@ -1,11 +1,7 @@
 // How many different values a HyperLogLog's registers have seen, without the bias of the original estimate (O. Ertl, "New
 // cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithms 5 and 6).
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 enum RegisterEstimate {
     /// `registers` hold at most `greatest`, the number of a hash whose other bits are all zero.

@@ -193,12 +193,7 @@ package struct ResultSelection: Sendable {
         var best: [RankedPlace] = []
         for entry in entries {
             if best.count == count, count == 0 || !precedes(entry, best[count - 1]) { continue }
-            var (low, high) = (0, best.count)
-            while low < high {
-                let middle = (low + high) / 2
-                if precedes(best[middle], entry) { low = middle + 1 } else { high = middle }
-            }
-            best.insert(entry, at: low)
+            best.insert(entry, at: partitionPoint(best.count) { precedes(best[$0], entry) })
             if best.count > count { best.removeLast() }
         }
         return best.map(\.place)

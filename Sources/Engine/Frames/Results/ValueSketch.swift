@@ -1,11 +1,7 @@
 // The values of a group with their counts: exact while there are few different ones, else in buckets of bounded relative
 // error (DDSketch: Masson, Rim and Lee, VLDB 2019).
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// Merging is exact in both forms; a sketch takes in exact values by their buckets. So the order of merges does not show.
 struct ValueSketch: Sendable {

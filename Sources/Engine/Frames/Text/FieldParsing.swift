@@ -2,11 +2,7 @@
 
 // Unsafe: reads the bytes of one field, within its bounds; lets C print a number into a buffer that has room for it.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 package enum FieldParsing {
     typealias Field = UnsafeBufferPointer<UInt8>

@@ -184,42 +184,12 @@ struct JSONCursor: ~Copyable {
     }
 
     private mutating func escape() throws(RowProblem) {
-        guard at < bytes.count else { throw unexpected() }
-        let byte = bytes[at]
-        at += 1
-        switch byte {
-        case UInt8(ascii: "n"): append(0x0A)
-        case UInt8(ascii: "t"): append(0x09)
-        case UInt8(ascii: "r"): append(0x0D)
-        case UInt8(ascii: "b"): append(0x08)
-        case UInt8(ascii: "f"): append(0x0C)
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): append(byte)
-        case UInt8(ascii: "u"): for byte in String(Character(try unicodeEscape())).utf8 { append(byte) }
-        default: throw RowProblem("an unknown escape within a string")
+        switch JSONEscape(bytes, at: &at) {
+        case .character(let scalar): for byte in String(scalar).utf8 { append(byte) }
+        case .half, .brokenPair: throw RowProblem("half a surrogate pair within a string")
+        case .unknown: throw RowProblem("an unknown escape within a string")
+        case .incomplete: throw unexpected()
         }
-    }
-
-    /// After `\u`: four hex digits, or two such escapes that are a surrogate pair. A lone surrogate is an error.
-    private mutating func unicodeEscape() throws(RowProblem) -> Unicode.Scalar {
-        let high = try hexDigits()
-        if let scalar = Unicode.Scalar(high) { return scalar }
-        guard high < 0xDC00, take("\\u") else { throw RowProblem("half a surrogate pair within a string") }
-        let low = try hexDigits()
-        guard (0xDC00...0xDFFF).contains(low),
-            let scalar = Unicode.Scalar(0x10000 + (high - 0xD800) << 10 + (low - 0xDC00))
-        else { throw RowProblem("half a surrogate pair within a string") }
-        return scalar
-    }
-
-    private mutating func hexDigits() throws(RowProblem) -> UInt32 {
-        guard bytes.count - at >= 4 else { throw unexpected() }
-        var number: UInt32 = 0
-        for byte in bytes[at..<at + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else { throw unexpected() }
-            number = number << 4 + UInt32(digit)
-        }
-        at += 4
-        return number
     }
 
     @inline(__always)

@@ -59,7 +59,7 @@ package struct OrderedBlocks<Element> {
                 found += block.count
                 continue
             }
-            return found + block.count - Self.partition(block.count) { isBelow(block[$0]) }
+            return found + block.count - partitionPoint(block.count) { isBelow(block[$0]) }
         }
         return found
     }
@@ -68,21 +68,11 @@ package struct OrderedBlocks<Element> {
 
     /// The last block whose first element does not follow; the first one for what comes before all.
     private func block(of element: Element, by precedes: Order) -> Int {
-        max(0, Self.partition(blocks.count) { !precedes(element, blocks[$0][0]) } - 1)
+        max(0, partitionPoint(blocks.count) { !precedes(element, blocks[$0][0]) } - 1)
     }
 
     private static func position(of element: Element, in block: [Element], by precedes: Order) -> Int {
-        partition(block.count) { precedes(block[$0], element) }
-    }
-
-    /// How many of the first are true, where all that follow are false.
-    private static func partition(_ count: Int, _ isTrue: (Int) -> Bool) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if isTrue(middle) { low = middle + 1 } else { high = middle }
-        }
-        return low
+        partitionPoint(block.count) { precedes(block[$0], element) }
     }
 
     private mutating func split(_ at: Int) {

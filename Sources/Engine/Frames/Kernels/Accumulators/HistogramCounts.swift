@@ -55,11 +55,6 @@ final class HistogramCounts: Accumulator {
 
     @inline(__always)
     private static func bin(of key: Int64, _ edges: UnsafeBufferPointer<Int64>) -> Int {
-        var (low, high) = (0, edges.count)
-        while low < high {
-            let middle = (low &+ high) &>> 1
-            if edges[middle] <= key { low = middle &+ 1 } else { high = middle }
-        }
-        return low
+        partitionPoint(edges.count) { edges[$0] <= key }
     }
 }
