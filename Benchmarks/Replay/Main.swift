@@ -2,14 +2,7 @@
 
 import Engine
 import Foundation
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import Glibc
 
 @main
 enum Replay {
