@@ -5,7 +5,7 @@ import Engine
 import Synchronization
 import Testing
 
-@Suite struct JobSliceTests {
+@Suite(.serialized) struct JobSliceTests {
     /// What `map` returns on the first shard, run on the only thread of the node's pool.
     private static func map(
         _ engine: Engine, _ source: String, deadline: Deadline = .after(milliseconds: 20_000)
@@ -177,7 +177,7 @@ import Testing
             var call = 0
             while !isOver.withLock({ $0 }) {
                 engine.shards[0].objects.call(
-                    parse(call % 1_000 == 0 ? "thing:spin:t" : "counter:get:c1"), data: nil, deadline: .never,
+                    parse(call % 4_000 == 0 ? "thing:spin:t" : "counter:get:c1"), data: nil, deadline: .never,
                     completion: { _ in })
                 call += 1
             }
@@ -189,10 +189,18 @@ import Testing
             isFull = engine.shards[0].objects.statistics.refused > 0
         }
         // Some of them find a place, and end while there is none.
-        for _ in 0..<20 { _ = try? await Self.map(engine, source, deadline: .after(milliseconds: 20_000)) }
+        for _ in 0..<5 {
+            _ = try? await Self.map(engine, source, deadline: .after(milliseconds: 20_000))
+            try await Task.sleep(for: .milliseconds(20))
+        }
         isOver.withLock { $0 = true }
         await flood.value
         #expect(isFull)
+        // Once what waited is done.
+        for _ in 0..<1_000 {
+            if case .success = await Self.call(engine, "counter:get:c1") { break }
+            try await Task.sleep(for: .milliseconds(20))
+        }
         #expect(try await Self.map(engine, "function map(s) return #s:objects('thing') end") == .int(1))
         #expect(engine.shards[0].objects.statistics.walks == 0)
     }
