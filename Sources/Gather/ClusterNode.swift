@@ -1,9 +1,9 @@
 // One node of the cluster, put together: what it answers to its peers, and what it keeps doing in the background.
 
 package import Coordination
-import Engine
+package import Engine
 import Logging
-import NIOCore
+package import NIOCore
 
 package final class ClusterNode: PeerService {
     package let cluster: Cluster
@@ -137,6 +137,14 @@ package final class ClusterNode: PeerService {
                 reply(PeerReply(await control(verb, argument, connection, time)))
             }
         }
+    }
+
+    package func carryOut(
+        _ batch: inout ForwardedBatch, into answers: inout ByteBuffer, mayGoOn: (_ answerBytes: Int) -> Bool,
+        defers: (_ commandBytes: Int) -> Void,
+        later: @escaping @Sendable (_ index: Int, _ commandBytes: Int, Result<Value, Failure>) -> Void
+    ) -> ForwardedProgress {
+        router.carryOut(&batch, into: &answers, mayGoOn: mayGoOn, defers: defers, later: later)
     }
 
     /// For what waited here, after it had come in time.

@@ -95,6 +95,10 @@ package final class Router: Sendable {
         case ownItem
         /// A method of an object of this node.
         case method(LocatedMethod)
+        /// An item of another node, by its index in the topology.
+        case remoteItem(node: Int)
+        /// A method of an object of another node, whose key says the object's name as it is.
+        case remoteMethod(node: Int)
         /// Anything else.
         case other
     }
@@ -105,12 +109,31 @@ package final class Router: Sendable {
         if virtual, colons > 0, answersVirtualKeys {
             if mayBeService(key) { return .other }
             if colons > 1 {
-                if let method = locate(key) { return .method(method) }
+                var owner: Int?
+                let method = engine.locate(key) { routing in
+                    guard !isAlone else { return true }
+                    owner = cluster.topology.owner(ofKey: routing)
+                    return owner == cluster.topology.selfIndex
+                }
+                if let method { return .method(method) }
+                if let owner { return .remoteMethod(node: owner) }
                 if engine.objectTypes.names(key) { return .other }
             }
         }
         if isAlone { return .ownItem }
-        return cluster.topology.owner(ofKey: key) == cluster.topology.selfIndex ? .ownItem : .other
+        let owner = cluster.topology.owner(ofKey: key)
+        return owner == cluster.topology.selfIndex ? .ownItem : .remoteItem(node: owner)
+    }
+
+    /// The other node that a method of an object is to be called on; nil where it is called here, or refused.
+    package func node(of key: VirtualKey) -> Int? {
+        guard !isAlone, services[key.type] == nil, engine.objectTypes.refusal(of: key) == nil else { return nil }
+        let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
+        return owner == cluster.topology.selfIndex ? nil : owner
+    }
+
+    func isOwn(_ key: UnsafeRawBufferPointer) -> Bool {
+        isAlone || cluster.topology.owner(ofKey: key) == cluster.topology.selfIndex
     }
 
     /// False for nearly all keys that are no service's.
@@ -141,19 +164,19 @@ package final class Router: Sendable {
         return engine.shard(forHash: hash).items.execute(command, key: key, hash: hash, now: now)
     }
 
-    /// Sends a command to the node that owns its key.
-    package func forward(
-        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
-    ) {
-        forward(command, key: key, node: node, links: links, deadline: .never, completion: completion)
+    /// Sends a session's commands to the node that owns their keys. `links`: those of the session's loop.
+    package func send(_ batch: ForwardBatch, links: PeerLinks?) {
+        guard let links = links ?? cluster.anyLinks else {
+            return batch.fail(Failure(.unreachable, "this node has no peers"))
+        }
+        links.send(batch, deadline: .after(milliseconds: cluster.requestTimeoutMilliseconds))
     }
 
-    /// By `deadline`, or sooner, as forwarded commands have little time.
+    /// Sends a command to the node that owns its key: by `deadline`, or sooner, as forwarded commands have little time.
     private func forward(
-        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, deadline: Deadline,
-        completion: @escaping ItemCompletion
+        _ command: ItemCommand, key: [UInt8], node: Int, deadline: Deadline, completion: @escaping ItemCompletion
     ) {
-        guard let links = links ?? cluster.anyLinks else {
+        guard let links = cluster.anyLinks else {
             return completion(.failed(Failure(.unreachable, "this node has no peers")))
         }
         let deadline = min(deadline, .after(milliseconds: cluster.requestTimeoutMilliseconds))
@@ -256,7 +279,7 @@ package final class Router: Sendable {
         engine.shard(forHash: hash).objects.call(key, data: data, deadline: deadline, completion: completion)
     }
 
-    private var notTheOwner: Failure {
+    var notTheOwner: Failure {
         Failure(.wrongEpoch, "\(cluster.selfName) does not own this key: the nodes disagree about the peer list")
     }
 
@@ -311,7 +334,7 @@ package final class Router: Sendable {
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
         case .local: finish(key.withUnsafeBytes { executeLocally(command, key: $0, now: unixSeconds()) })
         case .remote(let node):
-            forward(command, key: key, node: node, links: nil, deadline: deadline, completion: finish)
+            forward(command, key: key, node: node, deadline: deadline, completion: finish)
         case .virtual(let virtualKey):
             let limit = isService(virtualKey) ? deadline : min(deadline, .after(milliseconds: callTimeoutMilliseconds))
             call(virtualKey, data: value, links: nil, deadline: limit, completion: completion)

@@ -216,11 +216,11 @@ import Testing
 
     @Test("the hello line says version, name and epoch")
     func hello() {
-        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 4 n1 ff\r\n")
-        #expect(PeerHello(line: "peer 4 n1 ff") == PeerHello(name: "n1", epoch: 255))
-        #expect(PeerHello(line: "peer 4 - -") == .client)
+        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 5 n1 ff\r\n")
+        #expect(PeerHello(line: "peer 5 n1 ff") == PeerHello(name: "n1", epoch: 255))
+        #expect(PeerHello(line: "peer 5 - -") == .client)
         for broken in [
-            "peer 4  ff", "peer 4 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
+            "peer 5  ff", "peer 5 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
         ] {
             #expect(PeerHello(line: broken) == nil)
         }

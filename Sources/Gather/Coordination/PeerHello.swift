@@ -3,7 +3,7 @@
 /// `peer <version> <name> <epoch>\r\n`; a command-line client calls itself `-` and knows no epoch. Older versions begin with
 /// such a line too, so that each can refuse the other in words.
 package struct PeerHello: Sendable, Equatable {
-    package static let version = 4
+    package static let version = 5
 
     package var version: Int
     package var name: String

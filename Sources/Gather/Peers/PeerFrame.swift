@@ -29,16 +29,25 @@ package struct PeerFrame: Sendable {
         _ encode: (inout ByteBuffer) -> Void
     ) -> Bool {
         let start = buffer.writerIndex
-        buffer.writeInteger(UInt32(0))
-        buffer.writeWire(id)
+        begin(id: id, into: &buffer)
         encode(&buffer)
-        let bytes = buffer.writerIndex - start - 4
-        guard bytes <= bytesMax else {
+        guard buffer.writerIndex - start - 4 <= bytesMax else {
             buffer.moveWriterIndex(to: start)
             return false
         }
-        buffer.setInteger(UInt32(bytes), at: start, endianness: .little)
+        end(startedAt: start, in: &buffer)
         return true
+    }
+
+    /// For what is written piece by piece: until `end` the frame is not whole. It has to stay below `bytesMax`.
+    static func begin(id: UInt64, into buffer: inout ByteBuffer) {
+        buffer.writeInteger(UInt32(0))
+        buffer.writeWire(id)
+    }
+
+    /// `start`: where the frame begins in the buffer.
+    static func end(startedAt start: Int, in buffer: inout ByteBuffer) {
+        buffer.setInteger(UInt32(buffer.writerIndex - start - 4), at: start, endianness: .little)
     }
 }
 

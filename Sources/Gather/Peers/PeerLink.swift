@@ -35,12 +35,24 @@ package final class PeerLink: @unchecked Sendable {
     private var upSince: Instant?
     /// Whoever asks while the node is down is told this.
     private var failure = Failure(.unreachable, "no connection was tried")
-    private var pending = PendingRequests<PeerCompletion>(countMax: PeerLink.inFlightMax)
+    private var pending = PendingRequests<Waiter>(countMax: PeerLink.inFlightMax)
     private var outgoing = ByteBuffer()
     private var flushIsScheduled = false
     private var expiry: Scheduled<Void>?
     private var expiryDeadline = Deadline.never
     private var timer: Scheduled<Void>?
+
+    private enum Waiter {
+        case reply(PeerCompletion)
+        case batch(ForwardBatch)
+
+        func fail(_ failure: Failure) {
+            switch self {
+            case .reply(let completion): completion(.failure(failure))
+            case .batch(let batch): batch.fail(failure)
+            }
+        }
+    }
 
     /// `caller`: who opens the connection, and with what it proves it.
     package init(
@@ -68,11 +80,23 @@ package final class PeerLink: @unchecked Sendable {
     /// Sends one request. The completion runs once, on the link's event loop: with the reply, or with `unreachable`,
     /// `timeout` or `overloaded`.
     package func send(_ request: PeerRequest, deadline: Deadline, completion: @escaping PeerCompletion) {
-        if loop.inEventLoop {
-            sendOnLoop(request, deadline, completion)
-        } else {
-            loop.execute { self.sendOnLoop(request, deadline, completion) }
+        onLoop {
+            self.sendOnLoop(deadline, .reply(completion), commands: 1) { request.encode(into: &$0) }
         }
+    }
+
+    /// Sends the commands of a batch in one message. The batch hears of each of them once, on the link's event loop.
+    package func send(_ batch: ForwardBatch, deadline: Deadline) {
+        onLoop {
+            self.sendOnLoop(deadline, .batch(batch), commands: batch.count) { buffer in
+                buffer.writeWire(PeerRequest.batchKind)
+                buffer.writeImmutableBuffer(batch.bytes)
+            }
+        }
+    }
+
+    private func onLoop(_ body: @escaping @Sendable () -> Void) {
+        if loop.inEventLoop { body() } else { loop.execute(body) }
     }
 
     package func send(_ request: PeerRequest, deadline: Deadline) async throws(Failure) -> PeerReply {
@@ -94,33 +118,34 @@ package final class PeerLink: @unchecked Sendable {
 
     // MARK: Requests
 
-    private func sendOnLoop(_ request: PeerRequest, _ deadline: Deadline, _ completion: @escaping PeerCompletion) {
+    private func sendOnLoop(
+        _ deadline: Deadline, _ waiter: Waiter, commands: Int, _ encode: (inout ByteBuffer) -> Void
+    ) {
         let now = Instant.now
         // Another loop's link may know already what this one would have to find out.
         if let status, status.isSilent { receive(.suspected, now) }
         if machine.phase == .idle || !machine.takesRequests {
             receive(.wanted, now)
-            guard machine.takesRequests else { return completion(.failure(failure)) }
+            guard machine.takesRequests else { return waiter.fail(failure) }
         }
         guard deadline.uptimeNanoseconds > now.nanoseconds else {
-            return completion(.failure(Failure(.timeout, "\(address) was not asked: there was no time left")))
+            return waiter.fail(Failure(.timeout, "\(address) was not asked: there was no time left"))
         }
         guard outgoing.readableBytes < queuedBytesMax,
-            let id = pending.add(deadline: deadline, sent: now.nanoseconds, completion)
+            let id = pending.add(deadline: deadline, sent: now.nanoseconds, commands: commands, waiter)
         else {
-            return completion(.failure(Failure(.overloaded, "\(address) has too many requests under way; try again")))
+            return waiter.fail(Failure(.overloaded, "\(address) has too many requests under way; try again"))
         }
         let left = UInt32(clamping: (deadline.uptimeNanoseconds - now.nanoseconds) / 1_000_000)
         let isWritten = PeerFrame.write(id: id, into: &outgoing) { buffer in
             buffer.writeWire(now.nanoseconds)
             buffer.writeWire(left)
-            request.encode(into: &buffer)
+            encode(&buffer)
         }
         guard isWritten else {
             _ = pending.take(id)
-            return completion(
-                .failure(
-                    Failure(.budgetExceeded, "the request has more than \(PeerFrame.bytesMax >> 20) MiB: split it")))
+            return waiter.fail(
+                Failure(.budgetExceeded, "the request has more than \(PeerFrame.bytesMax >> 20) MiB: split it"))
         }
         scheduleExpiry(deadline)
         if machine.phase == .up { scheduleFlush() }
@@ -138,7 +163,7 @@ package final class PeerLink: @unchecked Sendable {
         let now = Instant.now
         let late = Failure(.timeout, "\(address) did not answer in time; what was asked of it may have happened")
         let expired = pending.takeExpired(now: Deadline(uptimeNanoseconds: now.nanoseconds))
-        for (_, completion) in expired { completion(.failure(late)) }
+        for (_, waiter) in expired { waiter.fail(late) }
         for (sent, _) in expired { receive(.unanswered(sent: Instant(nanoseconds: sent)), now) }
         if let next = pending.earliestDeadline { scheduleExpiry(next) }
     }
@@ -191,7 +216,7 @@ package final class PeerLink: @unchecked Sendable {
         upSince = nil
         counterpart = nil
         outgoing = ByteBuffer()
-        for completion in pending.takeAll() { completion(.failure(failure)) }
+        for waiter in pending.takeAll() { waiter.fail(failure) }
     }
 
     // MARK: The connection
@@ -289,7 +314,17 @@ package final class PeerLink: @unchecked Sendable {
         guard channel === self.channel else { return false }
         var message = frame.message
         if frame.id == PeerFrame.linkID { return received(link: &message) }
-        guard let completion = pending.take(frame.id) else { return true }  // late: nobody waits any more
+        if message.getInteger(at: message.readerIndex, as: UInt8.self) == PeerReply.answersKind {
+            received(answers: Array(message.readableBytesView.dropFirst()), id: frame.id)
+            return true
+        }
+        // Late: nobody waits any more.
+        guard let waiter = pending.take(frame.id) else { return true }
+        guard case .reply(let completion) = waiter else {
+            let failure: Failure? = if case .failure(let failure)? = PeerReply(decoding: &message) { failure } else { nil }
+            waiter.fail(failure ?? PeerReply.notUnderstood)
+            return true
+        }
         guard var reply = PeerReply(decoding: &message) else {
             completion(.failure(Failure(.scriptVersion, "\(address) answers in a version that is not understood")))
             return true
@@ -310,6 +345,16 @@ package final class PeerLink: @unchecked Sendable {
         default: completion(.success(reply))
         }
         return true
+    }
+
+    /// The answers to some commands of a batch.
+    private func received(answers: [UInt8], id: UInt64) {
+        guard let waiter = pending.find(id) else { return }
+        guard case .batch(let batch) = waiter, let isDone = batch.take(answers) else {
+            _ = pending.take(id)
+            return waiter.fail(Failure(.scriptVersion, "\(address) answers in a version that is not understood"))
+        }
+        if isDone { _ = pending.take(id) }
     }
 
     private func received(link bytes: inout ByteBuffer) -> Bool {

@@ -28,6 +28,11 @@ package final class PeerLinks: Sendable {
         link.send(request, deadline: deadline, completion: completion)
     }
 
+    package func send(_ batch: ForwardBatch, deadline: Deadline) {
+        guard let link = links[batch.node] else { preconditionFailure("a node sends nothing to itself") }
+        link.send(batch, deadline: deadline)
+    }
+
     package func close() {
         for link in links { link?.close() }
     }

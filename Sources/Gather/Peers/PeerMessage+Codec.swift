@@ -182,7 +182,7 @@ extension PeerReply {
 }
 
 extension ItemCommand {
-    fileprivate func encode(into buffer: inout ByteBuffer) {
+    func encode(into buffer: inout ByteBuffer) {
         switch self {
         case .get: buffer.writeWire(UInt8(1))
         case .getAndTouch(let expiry):
@@ -210,7 +210,7 @@ extension ItemCommand {
         }
     }
 
-    fileprivate init?(decoding buffer: inout ByteBuffer) {
+    init?(decoding buffer: inout ByteBuffer) {
         guard let kind = buffer.readWire(UInt8.self) else { return nil }
         switch kind {
         case 1: self = .get
@@ -246,7 +246,7 @@ extension ItemOutcome {
         .miss, .stored, .notStored, .exists, .notFound, .deleted, .touched, .notANumber, .tooLarge, .outOfMemory,
     ]
 
-    fileprivate func encode(into buffer: inout ByteBuffer) {
+    func encode(into buffer: inout ByteBuffer) {
         switch self {
         case .value(let flags, let cas, let bytes):
             buffer.writeWire(UInt8(200))
@@ -266,7 +266,7 @@ extension ItemOutcome {
         }
     }
 
-    fileprivate init?(decoding buffer: inout ByteBuffer) {
+    init?(decoding buffer: inout ByteBuffer) {
         guard let code = buffer.readWire(UInt8.self) else { return nil }
         switch code {
         case 200:

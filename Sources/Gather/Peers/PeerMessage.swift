@@ -124,6 +124,9 @@ package enum PeerReply: Sendable, Equatable {
     case failure(Failure)
     case mapped(MapAnswer)
 
+    /// Of a message with answers to some commands of a batch.
+    static let answersKind: UInt8 = 105
+
     /// For whoever asked and got a reply of another kind than its request has.
     package static let notUnderstood = Failure(.scriptVersion, "an answer that is not understood")
 }

@@ -5,6 +5,8 @@ package import Engine
 extension PeerRequest {
     package static let notUnderstood = Failure(.scriptVersion, "the request is in a version that is not understood")
     package static let keyBytesMax = 250
+    /// Of a message with many commands on items and objects: no `PeerRequest`, as none is made of each of them.
+    static let batchKind: UInt8 = 7
     static let headerColumnsMax = 16_384
     static let parameterPartsMax = 65_536
     /// Of the loads that a map is to include.
@@ -21,6 +23,7 @@ extension PeerRequest {
         case 4: nil
         // A row has up to 16 MiB, a block of rows that much and a little.
         case 5: 24 << 20
+        case batchKind: max(ForwardBatch.bytesHigh, itemBytesMax) + (4 << 10)
         default: max(64 << 20, itemBytesMax + (4 << 10))
         }
     }

@@ -11,6 +11,12 @@ package protocol PeerService: Sendable {
     func handle(
         _ request: PeerRequest, from connection: PeerConnection, time: RequestTime,
         reply: @escaping @Sendable (PeerReply) -> Void)
+    /// Carries out a batch of a node's commands, for as long as `mayGoOn` says so: see `Router.carryOut`.
+    func carryOut(
+        _ batch: inout ForwardedBatch, into answers: inout ByteBuffer, mayGoOn: (_ answerBytes: Int) -> Bool,
+        defers: (_ commandBytes: Int) -> Void,
+        later: @escaping @Sendable (_ index: Int, _ commandBytes: Int, Result<Value, Failure>) -> Void
+    ) -> ForwardedProgress
     /// Why a client is not taken; nil when it is.
     func refusal(login: [UInt8], password: [UInt8]) -> Refusal?
     /// Who calls is known now, or was refused.
@@ -61,6 +67,14 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         case closed
     }
 
+    /// The answer to a command of a batch that was not to be had at once.
+    private struct LateAnswer: Sendable {
+        let frame: ByteBuffer
+        let id: UInt64
+        let index: Int
+        let commandBytes: Int
+    }
+
     private static let greetingMilliseconds: Int64 = 5_000
     private static let tickMilliseconds: Int64 = 250
     /// A node that said nothing for so long has given this connection up long ago.
@@ -75,6 +89,10 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     private var phase = Phase.closed
     private var decoder = PeerFrameDecoder(limits: .greeting)
     private var outgoing = ByteBuffer()
+    /// Commands that are worked on before anything else is, and answers that came while they were worked on.
+    private var batch: ForwardedBatch?
+    private var isAtBatch = false
+    private var early: [LateAnswer] = []
     private var flushIsScheduled = false
     private var context: ChannelHandlerContext?
     private var estimate = LatenessEstimate()
@@ -148,6 +166,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
             service.closed(connection)
         }
         phase = .closed
+        batch = nil
         budget.replace(&share, with: 0)
         context.fireChannelInactive()
     }
@@ -173,13 +192,21 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     /// Works through the frames that came, for as long as the connection may have more under way.
     private func work() {
         do {
-            while mayTake, let frame = try decoder.next() { handle(frame) }
+            while mayTake {
+                if batch != nil {
+                    carryOutBatch()
+                } else if let frame = try decoder.next() {
+                    handle(frame)
+                } else {
+                    break
+                }
+            }
         } catch {
             context?.close(promise: nil)
             return
         }
         hold(!mayTake)
-        let all = allowance.requestBytes + untakenBytes + decoder.heldBytes
+        let all = allowance.requestBytes + untakenBytes + decoder.heldBytes + (batch?.heldBytes ?? 0)
         budget.replace(&share, with: all)
         // A frame that grows and grows while there is no room for it: somebody has to go.
         if budget.isExceeded, decoder.heldBytes > PeerByteBudget.smallShareBytes { context?.close(promise: nil) }
@@ -287,6 +314,12 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         guard let due = estimate.due(stamp: stamp, leftMilliseconds: left), now < due else {
             return write(.failure(tooLate), id: id)
         }
+        if message.getInteger(at: message.readerIndex, as: UInt8.self) == PeerRequest.batchKind {
+            guard connection.counterpart != .client else { return write(.failure(PeerRequest.notForClients), id: id) }
+            message.moveReaderIndex(forwardBy: 1)
+            batch = ForwardedBatch(id: id, bytes: message, due: Deadline(uptimeNanoseconds: due.nanoseconds))
+            return
+        }
         let request: PeerRequest
         do throws(Failure) { request = try PeerRequest.decode(&message) } catch {
             return write(.failure(error), id: id)
@@ -305,6 +338,47 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
             let frame = encoded
             loop.execute { self.answer(frame, id: id, requestBytes: requestBytes) }
         }
+    }
+
+    /// Goes on with the batch, whose answers so far become one message.
+    private func carryOutBatch() {
+        guard var batch else { return }
+        self.batch = nil
+        isAtBatch = true
+        let id = batch.id
+        let loop = connectionLoop
+        let start = outgoing.writerIndex
+        PeerFrame.begin(id: id, into: &outgoing)
+        outgoing.writeWire(PeerReply.answersKind)
+        let empty = outgoing.writerIndex
+        let progress = service.carryOut(
+            &batch, into: &outgoing,
+            mayGoOn: { answerBytes in
+                answerBytes < Self.writeBufferBytesHigh && allowance.mayTake(untakenBytes: answerBytes)
+                    && budget.hasRoom(besides: share)
+            },
+            defers: { allowance.took(requestBytes: $0) },
+            later: { index, commandBytes, result in
+                // As `answer(_:)` does it.
+                let frame = Self.frame(id: id, index: index, result)
+                let answer = LateAnswer(frame: frame, id: id, index: index, commandBytes: commandBytes)
+                if loop.inEventLoop { self.answer(answer) } else { loop.execute { self.answer(answer) } }
+            })
+        if outgoing.writerIndex == empty {
+            outgoing.moveWriterIndex(to: start)
+        } else {
+            PeerFrame.end(startedAt: start, in: &outgoing)
+        }
+        isAtBatch = false
+        for answer in early { self.answer(answer) }
+        early = []
+        switch progress {
+        case .done: break
+        case .paused: self.batch = batch
+        case .late: write(.failure(tooLate), id: id)
+        case .malformed: write(.failure(PeerRequest.notUnderstood), id: id)
+        }
+        scheduleFlush()
     }
 
     private var connectionLoop: any EventLoop {
@@ -335,22 +409,42 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
 
     private func answer(_ frame: ByteBuffer, id: UInt64, requestBytes: Int) {
         guard context != nil else { return }
-        let untaken = untakenBytes
-        let isKept = allowance.answered(
-            requestBytes: requestBytes, replyBytes: frame.readableBytes, untakenBytes: untaken)
-        if !isKept || budget.isExceeded && untaken > PeerByteBudget.smallShareBytes {
-            tooMuch.write(id: id, into: &outgoing)
-        } else if outgoing.readableBytes == 0 {
-            outgoing = frame
-        } else {
-            outgoing.writeImmutableBuffer(frame)
+        if !append(frame, requestBytes: requestBytes) { tooMuch.write(id: id, into: &outgoing) }
+        scheduleFlush()
+    }
+
+    private func answer(_ late: LateAnswer) {
+        guard context != nil else { return }
+        guard !isAtBatch else { return early.append(late) }
+        if !append(late.frame, requestBytes: late.commandBytes) {
+            outgoing.writeImmutableBuffer(Self.frame(id: late.id, index: late.index, .failure(tooMuchUntaken)))
         }
         scheduleFlush()
     }
 
-    private var tooMuch: PeerReply {
-        .failure(
-            Failure(.overloaded, "\(identity.name) holds too many answers that were not taken; it may have happened"))
+    /// False where there are too many answers already that were not taken.
+    private func append(_ frame: ByteBuffer, requestBytes: Int) -> Bool {
+        let untaken = untakenBytes
+        let isKept = allowance.answered(
+            requestBytes: requestBytes, replyBytes: frame.readableBytes, untakenBytes: untaken)
+        if !isKept || budget.isExceeded && untaken > PeerByteBudget.smallShareBytes { return false }
+        if outgoing.readableBytes == 0 { outgoing = frame } else { outgoing.writeImmutableBuffer(frame) }
+        return true
+    }
+
+    private static func frame(id: UInt64, index: Int, _ result: Result<Value, Failure>) -> ByteBuffer {
+        var frame = ByteBuffer()
+        PeerFrame.begin(id: id, into: &frame)
+        frame.writeWire(PeerReply.answersKind)
+        ForwardAnswer.write(result, index: index, into: &frame)
+        PeerFrame.end(startedAt: 0, in: &frame)
+        return frame
+    }
+
+    private var tooMuch: PeerReply { .failure(tooMuchUntaken) }
+
+    private var tooMuchUntaken: Failure {
+        Failure(.overloaded, "\(identity.name) holds too many answers that were not taken; it may have happened")
     }
 
     private func write(_ reply: PeerReply, id: UInt64) {
@@ -375,7 +469,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
             self.outgoing = context.channel.allocator.buffer(capacity: 4096)
             context.writeAndFlush(self.wrapOutboundOut(outgoing), promise: nil)
             // What is read on was held up by what has just left, or will be by what has not.
-            if self.isHolding || self.decoder.heldBytes > 0 { self.work() }
+            if self.isHolding || self.batch != nil || self.decoder.heldBytes > 0 { self.work() }
         }
     }
 }

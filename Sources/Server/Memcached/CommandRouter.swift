@@ -13,9 +13,11 @@ package protocol CommandRouter: Sendable {
     var objects: ObjectHosts? { get }
     /// This node's items.
     var stores: ItemStores { get }
-    /// The completions of both come once, on any thread, or before the call returns.
-    func forward(
-        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion)
+    /// Each command of the batch is answered once, on any thread, or before this returns.
+    func send(_ batch: ForwardBatch, links: PeerLinks?)
+    /// The other node that a method is to be called on with such a batch; nil where `call` takes it.
+    func node(of key: VirtualKey) -> Int?
+    /// The completion comes once, on any thread, or before the call returns.
     func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion)
     /// Whether what comes after this key on a connection must wait for its answer: it may ask for what this one does.
     func holdsBack(_ key: VirtualKey) -> Bool
@@ -33,8 +35,14 @@ extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
 
     package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind {
-        if case .local = route(key, virtual: virtual) { .ownItem } else { .other }
+        switch route(key, virtual: virtual) {
+        case .local: .ownItem
+        case .remote(let node): .remoteItem(node: node)
+        case .virtual: .other
+        }
     }
+
+    package func node(of key: VirtualKey) -> Int? { nil }
 
     package func carryOutFlush(now: UInt32) {}
     package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? { nil }

@@ -11,22 +11,50 @@ extension MemcachedSession {
     /// Answers one key. True when its `END`, or what stands for it, comes with a pending answer.
     @inline(__always)
     func retrieveKey(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, isAlone: Bool) -> Bool {
-        if configuration.allowsVirtualKeys, let method = router.locate(key),
-            let bringsEnd = answerAtOnce(method, key, verb, isAlone: isAlone)
-        {
-            return bringsEnd
-        }
-        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
-        case .local:
-            if verb.touches { return touchLocal(key, verb, expiry, isAlone) }
-            retrieveLocal(key, hash: keyHash(key), answersUnique: verb.answersUnique)
-            return false
-        case .remote(let node):
-            let command: ItemCommand = verb.touches ? .getAndTouch(expiry: expiry) : .get
-            forward(
-                command, key, node,
-                .retrieval(key: Array(key), answersUnique: verb.answersUnique, isAlone: isAlone))
+        // Only of a short key it is told apart whether it has none.
+        let colons = key.count < 8 && !key.contains(0x3A) ? 0 : Int.max
+        switch router.kind(ofKey: key, colons: colons, virtual: configuration.allowsVirtualKeys) {
+        case .ownItem: return retrieveOwn(key, verb, expiry, isAlone)
+        case .remoteItem(let node): return retrieveRemote(key, node, verb, expiry, isAlone)
+        case .remoteMethod(let node):
+            forwardRetrieval(key, node, isMethod: true, answersUnique: verb.answersUnique, isAlone: isAlone)
             return isAlone
+        case .method(let method):
+            return answerAtOnce(method, key, verb, isAlone: isAlone) ?? retrieveOther(key, verb, expiry, isAlone)
+        case .other: return retrieveOther(key, verb, expiry, isAlone)
+        }
+    }
+
+    @inline(__always)
+    private func retrieveOwn(
+        _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, _ isAlone: Bool
+    ) -> Bool {
+        if verb.touches { return touchLocal(key, verb, expiry, isAlone) }
+        retrieveLocal(key, hash: keyHash(key), answersUnique: verb.answersUnique)
+        return false
+    }
+
+    private func retrieveRemote(
+        _ key: UnsafeRawBufferPointer, _ node: Int, _ verb: RetrievalVerb, _ expiry: UInt32, _ isAlone: Bool
+    ) -> Bool {
+        if verb.touches {
+            forward(
+                .getAndTouch(expiry: expiry), key, node,
+                .retrieval(key: Array(key), answersUnique: verb.answersUnique, isAlone: isAlone))
+        } else {
+            forwardRetrieval(key, node, isMethod: false, answersUnique: verb.answersUnique, isAlone: isAlone)
+        }
+        return isAlone
+    }
+
+    /// A key that is looked at closely: a service's, a method's that can't be called at once, or an item's after all.
+    @inline(never)
+    private func retrieveOther(
+        _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, _ isAlone: Bool
+    ) -> Bool {
+        switch router.route(key, virtual: configuration.allowsVirtualKeys) {
+        case .local: return retrieveOwn(key, verb, expiry, isAlone)
+        case .remote(let node): return retrieveRemote(key, node, verb, expiry, isAlone)
         case .virtual(let virtualKey):
             call(
                 virtualKey, data: nil,
@@ -92,6 +120,10 @@ extension MemcachedSession {
                 request.verb, key: key, hash: keyHash(key), flags: request.flags, expiry: expiry, cas: request.cas,
                 value: value, isSilent: request.isSilent)
         case .remote(let node):
+            guard request.verb != .set else {
+                return forwardSet(
+                    key, node, flags: request.flags, expiry: expiry, value: value, isSilent: request.isSilent)
+            }
             let command = ItemCommand.store(
                 request.verb, flags: request.flags, expiry: expiry, cas: request.cas, value: Array(value))
             let verb = SessionCommand.store(request.verb)

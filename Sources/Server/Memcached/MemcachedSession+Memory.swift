@@ -19,7 +19,7 @@ extension MemcachedSession {
     static var idleBytesMax: Int { 4 << 10 }
 
     /// What it holds of what has come and of what is to go, in bytes.
-    var bufferBytes: Int { held.capacity &+ out.capacity &+ ready.capacity &+ queuedBytes }
+    var bufferBytes: Int { held.capacity &+ out.capacity &+ ready.capacity &+ queuedBytes &+ sentBehindBytes }
 
     /// Refuses the half-sent request that it holds, whose rest will be skipped. False where it holds none, but output.
     func refuseHeld() -> Bool {
@@ -44,6 +44,7 @@ extension MemcachedSession {
             }
         }
         neededBytes = 0
+        sendBatches()
         return true
     }
 }

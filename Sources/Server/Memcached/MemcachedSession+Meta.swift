@@ -150,6 +150,7 @@ extension MemcachedSession {
             ready.writeFailure(failure)
         case .item: ready.writeFailure(PeerReply.notUnderstood)
         case .call(let result): writeMetaCall(result, reply)
+        case .forwarded: preconditionFailure("read before")
         }
     }
 

@@ -7,14 +7,57 @@ import Gather
 extension MemcachedSession {
     // MARK: Asking
 
+    /// The message to a node that a command with so many bytes besides its key goes into.
+    private func batch(to node: Int, valueBytes: Int) -> ForwardBatch {
+        if let at = batches.firstIndex(where: { $0.node == node }) {
+            guard batches[at].isFull(for: valueBytes) else { return batches[at] }
+            router.send(batches.remove(at: at), links: links)
+        }
+        let batch = ForwardBatch(node: node, sink: inbox)
+        batches.append(batch)
+        return batch
+    }
+
+    /// What other nodes are asked in this turn leaves. Before anything else is asked of them: they get it in its order.
+    func sendBatches() {
+        guard !batches.isEmpty else { return }
+        var sent: [ForwardBatch] = []
+        swap(&sent, &batches)
+        for batch in sent { router.send(batch, links: links) }
+    }
+
     /// `valueBytes`: of the value that goes with it, and is kept until it is answered.
     func forward(
         _ command: ItemCommand, _ key: UnsafeRawBufferPointer, _ node: Int, _ reply: PendingReply, valueBytes: Int = 0
     ) {
         counters.add(.forwards)
         let slot = openSlot(reply, valueBytes: valueBytes)
-        let inbox = inbox
-        router.forward(command, key: Array(key), node: node, links: links) { inbox.post(.item($0), slot: slot) }
+        _ = batch(to: node, valueBytes: valueBytes).add(command, key: key, tag: slot)
+    }
+
+    /// A get, or a call of a method that gets no data.
+    func forwardRetrieval(
+        _ key: UnsafeRawBufferPointer, _ node: Int, isMethod: Bool, answersUnique: Bool, isAlone: Bool
+    ) {
+        counters.add(isMethod ? .virtualCalls : .forwards)
+        let batch = batch(to: node, valueBytes: 0)
+        let tag = firstSlot &+ UInt64(slots.count)
+        let keyAt = isMethod ? batch.add(method: key, tag: tag) : batch.add(get: key, tag: tag)
+        let reply = PendingReply.forwardedRetrieval(
+            batch, keyAt: keyAt, keyBytes: UInt8(truncatingIfNeeded: key.count), answersUnique: answersUnique,
+            isAlone: isAlone)
+        let slot = openSlot(reply, isCall: isMethod)
+        assert(slot == tag)
+    }
+
+    func forwardSet(
+        _ key: UnsafeRawBufferPointer, _ node: Int, flags: UInt32, expiry: UInt32, value: UnsafeRawBufferPointer,
+        isSilent: Bool
+    ) {
+        counters.add(.forwards)
+        let slot = openSlot(isSilent ? .silent(.store(.set)) : .line(.store(.set)), valueBytes: value.count)
+        batch(to: node, valueBytes: value.count)
+            .add(set: key, flags: flags, expiry: expiry, value: value, tag: slot)
     }
 
     func call(_ key: VirtualKey, data: [UInt8]?, _ reply: PendingReply) {
@@ -25,6 +68,11 @@ extension MemcachedSession {
             return holdBack()
         }
         counters.add(.virtualCalls)
+        if let node = router.node(of: key) {
+            let slot = openSlot(reply, valueBytes: data?.count ?? 0, isCall: true)
+            return batch(to: node, valueBytes: data?.count ?? 0).add(key, data: data, tag: slot)
+        }
+        sendBatches()
         let slot = openSlot(reply, valueBytes: data?.count ?? 0)
         isHeldBack = isHeldBack || isService
         let inbox = inbox
@@ -42,6 +90,7 @@ extension MemcachedSession {
     func flushAll(delaySeconds: UInt32, _ reply: PendingReply) {
         let slot = openSlot(reply)
         isHeldBack = true
+        sendBatches()
         let inbox = inbox
         router.flushAll(delaySeconds: delaySeconds, now: now, links: links) { inbox.post(.call($0), slot: slot) }
     }
@@ -53,21 +102,28 @@ extension MemcachedSession {
     }
 
     /// Reserves the place of a reply; what is written from here on waits behind it.
-    func openSlot(_ reply: PendingReply, valueBytes: Int = 0) -> UInt64 {
+    func openSlot(_ reply: PendingReply, valueBytes: Int = 0, isCall: Bool = false) -> UInt64 {
         if !awaitsVisit {
             awaitsVisit = true
             inbox.expectVisit()
         }
         var slot = PendingSlot(reply: reply)
-        if case .retrieval(_, _, isAlone: false) = reply { slot.retrieval = retrievals }
+        switch reply {
+        case .retrieval(_, _, isAlone: false), .forwardedRetrieval(_, _, _, _, isAlone: false):
+            slot.retrieval = retrievals
+        default: break
+        }
         if slots.isEmpty {
             swap(&ready, &out)
         } else if out.readableBytes > 0 {
             let last = slots.index(before: slots.endIndex)
             queuedBytes += out.readableBytes
-            slots[last].following = out.takeArray()
+            slots[last].followingBytes = out.readableBytes
+            behind.writeBytes(out.readable)
+            out.clear()
         }
         slot.valueBytes = valueBytes
+        slot.isCall = isCall
         queuedBytes += valueBytes
         slots.append(slot)
         return firstSlot + UInt64(slots.count - 1)
@@ -77,18 +133,16 @@ extension MemcachedSession {
 
     /// Collects what has arrived and writes every reply whose turn it is.
     func takeAnswers() {
-        for (number, answer) in inbox.collect() {
-            guard number >= firstSlot, number - firstSlot < UInt64(slots.count) else { continue }
-            let at = slots.index(slots.startIndex, offsetBy: Int(number - firstSlot))
-            if slots[at].answer == nil { slots[at].answer = answer }
-        }
+        let content = inbox.collect()
+        for (number, answer) in content.answers { give(answer, to: number) }
+        for (batch, answers) in content.forwarded { give(answers, to: batch) }
         guard slots.first?.answer != nil else { return answerAhead() }
         while let answer = slots.first?.answer {
             let slot = slots.removeFirst()
             firstSlot += 1
-            if !slot.isWritten { writeMeasured(answer, slot.reply) }
-            queuedBytes -= slot.following.count + slot.valueBytes
-            ready.writeBytes(slot.following)
+            if !slot.isWritten { writeMeasured(answer, slot) }
+            queuedBytes -= slot.followingBytes - slot.sentBytes + slot.valueBytes
+            takeBehind(slot)
         }
         if slots.isEmpty {
             isHeldBack = false
@@ -100,9 +154,43 @@ extension MemcachedSession {
         }
     }
 
-    private func writeMeasured(_ answer: PendingAnswer, _ reply: PendingReply) {
+    @inline(__always)
+    private func give(_ answer: PendingAnswer, to number: UInt64) {
+        guard number >= firstSlot, number - firstSlot < UInt64(slots.count) else { return }
+        let at = slots.index(slots.startIndex, offsetBy: Int(number - firstSlot))
+        if slots[at].answer == nil { slots[at].answer = answer }
+    }
+
+    private func give(_ answers: ForwardAnswers, to batch: ForwardBatch) {
+        switch answers {
+        case .some(let bytes):
+            ForwardAnswer.forEach(bytes) { index, at in give(.forwarded(bytes, at: at), to: batch.tags[index]) }
+        case .failure(let failure):
+            for number in batch.tags where number >= firstSlot {
+                let isCall = slots[slots.index(slots.startIndex, offsetBy: Int(number - firstSlot))].isCall
+                give(isCall ? .call(.failure(failure)) : .item(.failed(failure)), to: number)
+            }
+        }
+    }
+
+    /// What stands behind a slot that is done follows it.
+    @inline(__always)
+    private func takeBehind(_ slot: PendingSlot) {
+        guard slot.followingBytes > 0 else { return }
+        behind.consume(slot.sentBytes)
+        sentBehindBytes -= slot.sentBytes
+        let left = slot.followingBytes - slot.sentBytes
+        ready.writeBytes(UnsafeRawBufferPointer(rebasing: behind.readable[..<left]))
+        behind.consume(left)
+    }
+
+    private func writeMeasured(_ answer: PendingAnswer, _ slot: PendingSlot) {
         let written = ready.readableBytes
-        write(answer, reply)
+        if case .forwarded(let answers, let at) = answer {
+            writeForwarded(answers, at, slot)
+        } else {
+            write(answer, slot.reply)
+        }
         answerBytesExpected = max(ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
     }
 
@@ -112,37 +200,108 @@ extension MemcachedSession {
         guard let retrieval = slots.first?.retrieval,
             slots.contains(where: { $0.retrieval == retrieval && $0.answer != nil && !$0.isWritten })
         else { return }
+        defer { forgetSent() }
+        // Where what stands behind a slot begins in `behind`.
+        var start = 0
         for at in slots.indices {
             guard slots[at].retrieval == retrieval else { return }
             if let answer = slots[at].answer, !slots[at].isWritten {
                 slots[at].isWritten = true
-                writeMeasured(answer, slots[at].reply)
+                writeMeasured(answer, slots[at])
             }
-            writeOwn(behind: at, retrieval)
+            writeOwn(behind: at, retrieval, start)
+            start += slots[at].followingBytes
         }
     }
 
     /// The values of a retrieval that stand behind one of its slots: all that is between two of them, and what comes before
     /// its `END`.
-    private func writeOwn(behind at: Int, _ retrieval: UInt64) {
+    private func writeOwn(behind at: Int, _ retrieval: UInt64, _ start: Int) {
         let isLast = at + 1 == slots.endIndex
         let isBetween = !isLast && slots[at + 1].retrieval == retrieval
-        let own = isBetween ? slots[at].following.count : slots[at].ownBytes
+        let own = isBetween ? slots[at].followingBytes - slots[at].sentBytes : slots[at].ownBytes
         guard own > 0 else { return }
         slots[at].ownBytes = 0
         if isLast {
             ready.writeBytes(UnsafeRawBufferPointer(rebasing: out.readable[..<own]))
             out.consume(own)
         } else {
-            slots[at].following.withUnsafeBytes { ready.writeBytes(UnsafeRawBufferPointer(rebasing: $0[..<own])) }
-            slots[at].following.removeFirst(own)
+            let first = start + slots[at].sentBytes
+            ready.writeBytes(UnsafeRawBufferPointer(rebasing: behind.readable[first..<first + own]))
+            slots[at].sentBytes += own
+            sentBehindBytes += own
             queuedBytes -= own
+        }
+    }
+
+    /// What was sent ahead of its turn is kept until that comes, or until it is more than what was not.
+    private func forgetSent() {
+        guard sentBehindBytes > Self.sentBytesKept, 2 * sentBehindBytes > behind.readableBytes else { return }
+        var left = ReplyBuffer()
+        var start = 0
+        for at in slots.indices where slots[at].followingBytes > 0 {
+            let end = start + slots[at].followingBytes
+            left.writeBytes(UnsafeRawBufferPointer(rebasing: behind.readable[start + slots[at].sentBytes..<end]))
+            slots[at].followingBytes -= slots[at].sentBytes
+            slots[at].sentBytes = 0
+            start = end
+        }
+        behind = left
+        sentBehindBytes = 0
+    }
+
+    private static var sentBytesKept: Int { 64 << 10 }
+
+    /// Writes an answer from where it lies, if it is one of the usual ones.
+    private func writeForwarded(_ answers: [UInt8], _ at: Int, _ slot: PendingSlot) {
+        let isWritten = ForwardAnswer.withPlain(answers, at: at) { plain in
+            switch (slot.reply, plain) {
+            case (.forwardedRetrieval(let batch, let keyAt, let keyBytes, let answersUnique, let isAlone), _):
+                var (flags, unique): (UInt32, UInt64) = (0, 0)
+                var value: UnsafeRawBufferPointer?
+                switch plain {
+                case .value(let itsFlags, let itsUnique, let bytes) where !slot.isCall:
+                    (flags, unique, value) = (itsFlags, itsUnique, bytes)
+                case .miss where !slot.isCall: break
+                case .text(let bytes) where slot.isCall: value = bytes
+                default: return false
+                }
+                if !slot.isCall {
+                    counters.add(.cmdGet)
+                    counters.add(value == nil ? .getMisses : .getHits)
+                }
+                if let value {
+                    batch.withKey(at: keyAt, bytes: Int(keyBytes)) { key in
+                        ready.writeValue(
+                            key: key, flags: flags, unique: answersUnique ? unique : nil, value: value)
+                    }
+                }
+                if isAlone { ready.writeLine("END\r\n") }
+                return true
+            case (.line(let command), .stored):
+                count(command, .stored)
+                ready.writeLine("STORED\r\n")
+                return true
+            case (.silent(let command), .stored):
+                count(command, .stored)
+                return true
+            default: return false
+            }
+        }
+        if !isWritten {
+            let answer: PendingAnswer =
+                slot.isCall
+                ? .call(ForwardAnswer.result(answers, at: at)) : .item(ForwardAnswer.outcome(answers, at: at))
+            write(answer, slot.reply)
         }
     }
 
     private func write(_ answer: PendingAnswer, _ reply: PendingReply) {
         switch reply {
         case .retrieval(let key, let answersUnique, let isAlone):
+            writeRetrieval(answer, key: key, answersUnique: answersUnique, isAlone: isAlone)
+        case .forwardedRetrieval(let batch, let keyAt, let keyBytes, let answersUnique, let isAlone):
+            let key = batch.withKey(at: keyAt, bytes: Int(keyBytes)) { Array($0) }
             writeRetrieval(answer, key: key, answersUnique: answersUnique, isAlone: isAlone)
         case .line(let command):
             if case .call(let result) = answer {
@@ -192,6 +351,7 @@ extension MemcachedSession {
         case .call(.failure(let reason)):
             counters.add(.virtualErrors)
             failure = reason
+        case .forwarded: preconditionFailure("read before")
         }
         guard isAlone else { return }
         if let failure { ready.writeFailure(failure) } else { ready.writeLine("END\r\n") }

@@ -45,6 +45,12 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// What may be sent while slots are pending; empty while there is none.
     @exclusivity(unchecked) var ready = ReplyBuffer()
     @exclusivity(unchecked) var slots = Deque<PendingSlot>()
+    /// Replies that stand between two slots, all of them, in their order: see `PendingSlot.followingBytes`.
+    @exclusivity(unchecked) var behind = ReplyBuffer()
+    /// How much of `behind` was sent ahead of its turn.
+    var sentBehindBytes = 0
+    /// What this turn has for other nodes, a message each; empty between turns.
+    @exclusivity(unchecked) var batches: [ForwardBatch] = []
     /// Retrievals of several keys so far.
     var retrievals: UInt64 = 0
     /// The number of the first slot in `slots`.
@@ -164,12 +170,14 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     /// Answers that came while the session was at work are sent with the rest; then the verdict is found.
     private func finishTurn() {
+        sendBatches()
         // Answers may free a stalled session, whose next requests may be answered at once again.
         while awaitsVisit {
             awaitsVisit = false
             let before = slots.count
             takeAnswers()
             if slots.count < before, verdict == .stalled, outputBytes < configuration.outputBytesHigh { consumeHeld() }
+            sendBatches()
         }
         switch verdict {
         case .open, .stalled: verdict = mayConsume ? .open : .stalled
@@ -224,6 +232,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         if ready.capacity > 0, ready.readableBytes == 0 {
             if buffer.capacity == 0 { swap(&ready, &buffer) } else { ready = ReplyBuffer() }
         }
+        if behind.capacity > 0, behind.readableBytes == 0 { behind = ReplyBuffer() }
     }
 
     private var mayConsume: Bool {
@@ -286,6 +295,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     private func perform(_ request: PlainRequest, _ bytes: UnsafeRawBufferPointer) {
         isFresh = false
         let key = request.key(in: bytes)
+        if let node = request.node { return forward(request, key, node, bytes) }
         guard let block = request.set else {
             if let method = request.method {
                 let bringsEnd =
@@ -300,6 +310,19 @@ package final class MemcachedSession<Routing: CommandRouter> {
         storeLocal(
             .set, key: key, hash: request.hash, flags: block.flags, expiry: expiryInstant(block.exptime, now: now),
             cas: 0, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueStart &+ block.valueBytes]),
+            isSilent: block.isSilent)
+    }
+
+    private func forward(
+        _ request: PlainRequest, _ key: UnsafeRawBufferPointer, _ node: Int, _ bytes: UnsafeRawBufferPointer
+    ) {
+        guard let block = request.set else {
+            return forwardRetrieval(key, node, isMethod: request.isRemoteMethod, answersUnique: false, isAlone: true)
+        }
+        let valueStart = request.start &+ request.lineBytes
+        forwardSet(
+            key, node, flags: block.flags, expiry: expiryInstant(block.exptime, now: now),
+            value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueStart &+ block.valueBytes]),
             isSilent: block.isSilent)
     }
 

@@ -1,18 +1,23 @@
 // Answers that wait for another node or a method, in the order of their requests, and the inbox they arrive in.
 
 import Engine
+import Gather
 import Synchronization
 
 /// What came back.
 enum PendingAnswer: Sendable {
     case item(ItemOutcome)
     case call(Result<Value, Failure>)
+    /// As it came from another node, among others: see `ForwardAnswer`.
+    case forwarded([UInt8], at: Int)
 }
 
 /// How to put an answer on the wire.
 enum PendingReply {
     /// A key of a retrieval. A lonely one brings the `END`, or says why it failed; one of many is left out.
     case retrieval(key: [UInt8], answersUnique: Bool, isAlone: Bool)
+    /// The same of a key that another node answers, which is kept in the message to it.
+    case forwardedRetrieval(ForwardBatch, keyAt: Int, keyBytes: UInt8, answersUnique: Bool, isAlone: Bool)
     /// A line that tells the outcome.
     case line(SessionCommand)
     /// The answer to a meta command.
@@ -36,8 +41,12 @@ struct PendingSlot {
     /// Of the value that its request took along.
     var valueBytes = 0
     var answer: PendingAnswer?
-    /// Bytes to send once this slot has been answered, and before the next one.
-    var following: [UInt8] = []
+    /// Bytes of the session's `behind` to send once this slot has been answered, and before the next one.
+    var followingBytes = 0
+    /// How many of them, from the first on, were sent already.
+    var sentBytes = 0
+    /// A method answers it, not an item.
+    var isCall = false
     /// Of a key of a retrieval of several: which retrieval, so that its keys need not wait for each other.
     var retrieval: UInt64?
     /// How many of the bytes that follow are values of the same retrieval; more may come behind the last slot.
@@ -47,9 +56,14 @@ struct PendingSlot {
 }
 
 /// Where completions leave their answers, from any thread, until the session's event loop collects them.
-final class CompletionInbox: Sendable {
-    private struct State {
+final class CompletionInbox: ForwardSink, Sendable {
+    struct Content: Sendable {
         var answers: [(slot: UInt64, answer: PendingAnswer)] = []
+        var forwarded: [(batch: ForwardBatch, answers: ForwardAnswers)] = []
+    }
+
+    private struct State {
+        var content = Content()
         /// The session will look in by itself: it is at work, or was woken already.
         var isExpected = false
     }
@@ -63,20 +77,25 @@ final class CompletionInbox: Sendable {
     /// From now to the next `collect` nobody needs to be woken: completions that come at once are collected anyway.
     func expectVisit() { state.withLock { $0.isExpected = true } }
 
-    func post(_ answer: PendingAnswer, slot: UInt64) {
+    func post(_ answer: PendingAnswer, slot: UInt64) { post { $0.answers.append((slot, answer)) } }
+
+    func post(_ answers: ForwardAnswers, to batch: ForwardBatch) { post { $0.forwarded.append((batch, answers)) } }
+
+    @inline(__always)
+    private func post(_ append: (inout Content) -> Void) {
         let mustWake = state.withLock { state in
-            state.answers.append((slot, answer))
+            append(&state.content)
             defer { state.isExpected = true }
             return !state.isExpected
         }
         if mustWake { wake() }
     }
 
-    func collect() -> [(slot: UInt64, answer: PendingAnswer)] {
+    func collect() -> Content {
         state.withLock { state in
             state.isExpected = false
-            defer { state.answers.removeAll() }
-            return state.answers
+            defer { state.content = Content() }
+            return state.content
         }
     }
 }

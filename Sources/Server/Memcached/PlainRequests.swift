@@ -1,4 +1,4 @@
-// The requests that come next, as far as they are plain gets and sets of this node: found in one pass, so that the memory
+// The requests that come next, as far as they are plain gets and sets: found in one pass, so that the memory of this node
 // that they will touch is on its way before the first of them is answered.
 //
 // Unsafe: reads the input through a raw buffer, within its count.
@@ -19,6 +19,10 @@ struct PlainRequest {
     var set: Block?
     /// A get of a key that names a method.
     var method: LocatedMethod?
+    /// The other node that answers, by its index.
+    var node: Int?
+    /// The get is of a key that names a method of that node.
+    var isRemoteMethod = false
 
     struct Block {
         var flags: UInt32
@@ -66,7 +70,7 @@ struct PlainRequests: ~Copyable {
     mutating func drop() { (at, count) = (0, 0) }
 
     /// Finds the plain requests from `start` on and starts to bring in what they need. Gets of methods are among them; a key
-    /// of any `kind` but these two ends the search.
+    /// of any other `kind` ends the search.
     @inline(__always)
     mutating func fill(
         _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores, objects: ObjectHosts?,
@@ -91,7 +95,14 @@ struct PlainRequests: ~Copyable {
                 requests[count].method = method
                 methods[methodCount] = method
                 methodCount &+= 1
-            case .method, .other: break search
+            case .remoteItem(let node):
+                requests[count] = found
+                requests[count].node = node
+            case .remoteMethod(let node) where found.set == nil:
+                requests[count] = found
+                requests[count].node = node
+                requests[count].isRemoteMethod = true
+            case .method, .remoteMethod, .other: break search
             }
             count &+= 1
             position &+= found.requestBytes

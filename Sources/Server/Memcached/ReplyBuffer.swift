@@ -84,12 +84,6 @@ package struct ReplyBuffer: ~Copyable {
 
     package mutating func clear() { (head, tail) = (0, 0) }
 
-    /// All bytes, taken out.
-    mutating func takeArray() -> [UInt8] {
-        defer { clear() }
-        return Array(readable)
-    }
-
     @inline(never)
     private mutating func makeRoom(for count: Int) {
         if head > 0, capacity - (tail - head) >= count, head >= tail - head {

@@ -194,9 +194,11 @@ private final class FuzzRouter: CommandRouter {
         return .local
     }
 
-    func forward(
-        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
-    ) {
+    func send(_ batch: ForwardBatch, links: PeerLinks?) {
+        batch.forEachItem { index, command, key in forward(command, key: key) { batch.answer(index, $0) } }
+    }
+
+    private func forward(_ command: ItemCommand, key: [UInt8], completion: @escaping ItemCompletion) {
         // What a node would answer: by the length of the key, a hit or a failure.
         let answer: ItemOutcome =
             switch command {

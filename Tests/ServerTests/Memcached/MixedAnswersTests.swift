@@ -20,9 +20,11 @@ private final class LateRouter: CommandRouter {
         key.starts(with: Array("r:".utf8)) ? .remote(node: 0) : .local
     }
 
-    func forward(
-        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
-    ) {
+    func send(_ batch: ForwardBatch, links: PeerLinks?) {
+        batch.forEachItem { index, command, key in forward(command, key: key) { batch.answer(index, $0) } }
+    }
+
+    private func forward(_ command: ItemCommand, key: [UInt8], completion: @escaping ItemCompletion) {
         queue.async { [other] in
             if key.last.map({ $0 % 2 == 0 }) == true { usleep(100) }
             completion(

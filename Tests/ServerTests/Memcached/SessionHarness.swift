@@ -87,9 +87,11 @@ final class ScriptedRouter: CommandRouter {
 
     var stores: ItemStores { engine.stores }
 
-    func forward(
-        _ command: ItemCommand, key: [UInt8], node: Int, links: PeerLinks?, completion: @escaping ItemCompletion
-    ) {
+    func send(_ batch: ForwardBatch, links: PeerLinks?) {
+        batch.forEachItem { index, command, key in forward(command, key: key) { batch.answer(index, $0) } }
+    }
+
+    private func forward(_ command: ItemCommand, key: [UInt8], completion: @escaping ItemCompletion) {
         if answersAtOnce { return completion(.value(flags: 0, cas: 7, bytes: key)) }
         asked.withLock { $0.append(Asked(key: key, item: (command, completion), call: nil)) }
     }

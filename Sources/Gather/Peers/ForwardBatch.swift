@@ -1,0 +1,161 @@
+// The commands of one turn of a session on another node's keys: one message there, and as few as can be back.
+//
+// Unsafe: keys and values are raw buffers, copied before the calls return.
+
+package import Engine
+package import NIOCore
+
+/// Where the answers to a batch go, from any thread.
+package protocol ForwardSink: AnyObject, Sendable {
+    func post(_ answers: ForwardAnswers, to batch: ForwardBatch)
+}
+
+package enum ForwardAnswers: Sendable {
+    /// Those of some commands: see `ForwardAnswer`.
+    case some([UInt8])
+    /// That of each command that had none so far.
+    case failure(Failure)
+}
+
+/// Written by the thread that asks until it is sent; from then on nothing of it changes but what the link keeps beside it.
+package final class ForwardBatch: @unchecked Sendable {
+    /// What a command is, before its key. A command has a kind (u8), the key's bytes (u8), the key, and what the kind says.
+    enum Kind: UInt8 {
+        /// Nothing else.
+        case get = 1
+        /// Flags, expiry, the value's bytes (u32 each), the value.
+        case set
+        /// Bytes (u32) of an `ItemCommand`, and that.
+        case item
+        /// Nothing else: the key names a method, which gets no data.
+        case method
+        /// Bytes (u32) of a call, and that; no key.
+        case call
+    }
+
+    /// A message is closed before it has more than this, unless one command alone does.
+    package static let bytesHigh = 64 << 10
+    package static let commandsMax = 1_024
+
+    package let node: Int
+    private let sink: any ForwardSink
+    package private(set) var bytes: ByteBuffer
+    /// What the asker knows each command by.
+    package private(set) var tags: [UInt64] = []
+    /// On the link's thread: which commands have their answers.
+    private var isAnswered: [Bool] = []
+    private var answered = 0
+
+    /// Cost: three allocations, and one more whenever the bytes have doubled.
+    package init(node: Int, sink: any ForwardSink) {
+        self.node = node
+        self.sink = sink
+        bytes = ByteBufferAllocator().buffer(capacity: 1_024)
+        tags.reserveCapacity(32)
+    }
+
+    package var count: Int { tags.count }
+
+    /// Whether a command with so many bytes besides its key has to go into the next batch.
+    package func isFull(for valueBytes: Int) -> Bool {
+        count >= Self.commandsMax || count > 0 && bytes.readableBytes + valueBytes > Self.bytesHigh
+    }
+
+    // MARK: Asking
+
+    /// Appends a get; returns where its key starts in `bytes`.
+    package func add(get key: UnsafeRawBufferPointer, tag: UInt64) -> Int { add(.get, key, tag) }
+
+    /// Appends a call of the method that the key names.
+    package func add(method key: UnsafeRawBufferPointer, tag: UInt64) -> Int { add(.method, key, tag) }
+
+    package func add(
+        set key: UnsafeRawBufferPointer, flags: UInt32, expiry: UInt32, value: UnsafeRawBufferPointer, tag: UInt64
+    ) {
+        _ = add(.set, key, tag)
+        bytes.writeWire(flags)
+        bytes.writeWire(expiry)
+        bytes.writeWire(UInt32(value.count))
+        bytes.writeBytes(value)
+    }
+
+    /// Returns where the key starts in `bytes`.
+    package func add(_ command: ItemCommand, key: UnsafeRawBufferPointer, tag: UInt64) -> Int {
+        let keyAt = add(.item, key, tag)
+        addCounted { command.encode(into: &$0) }
+        return keyAt
+    }
+
+    package func add(_ key: VirtualKey, data: [UInt8]?, tag: UInt64) {
+        _ = add(.call, UnsafeRawBufferPointer(start: nil, count: 0), tag)
+        addCounted { PeerRequest.call(key, data: data, deadlineMilliseconds: 0).encode(into: &$0) }
+    }
+
+    private func add(_ kind: Kind, _ key: UnsafeRawBufferPointer, _ tag: UInt64) -> Int {
+        precondition(key.count <= PeerRequest.keyBytesMax, "a longer key is refused before it is forwarded")
+        tags.append(tag)
+        let keyAt = bytes.writerIndex + 2
+        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: 2 + key.count) { room in
+            room[0] = kind.rawValue
+            room[1] = UInt8(truncatingIfNeeded: key.count)
+            UnsafeMutableRawBufferPointer(rebasing: room[2...]).copyMemory(from: key)
+            return 2 + key.count
+        }
+        return keyAt
+    }
+
+    private func addCounted(_ encode: (inout ByteBuffer) -> Void) {
+        let at = bytes.writerIndex
+        bytes.writeWire(UInt32(0))
+        encode(&bytes)
+        bytes.setInteger(UInt32(bytes.writerIndex - at - 4), at: at, endianness: .little)
+    }
+
+    /// A key that was added, as it lies in the batch.
+    package func withKey<R>(at keyAt: Int, bytes keyBytes: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        bytes.withUnsafeReadableBytes { body(UnsafeRawBufferPointer(rebasing: $0[keyAt..<keyAt + keyBytes])) }
+    }
+
+    // MARK: Answering
+
+    /// None of those that have no answer will get one.
+    package func fail(_ failure: Failure) { sink.post(.failure(failure), to: self) }
+
+    /// Passes answers on, if they are such and to commands that had none. Nil where they are not; else whether all have
+    /// theirs now. On the link's thread.
+    func take(_ answers: [UInt8]) -> Bool? {
+        if isAnswered.isEmpty { isAnswered = Array(repeating: false, count: count) }
+        let isSane = answers.withUnsafeBytes { bytes in
+            var at = 0
+            while at < bytes.count {
+                guard let header = ForwardAnswer.header(bytes, at), header.index < count, !isAnswered[header.index]
+                else { return false }
+                isAnswered[header.index] = true
+                answered += 1
+                at = header.end
+            }
+            return true
+        }
+        guard isSane else { return nil }
+        sink.post(.some(answers), to: self)
+        return answered == count
+    }
+
+    /// The commands on items, for who carries them out one by one.
+    package func forEachItem(_ body: (_ index: Int, _ command: ItemCommand, _ key: [UInt8]) -> Void) {
+        bytes.withUnsafeReadableBytes { bytes in
+            var (at, index) = (0, 0)
+            while let command = ForwardedCommand(bytes, at) {
+                if let item = command.item(in: bytes) { body(index, item, Array(command.key(in: bytes))) }
+                (at, index) = (command.end, index + 1)
+            }
+        }
+    }
+
+    /// The answer of one command, from any thread.
+    package func answer(_ index: Int, _ outcome: ItemOutcome) {
+        var buffer = ByteBuffer()
+        ForwardAnswer.write(outcome, index: index, into: &buffer)
+        sink.post(.some(Array(buffer.readableBytesView)), to: self)
+    }
+}

@@ -1,0 +1,212 @@
+// Commands forwarded in one message: done as they would be one by one, answered each once, and nothing that comes is trusted.
+
+import Engine
+import Gather
+import Logging
+import NIOCore
+import Synchronization
+import Testing
+
+@Suite struct ForwardBatchTests {
+    /// What came back, by the number that its command was tagged with.
+    private final class Sink: ForwardSink {
+        struct State {
+            var answers: [UInt64: [ItemOutcome]] = [:]
+            var failures: [Failure] = []
+        }
+        let state = Mutex(State())
+
+        func post(_ answers: ForwardAnswers, to batch: ForwardBatch) {
+            state.withLock { state in
+                switch answers {
+                case .failure(let failure): state.failures.append(failure)
+                case .some(let bytes):
+                    ForwardAnswer.forEach(bytes) { index, at in
+                        state.answers[batch.tags[index], default: []].append(ForwardAnswer.outcome(bytes, at: at))
+                    }
+                }
+            }
+        }
+    }
+
+    private static func node(_ names: [String] = ["n1", "n2"]) throws -> ClusterNode {
+        let peers = names.enumerated().map { "\($1)=127.0.0.1:\(11_211 + $0)" }.joined(separator: ",")
+        let cluster = Cluster(
+            engine: Engine(EngineConfiguration(memoryBytes: 32 << 20)),
+            topology: try Topology(peers: peers, selfName: "n1"), loops: [], logger: Logger(label: "test"))
+        return ClusterNode(cluster: cluster)
+    }
+
+    private static func isOwn(_ key: String, _ node: ClusterNode) -> Bool {
+        Array(key.utf8).withUnsafeBytes { node.cluster.topology.owner(ofKey: $0) } == node.cluster.topology.selfIndex
+    }
+
+    private static func key(_ number: Int) -> String { "key:\(number)" }
+
+    private static func with<R>(_ text: String, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        Array(text.utf8).withUnsafeBytes { body($0) }
+    }
+
+    /// Runs all of a batch, in as many goes as `perGo` answers a go take; the answers, each command's own.
+    private static func carryOut(
+        _ bytes: ByteBuffer, on node: ClusterNode, perGo: Int = .max, due: Deadline = .never
+    ) -> (answers: [UInt8], progress: ForwardedProgress, goes: Int) {
+        var batch = ForwardedBatch(id: 1, bytes: bytes, due: due)
+        var answers: [UInt8] = []
+        var goes = 0
+        while true {
+            goes += 1
+            var left = perGo
+            var buffer = ByteBuffer()
+            let progress = node.carryOut(
+                &batch, into: &buffer,
+                mayGoOn: { _ in
+                    left -= 1
+                    return left >= 0
+                }, defers: { _ in }, later: { _, _, _ in })
+            answers += Array(buffer.readableBytesView)
+            guard progress == .paused else { return (answers, progress, goes) }
+        }
+    }
+
+    private static func outcomes(_ answers: [UInt8]) -> [Int: [ItemOutcome]] {
+        var found: [Int: [ItemOutcome]] = [:]
+        ForwardAnswer.forEach(answers) { found[$0, default: []].append(ForwardAnswer.outcome(answers, at: $1)) }
+        return found
+    }
+
+    @Test("commands of any kind do what they do one by one, in their order, in one go or many", arguments: [1, 3, Int.max])
+    func sameAsAlone(perGo: Int) throws {
+        let node = try Self.node()
+        let model = Engine(EngineConfiguration(memoryBytes: 32 << 20))
+        var random = SeededNumbers(seed: 7)
+        for _ in 0..<40 {
+            let batch = ForwardBatch(node: 1, sink: Sink())
+            var expected: [ItemOutcome] = []
+            for tag in 0..<UInt64(1 + random.below(100)) {
+                let name = Self.key(random.below(30))
+                let value = [UInt8](repeating: UInt8(random.below(256)), count: random.below(300))
+                let commands: [ItemCommand] = [
+                    .get, .store(.set, flags: 3, expiry: 0, cas: 0, value: value), .delete,
+                    .store(.append, flags: 0, expiry: 0, cas: 0, value: value),
+                    .store(.set, flags: 0, expiry: 0, cas: 0, value: Array("\(random.below(99))".utf8)),
+                    .arithmetic(.increment, delta: 5), .touch(expiry: 0), .getAndTouch(expiry: 0),
+                ]
+                let command = commands[random.below(commands.count)]
+                Self.with(name) { key in
+                    switch command {
+                    case .get: _ = batch.add(get: key, tag: tag)
+                    case .store(.set, let flags, let expiry, _, let value):
+                        value.withUnsafeBytes {
+                            batch.add(set: key, flags: flags, expiry: expiry, value: $0, tag: tag)
+                        }
+                    default: _ = batch.add(command, key: key, tag: tag)
+                    }
+                    let hash = keyHash(key)
+                    let outcome =
+                        Self.isOwn(name, node)
+                        ? model.stores[hash].execute(command, key: key, hash: hash, now: unixSeconds())
+                        : .failed(Failure(.wrongEpoch, ""))
+                    expected.append(outcome)
+                }
+            }
+            let (answers, progress, goes) = Self.carryOut(batch.bytes, on: node, perGo: perGo)
+            #expect(progress == .done)
+            #expect(perGo == .max ? goes == 1 : goes >= expected.count / perGo)
+            let found = Self.outcomes(answers)
+            #expect(found.count == expected.count && found.values.allSatisfy { $0.count == 1 })
+            for (index, outcome) in expected.enumerated() {
+                switch (found[index]?.first, outcome) {
+                case (.failed(let failure)?, .failed(let other)): #expect(failure.reason == other.reason)
+                case (.value(let flags, _, let bytes)?, .value(let otherFlags, _, let otherBytes)):
+                    #expect(flags == otherFlags && bytes == otherBytes)
+                case (let answer, _): #expect(answer == outcome)
+                }
+            }
+        }
+    }
+
+    @Test("what comes too late is not done, and neither is what is behind something that can't be read")
+    func lateAndMalformed() throws {
+        let node = try Self.node(["n1"])
+        let batch = ForwardBatch(node: 1, sink: Sink())
+        Self.with("a") { batch.add(set: $0, flags: 0, expiry: 0, value: $0, tag: 0) }
+        let late = Self.carryOut(batch.bytes, on: node, due: .after(milliseconds: 0))
+        #expect(late.progress == .late && late.answers.isEmpty)
+        for start in [[9, 1, 97], [1, 0], [1, 251] + [UInt8](repeating: 97, count: 251), [0], [5, 1, 97]] as [[UInt8]] {
+            var bytes = ByteBuffer(bytes: start)
+            bytes.writeImmutableBuffer(batch.bytes)
+            #expect(Self.carryOut(bytes, on: node).progress == .malformed)
+        }
+        for end in [[1, 5, 97], [2, 1, 97, 0], [3, 1, 97, 9, 0, 0, 0], [2]] as [[UInt8]] {
+            #expect(Self.carryOut(ByteBuffer(bytes: end), on: node).progress == .malformed)
+        }
+        let miss = ForwardBatch(node: 1, sink: Sink())
+        Self.with("a") { _ = miss.add(get: $0, tag: 0) }
+        #expect(Self.outcomes(Self.carryOut(miss.bytes, on: node).answers) == [0: [.miss]])
+        var bytes = ByteBuffer()
+        for _ in 0...ForwardBatch.commandsMax { bytes.writeBytes([1, 1, 97]) }
+        #expect(Self.carryOut(bytes, on: node).progress == .malformed)
+    }
+
+    @Test("no bytes of a batch, nor of answers, end a node or an asker", arguments: 0..<20)
+    func anyBytes(seed: UInt64) throws {
+        let node = try Self.node(["n1"])
+        var random = SeededNumbers(seed: seed)
+        for _ in 0..<200 {
+            let batch = ForwardBatch(node: 1, sink: Sink())
+            for tag in 0..<UInt64(1 + random.below(20)) {
+                Self.with(Self.key(random.below(9))) { key in
+                    switch random.below(4) {
+                    case 0: _ = batch.add(get: key, tag: tag)
+                    case 1: batch.add(set: key, flags: 1, expiry: 0, value: key, tag: tag)
+                    case 2: _ = batch.add(.arithmetic(.decrement, delta: 2), key: key, tag: tag)
+                    default:
+                        let call = VirtualKey(type: "map", method: "get", object: Array(key), arguments: [])
+                        batch.add(call, data: nil, tag: tag)
+                    }
+                }
+            }
+            var bytes = batch.bytes
+            for _ in 0..<random.below(4) {
+                bytes.setInteger(UInt8(random.below(256)), at: random.below(bytes.writerIndex))
+            }
+            if random.below(3) == 0 { bytes.moveWriterIndex(to: random.below(bytes.writerIndex)) }
+            var answers = Self.carryOut(bytes, on: node).answers
+            for _ in 0..<random.below(4) where !answers.isEmpty {
+                answers[random.below(answers.count)] = UInt8(random.below(256))
+            }
+            ForwardAnswer.forEach(answers) { _, at in
+                _ = ForwardAnswer.outcome(answers, at: at)
+                _ = ForwardAnswer.result(answers, at: at)
+            }
+        }
+    }
+
+    @Test("a batch is closed by its bytes or its commands, but for a single large one")
+    func limits() {
+        let batch = ForwardBatch(node: 1, sink: Sink())
+        #expect(!batch.isFull(for: 1 << 20))
+        let value = [UInt8](repeating: 1, count: 40 << 10)
+        Self.with("a") { key in value.withUnsafeBytes { batch.add(set: key, flags: 0, expiry: 0, value: $0, tag: 1) } }
+        #expect(!batch.isFull(for: 10) && batch.isFull(for: 40 << 10))
+        let gets = ForwardBatch(node: 1, sink: Sink())
+        for tag in 0..<UInt64(ForwardBatch.commandsMax) {
+            #expect(!gets.isFull(for: 0))
+            Self.with("a") { _ = gets.add(get: $0, tag: tag) }
+        }
+        #expect(gets.isFull(for: 0))
+    }
+}
+
+/// The same numbers for the same seed.
+private struct SeededNumbers {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+
+    mutating func below(_ limit: Int) -> Int {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return Int((state >> 33) % UInt64(limit))
+    }
+}
