@@ -75,7 +75,9 @@ import Testing
         return found
     }
 
-    @Test("commands of any kind do what they do one by one, in their order, in one go or many", arguments: [1, 3, Int.max])
+    @Test(
+        "commands of any kind do what they do one by one, in their order, in one go or many",
+        arguments: [1, 3, Int.max])
     func sameAsAlone(perGo: Int) throws {
         let node = try Self.node()
         let model = Engine(EngineConfiguration(memoryBytes: 32 << 20))

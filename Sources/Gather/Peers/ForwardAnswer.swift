@@ -63,7 +63,8 @@ package enum ForwardAnswer {
             switch header.code {
             case Code.value:
                 let flags = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: header.start, as: UInt32.self))
-                let unique = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: header.start &+ 4, as: UInt64.self))
+                let unique = UInt64(
+                    littleEndian: base.loadUnaligned(fromByteOffset: header.start &+ 4, as: UInt64.self))
                 let value = UnsafeRawBufferPointer(rebasing: bytes[header.start &+ factBytes..<header.end])
                 return body(.value(flags: flags, unique: unique, value))
             case Code.miss: return body(.miss)

@@ -321,7 +321,8 @@ package final class PeerLink: @unchecked Sendable {
         // Late: nobody waits any more.
         guard let waiter = pending.take(frame.id) else { return true }
         guard case .reply(let completion) = waiter else {
-            let failure: Failure? = if case .failure(let failure)? = PeerReply(decoding: &message) { failure } else { nil }
+            let failure: Failure? =
+                if case .failure(let failure)? = PeerReply(decoding: &message) { failure } else { nil }
             waiter.fail(failure ?? PeerReply.notUnderstood)
             return true
         }
