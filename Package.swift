@@ -87,6 +87,7 @@ let package = Package(
             dependencies: [
                 "Server", "Gather", "Engine", "Coordination", "CAllocations",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

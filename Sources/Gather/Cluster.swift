@@ -22,7 +22,10 @@ package final class Cluster: Sendable {
     let loads: LoadParticipants
     /// How long a forwarded plain command may take.
     package let requestTimeoutMilliseconds: Int
+    /// Of NIO's loops: for what is slow, large, or belongs to no client's connection.
     private let links: [PeerLinks]
+    /// Of the loops that serve clients: for what those ask.
+    private let forwardLinks: [PeerLinks]
     private let state = Mutex(State())
     private let shardsByNode = Mutex([String: Int]())
     private let publishIsScheduled = Atomic<Bool>(false)
@@ -36,8 +39,10 @@ package final class Cluster: Sendable {
         var refusedFrames: Set<UInt64> = []
     }
 
+    /// `serving`: the loops that serve clients, if they carry what those ask of other nodes; else `loops` do.
     package init(
-        engine: Engine, topology: Topology, loops: [any EventLoop], requestTimeoutMilliseconds: Int = 1_000,
+        engine: Engine, topology: Topology, loops: [any EventLoop], serving: [any PeerLoop] = [],
+        requestTimeoutMilliseconds: Int = 1_000,
         security: PeerSecurity = PeerSecurity(), logger: Logger
     ) {
         self.engine = engine
@@ -57,19 +62,26 @@ package final class Cluster: Sendable {
             defer { answer.frames = believed }
             return believed.count == answer.frames.count
         }
-        links =
-            topology.isAlone
-            ? []
-            : loops.map {
-                PeerLinks(loop: $0, topology: topology, identity: identity, statuses: statuses, believe: believe)
+        func links(_ loops: [any PeerLoop], _ purpose: PeerHello.Purpose) -> [PeerLinks] {
+            guard !topology.isAlone else { return [] }
+            return loops.map {
+                PeerLinks(
+                    loop: $0, purpose: purpose, topology: topology, identity: identity, statuses: statuses,
+                    believe: believe)
             }
+        }
+        self.links = links(loops.map { NIOPeerLoop($0) }, .anything)
+        forwardLinks = links(serving, .forwards)
     }
 
     package var selfName: String { topology.selfName }
     package var otherNodes: [Int] { topology.nodes.indices.filter { $0 != topology.selfIndex } }
 
-    /// The links of the event loop with this index; nil for a node that is alone.
-    package func links(forLoop index: Int) -> PeerLinks? { links.isEmpty ? nil : links[index % links.count] }
+    /// The links for what clients of the serving loop with this index ask; nil for a node that is alone.
+    package func links(forLoop index: Int) -> PeerLinks? {
+        let links = forwardLinks.isEmpty ? links : forwardLinks
+        return links.isEmpty ? nil : links[index % links.count]
+    }
 
     /// Any loop's links, for work that belongs to none.
     package var anyLinks: PeerLinks? { links.randomElement() }
@@ -84,7 +96,7 @@ package final class Cluster: Sendable {
     }
 
     package func close() {
-        for links in links { links.close() }
+        for links in links + forwardLinks { links.close() }
     }
 
     /// How many shards a node has, as it last said; before that, as many as this one.

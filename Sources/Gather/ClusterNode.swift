@@ -52,12 +52,12 @@ package final class ClusterNode: PeerService {
         }
     }
 
-    /// The handler that serves a connection after its hello line. A caller of another version or with another peer list
+    /// What serves a connection after its hello line. A caller of another version or with another peer list
     /// is answered with the reason to every request.
-    package func peerHandler(hello line: String) -> PeerServerHandler {
-        PeerServerHandler(
+    package func peerServer(hello line: String, on channel: any PeerChannel) -> PeerServer {
+        PeerServer(
             service: self, identity: cluster.identity, line: line,
-            itemBytesMax: cluster.engine.configuration.itemBytesMax, budget: budget)
+            itemBytesMax: cluster.engine.configuration.itemBytesMax, budget: budget, channel: channel)
     }
 
     // MARK: Who calls

@@ -51,6 +51,7 @@ package struct CallerGreeting: Sendable {
     private let identity: PeerIdentity?
     private let target: String
     private let nonce: [UInt8]
+    private let purpose: PeerHello.Purpose
     private let login: [UInt8]
     private let password: [UInt8]
     private var counterpart: Counterpart?
@@ -62,10 +63,13 @@ package struct CallerGreeting: Sendable {
     }
 
     /// `nonce`: fresh random bytes, for this connection alone.
-    package init(identity: PeerIdentity, target: String, nonce: [UInt8]) {
+    package init(
+        identity: PeerIdentity, target: String, nonce: [UInt8], purpose: PeerHello.Purpose = .anything
+    ) {
         self.identity = identity
         self.target = target
         self.nonce = nonce
+        self.purpose = purpose
         (login, password) = ([], [])
     }
 
@@ -73,10 +77,13 @@ package struct CallerGreeting: Sendable {
         identity = nil
         target = ""
         self.nonce = nonce
+        purpose = .anything
         (self.login, self.password) = (login, password)
     }
 
-    package var hello: PeerHello { identity.map { PeerHello(name: $0.name, epoch: $0.epoch) } ?? .client }
+    package var hello: PeerHello {
+        identity.map { PeerHello(name: $0.name, epoch: $0.epoch, purpose: purpose) } ?? .client
+    }
 
     package var greet: LinkMessage {
         .greet(incarnation: identity?.incarnation ?? 0, target: target, nonce: nonce)

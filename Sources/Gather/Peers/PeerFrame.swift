@@ -59,11 +59,24 @@ package enum PeerFrameLimits: Sendable {
     case replies
     /// Requests, by their kind. `itemBytesMax`: the largest item of the node that gets them.
     case requests(itemBytesMax: Int)
+    /// Forwarded commands: the same, and nothing else that is large.
+    case forwards(itemBytesMax: Int)
 
     /// Nil when the frame may be as large as any.
     fileprivate func bytesMax(kind: UInt8) -> Int? {
-        guard case .requests(let itemBytesMax) = self else { return nil }
-        return PeerRequest.bytesMax(kind: kind, itemBytesMax: itemBytesMax)
+        switch self {
+        case .greeting, .replies: nil
+        case .requests(let itemBytesMax): PeerRequest.bytesMax(kind: kind, itemBytesMax: itemBytesMax)
+        case .forwards(let itemBytesMax):
+            kind == PeerRequest.batchKind ? PeerRequest.bytesMax(kind: kind, itemBytesMax: itemBytesMax) : 0
+        }
+    }
+
+    fileprivate var areByKind: Bool {
+        switch self {
+        case .greeting, .replies: false
+        case .requests, .forwards: true
+        }
     }
 }
 
@@ -87,6 +100,24 @@ package struct PeerFrameDecoder {
 
     /// What came and was not cut off yet.
     package var heldBytes: Int { received?.readableBytes ?? 0 }
+
+    /// The bytes are copied, into room that is used again.
+    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        var held = received ?? ByteBuffer()
+        received = nil  // a second owner would make the write below copy everything held so far
+        if held.readableBytes > 0 {
+            held.discardReadBytes()
+        } else if held.capacity > Self.roomBytesKept {
+            held = ByteBuffer()
+        } else {
+            held.clear()
+        }
+        held.writeBytes(bytes)
+        received = held
+    }
+
+    /// What a large message needed is given back behind it.
+    private static let roomBytesKept = 256 << 10
 
     package mutating func append(_ buffer: ByteBuffer) {
         guard var held = received, held.readableBytes > 0 else {
@@ -113,7 +144,7 @@ package struct PeerFrameDecoder {
         guard length >= 8 else { throw .frameTooShort }
         guard length <= PeerFrame.bytesMax else { throw .frameTooLarge(bytes: Int(length)) }
         if case .greeting = limits, length > Self.greetingBytesMax { throw .frameTooLarge(bytes: Int(length)) }
-        if length > Self.smallBytes, case .requests = limits {
+        if length > Self.smallBytes, limits.areByKind {
             let kindAt = held.readerIndex + PeerFrame.headerBytes + PeerFrame.requestHeaderBytes
             guard let kind: UInt8 = held.getInteger(at: kindAt) else { return nil }
             if let bytesMax = limits.bytesMax(kind: kind), length > bytesMax {

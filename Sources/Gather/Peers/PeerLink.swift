@@ -1,10 +1,8 @@
 // One event loop's connection to one other node: drives its state machine, and matches replies to requests.
 
 package import Coordination
-import Dispatch
 package import Engine
 package import NIOCore
-import NIOPosix
 
 package typealias PeerCompletion = @Sendable (Result<PeerReply, Failure>) -> Void
 
@@ -13,13 +11,13 @@ package final class PeerLink: @unchecked Sendable {
     private static let inFlightMax = 16_384
     /// What may wait here for a peer that does not read.
     package static let queuedBytesMaxDefault = 64 << 20
-    private static let writeBufferBytesHigh = 1 << 20
 
-    private let loop: any EventLoop
+    private let loop: any PeerLoop
     private let name: String
     private let host: String
     private let port: Int
     private let caller: PeerCaller
+    private let purpose: PeerHello.Purpose
     /// Nil for a command's link, whose user is told by the command.
     private let status: PeerStatus?
     private let queuedBytesMax: Int
@@ -28,7 +26,7 @@ package final class PeerLink: @unchecked Sendable {
     private let believe: (@Sendable (inout MapAnswer, Counterpart) -> Bool)?
 
     private var machine: LinkMachine
-    private var channel: (any Channel)?
+    private var channel: (any PeerChannel)?
     private var greeting: CallerGreeting?
     private var counterpart: Counterpart?
     private var attempt = 0
@@ -38,9 +36,9 @@ package final class PeerLink: @unchecked Sendable {
     private var pending = PendingRequests<Waiter>(countMax: PeerLink.inFlightMax)
     private var outgoing = ByteBuffer()
     private var flushIsScheduled = false
-    private var expiry: Scheduled<Void>?
+    private var expiry: PeerTimer?
     private var expiryDeadline = Deadline.never
-    private var timer: Scheduled<Void>?
+    private var timer: PeerTimer?
 
     private enum Waiter {
         case reply(PeerCompletion)
@@ -55,11 +53,22 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     /// `caller`: who opens the connection, and with what it proves it.
-    package init(
+    package convenience init(
         loop: any EventLoop, name: String, host: String, port: Int, caller: PeerCaller, status: PeerStatus? = nil,
+        queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault, timing: LinkMachine.Timing = .init()
+    ) {
+        self.init(
+            loop: NIOPeerLoop(loop), name: name, host: host, port: port, caller: caller, status: status,
+            queuedBytesMax: queuedBytesMax, timing: timing)
+    }
+
+    package init(
+        loop: any PeerLoop, name: String, host: String, port: Int, caller: PeerCaller,
+        purpose: PeerHello.Purpose = .anything, status: PeerStatus? = nil,
         queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault, timing: LinkMachine.Timing = .init(),
         believe: (@Sendable (inout MapAnswer, Counterpart) -> Bool)? = nil
     ) {
+        self.purpose = purpose
         self.loop = loop
         self.name = name
         self.host = host
@@ -96,7 +105,7 @@ package final class PeerLink: @unchecked Sendable {
     }
 
     private func onLoop(_ body: @escaping @Sendable () -> Void) {
-        if loop.inEventLoop { body() } else { loop.execute(body) }
+        if loop.isCurrent { body() } else { loop.execute(body) }
     }
 
     package func send(_ request: PeerRequest, deadline: Deadline) async throws(Failure) -> PeerReply {
@@ -155,7 +164,7 @@ package final class PeerLink: @unchecked Sendable {
         guard deadline < expiryDeadline else { return }
         expiry?.cancel()
         expiryDeadline = deadline
-        expiry = loop.scheduleTask(in: .milliseconds(Int64(deadline.remainingMilliseconds) + 1)) { self.expire() }
+        expiry = loop.schedule(afterMilliseconds: deadline.remainingMilliseconds + 1) { self.expire() }
     }
 
     private func expire() {
@@ -184,7 +193,7 @@ package final class PeerLink: @unchecked Sendable {
             attempt += 1
             let channel = channel
             self.channel = nil
-            channel?.close(promise: nil)
+            channel?.close()
         case .fail(let cause): fail(cause, now)
         case .schedule(let instant): schedule(instant, now)
         }
@@ -192,8 +201,7 @@ package final class PeerLink: @unchecked Sendable {
 
     private func schedule(_ instant: Instant, _ now: Instant) {
         timer?.cancel()
-        let milliseconds = Int64(instant.milliseconds(since: now)) + 1
-        timer = loop.scheduleTask(in: .milliseconds(milliseconds)) { self.receive(.timer) }
+        timer = loop.schedule(afterMilliseconds: instant.milliseconds(since: now) + 1) { self.receive(.timer) }
     }
 
     private func fail(_ cause: LinkMachine.Cause, _ now: Instant) {
@@ -224,54 +232,43 @@ package final class PeerLink: @unchecked Sendable {
     private func connect() {
         attempt += 1
         let attempt = attempt
-        ClientBootstrap(group: loop)
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
-            .channelOption(
-                .writeBufferWaterMark,
-                value: .init(low: Self.writeBufferBytesHigh / 4, high: Self.writeBufferBytesHigh)
-            )
-            .connectTimeout(.milliseconds(Int64(connectMilliseconds)))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(PeerReplyHandler(link: self))
-                }
+        let input = PeerLinkInput(link: self)
+        loop.connect(host: host, port: port, milliseconds: connectMilliseconds, user: input) { result in
+            guard self.attempt == attempt else {  // given up meanwhile
+                if case .success(let channel) = result { channel.close() }
+                return
             }
-            .connect(host: host, port: port)
-            .whenComplete { result in
-                guard self.attempt == attempt else {  // given up meanwhile
-                    if case .success(let channel) = result { channel.close(promise: nil) }
-                    return
-                }
-                switch result {
-                case .success(let channel): self.connected(channel)
-                case .failure(let error):
-                    self.failure = Failure(.unreachable, "\(self.address) can't be reached: \(plainText(of: error))")
-                    self.receive(.connectFailed(error is ChannelError ? .noAnswer : .gone))
-                }
+            switch result {
+            case .success(let channel):
+                input.channel = channel
+                self.connected(channel)
+            case .failure(let failure):
+                self.failure = Failure(.unreachable, "\(self.address) can't be reached: \(failure.message)")
+                self.receive(.connectFailed(failure.isSilence ? .noAnswer : .gone))
             }
+        }
     }
 
-    private func connected(_ channel: any Channel) {
+    private func connected(_ channel: any PeerChannel) {
         self.channel = channel
-        guard caller.mayReach(channel.remoteAddress) else {
+        guard caller.mayReach(isLoopback: channel.isLoopback) else {
             return decline(
                 Refusal(
                     .notAllowed,
                     "\(address) is on another machine: give all nodes the same --cluster-secret FILE, "
                         + "or --insecure-peers"))
         }
-        PeerTransport.notice(loss: channel)
         receive(.connected)
     }
 
     private func greet() {
         guard let channel else { return }
-        let greeting = caller.greeting(target: name)
+        let greeting = caller.greeting(target: name, purpose: purpose)
         self.greeting = greeting
-        var first = channel.allocator.buffer(capacity: 256)
+        var first = ByteBuffer()
         first.writeString(greeting.hello.line)
         first.write(link: greeting.greet)
-        channel.writeAndFlush(first, promise: nil)
+        channel.send(&first)
     }
 
     private func decline(_ refusal: Refusal) {
@@ -281,16 +278,16 @@ package final class PeerLink: @unchecked Sendable {
 
     private func write(_ message: LinkMessage) {
         guard let channel else { return }
-        var buffer = channel.allocator.buffer(capacity: 64)
+        var buffer = ByteBuffer()
         buffer.write(link: message)
-        channel.writeAndFlush(buffer, promise: nil)
+        channel.send(&buffer)
     }
 
     /// Requests of one turn of the loop leave in one write.
     private func scheduleFlush() {
         guard !flushIsScheduled else { return }
         flushIsScheduled = true
-        loop.execute {
+        loop.afterTurn {
             self.flushIsScheduled = false
             self.flush()
         }
@@ -298,19 +295,21 @@ package final class PeerLink: @unchecked Sendable {
 
     private func flush() {
         guard machine.phase == .up, let channel, outgoing.readableBytes > 0, channel.isWritable else { return }
-        let bytes = outgoing
-        outgoing = channel.allocator.buffer(capacity: 4096)
-        channel.writeAndFlush(bytes, promise: nil)
+        // Out of the property: the channel may find itself writable again, and come back, before it returns.
+        var bytes = ByteBuffer()
+        swap(&bytes, &outgoing)
+        channel.send(&bytes)
+        if outgoing.readableBytes == 0 { swap(&bytes, &outgoing) }
     }
 
-    fileprivate func writabilityChanged(_ channel: any Channel) {
-        if channel === self.channel, channel.isWritable { flush() }
+    fileprivate func becameWritable(_ channel: any PeerChannel) {
+        if channel === self.channel { flush() }
     }
 
     // MARK: What comes
 
     /// A frame; true when the other side can only have sent it after it heard from us.
-    fileprivate func received(_ frame: PeerFrame, on channel: any Channel) -> Bool {
+    fileprivate func received(_ frame: PeerFrame, on channel: any PeerChannel) -> Bool {
         guard channel === self.channel else { return false }
         var message = frame.message
         if frame.id == PeerFrame.linkID { return received(link: &message) }
@@ -390,70 +389,57 @@ package final class PeerLink: @unchecked Sendable {
         receive(.welcomed, now)
     }
 
-    fileprivate func heard(on channel: any Channel) {
+    fileprivate func heard(on channel: any PeerChannel) {
         guard channel === self.channel else { return }
         let now = Instant.now
         status?.heard(now)
         receive(.heard, now)
     }
 
-    fileprivate func disconnected(_ channel: any Channel, _ reason: String) {
+    fileprivate func disconnected(_ channel: any PeerChannel, _ reason: String) {
         guard channel === self.channel else { return }
         failure = Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened")
         receive(.disconnected)
     }
 }
 
-/// Bytes of the connection into frames, frames to the link.
-private final class PeerReplyHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
+/// Bytes of the connection into frames, frames to the link. On the link's loop.
+private final class PeerLinkInput: PeerChannelUser, @unchecked Sendable {
     private let link: PeerLink
+    /// Once it is made.
+    var channel: (any PeerChannel)?
     private var decoder = PeerFrameDecoder()
-    private var reason = "closed the connection"
+    private var reason: String?
 
     init(link: PeerLink) { self.link = link }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        decoder.append(unwrapInboundIn(data))
+    func received(_ bytes: UnsafeRawBufferPointer) {
+        guard let channel else { return }
+        decoder.append(bytes)
         do {
             var isSignOfLife = false
             while let frame = try decoder.next() {
-                if link.received(frame, on: context.channel) { isSignOfLife = true }
+                if link.received(frame, on: channel) { isSignOfLife = true }
             }
-            if isSignOfLife || decoder.heldBytes > 0 { link.heard(on: context.channel) }
+            if isSignOfLife || decoder.heldBytes > 0 { link.heard(on: channel) }
         } catch {
             reason = "speaks another protocol: it is no cacheismo node"
-            context.close(promise: nil)
+            channel.close()
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        reason = "failed: \(plainText(of: error))"
-        context.close(promise: nil)
-    }
+    func becameWritable() { if let channel { link.becameWritable(channel) } }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        link.writabilityChanged(context.channel)
+    func ended(_ reason: String?) {
+        guard let channel else { return }
+        self.channel = nil
+        link.disconnected(channel, self.reason ?? reason ?? "closed the connection")
     }
-
-    func channelInactive(context: ChannelHandlerContext) { link.disconnected(context.channel, reason) }
 }
 
 extension ByteBuffer {
     /// Appends a frame about the connection itself.
     package mutating func write(link message: LinkMessage) {
         _ = PeerFrame.write(id: PeerFrame.linkID, into: &self) { $0.writeBytes(message.bytes) }
-    }
-}
-
-/// An error in a few words, without type names or nested descriptions.
-package func plainText(of error: any Error) -> String {
-    switch error {
-    case let error as IOError: String(cString: strerror(error.errnoCode)).lowercased()
-    case let error as NIOConnectionError:
-        error.connectionErrors.first.map { plainText(of: $0.error) } ?? "no address found for \(error.host)"
-    case is ChannelError: "no answer to the connection attempt"
-    case let error as Failure: error.message
-    default: "\(error)"
     }
 }

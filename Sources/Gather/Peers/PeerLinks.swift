@@ -2,7 +2,6 @@
 
 package import Coordination
 package import Engine
-package import NIOCore
 
 package final class PeerLinks: Sendable {
     private let links: [PeerLink?]
@@ -10,14 +9,15 @@ package final class PeerLinks: Sendable {
     /// One link a node of the topology, none to this node itself. Connections are made when they are first needed.
     /// `statuses`: what is known of each node, shared with the links of other loops.
     package init(
-        loop: any EventLoop, topology: Topology, identity: PeerIdentity, statuses: [PeerStatus],
+        loop: any PeerLoop, purpose: PeerHello.Purpose, topology: Topology, identity: PeerIdentity,
+        statuses: [PeerStatus],
         believe: @escaping @Sendable (inout MapAnswer, Counterpart) -> Bool
     ) {
         links = topology.nodes.enumerated().map { index, node in
             guard index != topology.selfIndex else { return nil }
             return PeerLink(
                 loop: loop, name: node.name, host: node.host, port: node.port, caller: .node(identity),
-                status: statuses[index], believe: believe)
+                purpose: purpose, status: statuses[index], believe: believe)
         }
     }
 

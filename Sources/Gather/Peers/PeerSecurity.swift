@@ -51,25 +51,25 @@ package enum PeerCaller: Sendable {
     /// A command, with a name and a password where it has them.
     case client(login: [UInt8], password: [UInt8])
 
-    func greeting(target: String) -> CallerGreeting {
+    func greeting(target: String, purpose: PeerHello.Purpose) -> CallerGreeting {
         switch self {
-        case .node(let identity): CallerGreeting(identity: identity, target: target, nonce: PeerSecurity.nonce())
+        case .node(let identity):
+            CallerGreeting(identity: identity, target: target, nonce: PeerSecurity.nonce(), purpose: purpose)
         case .client(let login, let password):
             CallerGreeting(login: login, password: password, nonce: PeerSecurity.nonce())
         }
     }
 
-    func mayReach(_ address: SocketAddress?) -> Bool {
+    func mayReach(isLoopback: Bool) -> Bool {
         guard case .node(let identity) = self else { return true }
-        return identity.allows(isLoopback: address?.isLoopback ?? false)
+        return identity.allows(isLoopback: isLoopback)
     }
 }
 
 extension SocketAddress {
     /// This machine itself: 127.0.0.0/8, ::1, either written as the other, or a unix socket.
     package var isLoopback: Bool {
-        guard let address = ipAddress else { return true }
-        return address.hasPrefix("127.") || address == "::1" || address.hasPrefix("::ffff:127.")
+        ipAddress.map { PeerTransport.isLoopback(address: $0) } ?? true
     }
 }
 

@@ -55,10 +55,8 @@ package struct RequestTime: Sendable {
     package static let unlimited = RequestTime(due: .never, leftMilliseconds: Int(Int32.max))
 }
 
-/// Takes over a channel after the hello line.
-package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendable {
-    package typealias InboundIn = ByteBuffer
-    package typealias OutboundOut = ByteBuffer
+/// Serves a connection after the hello line, on the thread of its loop.
+package final class PeerServer: PeerChannelUser, @unchecked Sendable {
 
     private enum Phase {
         case greeting(CalledGreeting)
@@ -75,17 +73,18 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         let commandBytes: Int
     }
 
-    private static let greetingMilliseconds: Int64 = 5_000
-    private static let tickMilliseconds: Int64 = 250
+    private static let greetingMilliseconds = 5_000
+    private static let tickMilliseconds = 250
     /// A node that said nothing for so long has given this connection up long ago.
     private static let silenceMilliseconds = 5_000
-    private static let writeBufferBytesHigh = 1 << 20
-
     private let service: any PeerService
     private let identity: PeerIdentity
     private let line: String
     private let budget: PeerByteBudget
     private let itemBytesMax: Int
+    private let channel: any PeerChannel
+    /// What it may be asked.
+    private let purpose: PeerHello.Purpose
     private var phase = Phase.closed
     private var decoder = PeerFrameDecoder(limits: .greeting)
     private var outgoing = ByteBuffer()
@@ -94,7 +93,8 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     private var isAtBatch = false
     private var early: [LateAnswer] = []
     private var flushIsScheduled = false
-    private var context: ChannelHandlerContext?
+    /// The connection is gone.
+    private var isGone = false
     private var estimate = LatenessEstimate()
     private var allowance = ByteAllowance(.init(bytes: 64 << 20, untakenBytes: 64 << 20, requests: 16_384))
     /// Nothing is read for now: too much is under way.
@@ -107,60 +107,40 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
 
     /// `line`: what the connection began with. `budget` is shared by all of them.
     package init(
-        service: any PeerService, identity: PeerIdentity, line: String, itemBytesMax: Int, budget: PeerByteBudget
+        service: any PeerService, identity: PeerIdentity, line: String, itemBytesMax: Int, budget: PeerByteBudget,
+        channel: any PeerChannel
     ) {
         self.service = service
         self.identity = identity
         self.line = line
         self.itemBytesMax = itemBytesMax
         self.budget = budget
-    }
-
-    // MARK: The channel
-
-    package func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        if context.channel.isActive { start(context.channel) }
-    }
-
-    package func channelActive(context: ChannelHandlerContext) {
-        start(context.channel)
-        context.fireChannelActive()
-    }
-
-    /// Who is at the other end is known once the channel is active.
-    private func start(_ channel: any Channel) {
-        _ = channel.setOption(
-            .writeBufferWaterMark,
-            value: .init(low: Self.writeBufferBytesHigh / 4, high: Self.writeBufferBytesHigh))
-        PeerTransport.notice(loss: channel)
+        self.channel = channel
+        purpose = PeerHello(line: line)?.purpose ?? .anything
         let greeting = CalledGreeting(
-            identity: identity, line: line, isLoopback: channel.remoteAddress?.isLoopback ?? false,
-            nonce: PeerSecurity.nonce())
+            identity: identity, line: line, isLoopback: channel.isLoopback, nonce: PeerSecurity.nonce())
         phase = .greeting(greeting)
         if let refusal = greeting.refusal { refuse(refusal) }
-        channel.eventLoop.scheduleTask(in: .milliseconds(Self.greetingMilliseconds)) {
+        _ = channel.loop.schedule(afterMilliseconds: Self.greetingMilliseconds) {
             switch self.phase {
-            case .greeting, .refused: self.context?.close(promise: nil)
+            case .greeting, .refused: self.channel.close()
             case .taken, .closed: break
             }
         }
     }
 
-    package func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    // MARK: The channel
 
-    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func received(_ bytes: UnsafeRawBufferPointer) {
         hasRead = true
-        decoder.append(unwrapInboundIn(data))
+        decoder.append(bytes)
         work()
     }
 
-    package func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { work() }
-        context.fireChannelWritabilityChanged()
-    }
+    package func becameWritable() { work() }
 
-    package func channelInactive(context: ChannelHandlerContext) {
+    package func ended(_ reason: String?) {
+        isGone = true
         if case .taken(let connection) = phase {
             connection.markClosed()
             service.closed(connection)
@@ -168,22 +148,17 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         phase = .closed
         batch = nil
         budget.replace(&share, with: 0)
-        context.fireChannelInactive()
     }
-
-    package func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     // MARK: Pace
 
     /// Replies that were not taken.
     private var untakenBytes: Int {
-        guard let channel = context?.channel, !channel.isWritable else { return outgoing.readableBytes }
-        let buffered = try? channel.syncOptions?.getOption(.bufferedWritableBytes)
-        return outgoing.readableBytes + (buffered ?? Self.writeBufferBytesHigh)
+        outgoing.readableBytes + (channel.isWritable ? 0 : channel.unsentBytes)
     }
 
     private var mayTake: Bool {
-        guard let context, context.channel.isWritable, outgoing.readableBytes < Self.writeBufferBytesHigh else {
+        guard !isGone, channel.isWritable, outgoing.readableBytes < PeerTransport.unsentBytesHigh else {
             return false
         }
         return allowance.mayTake(untakenBytes: outgoing.readableBytes) && budget.hasRoom(besides: share)
@@ -202,43 +177,44 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
                 }
             }
         } catch {
-            context?.close(promise: nil)
+            channel.close()
             return
         }
+        guard !isGone else { return }
         hold(!mayTake)
         let all = allowance.requestBytes + untakenBytes + decoder.heldBytes + (batch?.heldBytes ?? 0)
         budget.replace(&share, with: all)
         // A frame that grows and grows while there is no room for it: somebody has to go.
-        if budget.isExceeded, decoder.heldBytes > PeerByteBudget.smallShareBytes { context?.close(promise: nil) }
+        if budget.isExceeded, decoder.heldBytes > PeerByteBudget.smallShareBytes { channel.close() }
     }
 
     private func hold(_ holds: Bool) {
-        guard holds != isHolding, let context else { return }
+        guard holds != isHolding else { return }
         isHolding = holds
-        _ = context.channel.setOption(.autoRead, value: !holds)
+        channel.setReading(!holds)
     }
 
     /// Four times a second: asks for the other side's clock, and whether it lives; looks whether there is room again.
     private func tick() {
-        guard let context, case .taken(let connection) = phase else { return }
+        guard case .taken(let connection) = phase else { return }
         let now = Instant.now
         // A timer that comes much too late was not late alone: this process was stopped.
-        if now.milliseconds(since: tickDue) > Int(Self.tickMilliseconds) || isHolding || hasRead { heardAt = now }
+        if now.milliseconds(since: tickDue) > Self.tickMilliseconds || isHolding || hasRead { heardAt = now }
         hasRead = false
         if case .node = connection.counterpart, now.milliseconds(since: heardAt) > Self.silenceMilliseconds {
-            context.close(promise: nil)
+            channel.close()
             return
         }
         // Who reads nothing reads no ping either, and need not be kept any.
-        if context.channel.isWritable { write(.ping(sent: now.nanoseconds, isHolding: isHolding)) }
+        if channel.isWritable { write(.ping(sent: now.nanoseconds, isHolding: isHolding)) }
         // What was answered since the last read is counted no longer.
         work()
         scheduleTick(now)
     }
 
     private func scheduleTick(_ now: Instant) {
-        tickDue = now.adding(milliseconds: Int(Self.tickMilliseconds))
-        context?.eventLoop.scheduleTask(in: .milliseconds(Self.tickMilliseconds)) { self.tick() }
+        tickDue = now.adding(milliseconds: Self.tickMilliseconds)
+        _ = channel.loop.schedule(afterMilliseconds: Self.tickMilliseconds) { self.tick() }
     }
 
     // MARK: Frames
@@ -274,7 +250,8 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         guard estimate.answered(stamp: stamp, asked: asked, now: now) else {
             return refuse(Refusal(.version, "\(identity.name) was told a time that is none"))
         }
-        decoder.limits = .requests(itemBytesMax: itemBytesMax)
+        decoder.limits =
+            purpose == .forwards ? .forwards(itemBytesMax: itemBytesMax) : .requests(itemBytesMax: itemBytesMax)
         phase = .taken(PeerConnection(counterpart))
         heardAt = now
         service.greeted(counterpart)
@@ -285,7 +262,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     /// The reason is the answer to the hello, and to whatever else comes.
     private func refuse(_ refusal: Refusal) {
         phase = .refused(refusal.failure)
-        service.refused(refusal, line: line, address: context?.remoteAddress?.description ?? "a unix socket")
+        service.refused(refusal, line: line, address: channel.place)
         write(.failure(refusal.failure), id: PeerFrame.linkID)
     }
 
@@ -324,14 +301,20 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         do throws(Failure) { request = try PeerRequest.decode(&message) } catch {
             return write(.failure(error), id: id)
         }
+        if purpose == .forwards {
+            // Anything else takes long, and clients would wait.
+            guard case .control(.flush, _) = request else {
+                return write(.failure(PeerRequest.notUnderstood), id: id)
+            }
+        }
         let time = RequestTime(
             due: Deadline(uptimeNanoseconds: due.nanoseconds),
             leftMilliseconds: estimate.leftMilliseconds(stamp: stamp, leftMilliseconds: left, now: now))
         let requestBytes = frame.bytes
         allowance.took(requestBytes: requestBytes)
-        let loop = connectionLoop
+        let loop = channel.loop
         service.handle(request, from: connection, time: time) { reply in
-            if loop.inEventLoop { return self.answer(reply, id: id, requestBytes: requestBytes) }
+            if loop.isCurrent { return self.answer(reply, id: id, requestBytes: requestBytes) }
             // A large answer takes long to encode: that is done here, not on the event loop.
             var encoded = ByteBuffer()
             reply.write(id: id, into: &encoded)
@@ -346,7 +329,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         self.batch = nil
         isAtBatch = true
         let id = batch.id
-        let loop = connectionLoop
+        let loop = channel.loop
         let start = outgoing.writerIndex
         PeerFrame.begin(id: id, into: &outgoing)
         outgoing.writeWire(PeerReply.answersKind)
@@ -354,7 +337,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         let progress = service.carryOut(
             &batch, into: &outgoing,
             mayGoOn: { answerBytes in
-                answerBytes < Self.writeBufferBytesHigh && allowance.mayTake(untakenBytes: answerBytes)
+                answerBytes < PeerTransport.unsentBytesHigh && allowance.mayTake(untakenBytes: answerBytes)
                     && budget.hasRoom(besides: share)
             },
             defers: { allowance.took(requestBytes: $0) },
@@ -362,7 +345,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
                 // As `answer(_:)` does it.
                 let frame = Self.frame(id: id, index: index, result)
                 let answer = LateAnswer(frame: frame, id: id, index: index, commandBytes: commandBytes)
-                if loop.inEventLoop { self.answer(answer) } else { loop.execute { self.answer(answer) } }
+                if loop.isCurrent { self.answer(answer) } else { loop.execute { self.answer(answer) } }
             })
         if outgoing.writerIndex == empty {
             outgoing.moveWriterIndex(to: start)
@@ -381,11 +364,6 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
         scheduleFlush()
     }
 
-    private var connectionLoop: any EventLoop {
-        guard let context else { preconditionFailure("frames come while the handler is in a pipeline") }
-        return context.eventLoop
-    }
-
     private var tooLate: Failure {
         Failure(.timeout, "\(identity.name) got the request too late, and did not carry it out")
     }
@@ -393,7 +371,7 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     // MARK: Replies
 
     private func answer(_ reply: PeerReply, id: UInt64, requestBytes: Int) {
-        guard context != nil else { return }
+        guard !isGone else { return }
         let untaken = untakenBytes
         let start = outgoing.writerIndex
         reply.write(id: id, into: &outgoing)
@@ -408,13 +386,13 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     }
 
     private func answer(_ frame: ByteBuffer, id: UInt64, requestBytes: Int) {
-        guard context != nil else { return }
+        guard !isGone else { return }
         if !append(frame, requestBytes: requestBytes) { tooMuch.write(id: id, into: &outgoing) }
         scheduleFlush()
     }
 
     private func answer(_ late: LateAnswer) {
-        guard context != nil else { return }
+        guard !isGone else { return }
         guard !isAtBatch else { return early.append(late) }
         if !append(late.frame, requestBytes: late.commandBytes) {
             outgoing.writeImmutableBuffer(Self.frame(id: late.id, index: late.index, .failure(tooMuchUntaken)))
@@ -448,26 +426,28 @@ package final class PeerServerHandler: ChannelInboundHandler, @unchecked Sendabl
     }
 
     private func write(_ reply: PeerReply, id: UInt64) {
-        guard context != nil else { return }
+        guard !isGone else { return }
         reply.write(id: id, into: &outgoing)
         scheduleFlush()
     }
 
     private func write(_ message: LinkMessage) {
-        guard context != nil else { return }
+        guard !isGone else { return }
         outgoing.write(link: message)
         scheduleFlush()
     }
 
     private func scheduleFlush() {
-        guard let context, !flushIsScheduled else { return }
+        guard !isGone, !flushIsScheduled else { return }
         flushIsScheduled = true
-        context.eventLoop.execute {
+        channel.loop.afterTurn {
             self.flushIsScheduled = false
-            guard let context = self.context else { return }
-            let outgoing = self.outgoing
-            self.outgoing = context.channel.allocator.buffer(capacity: 4096)
-            context.writeAndFlush(self.wrapOutboundOut(outgoing), promise: nil)
+            guard !self.isGone else { return }
+            // Out of the property: the channel may find itself writable again, and come back, before it returns.
+            var outgoing = ByteBuffer()
+            swap(&outgoing, &self.outgoing)
+            self.channel.send(&outgoing)
+            if self.outgoing.readableBytes == 0 { swap(&outgoing, &self.outgoing) }
             // What is read on was held up by what has just left, or will be by what has not.
             if self.isHolding || self.batch != nil || self.decoder.heldBytes > 0 { self.work() }
         }

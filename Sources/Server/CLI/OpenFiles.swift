@@ -5,7 +5,7 @@ import Glibc
 package enum OpenFiles {
     /// What a node opens besides its clients' connections: event loops, listeners, peers, scripts, and a few clients that
     /// are only told that they are one too many.
-    package static func reserve(threads: Int, nodes: Int) -> Int { 64 + 4 * threads + 2 * threads * nodes }
+    package static func reserve(threads: Int, nodes: Int) -> Int { 64 + 4 * threads + 4 * threads * nodes }
 
     /// Raises the soft limit, and the hard one where the process may, until `connections` and `reserve` fit. Returns how
     /// many connections do, at least 1: fewer than asked for where the system does not allow it.

@@ -195,10 +195,12 @@ struct Serve: AsyncParsableCommand {
         let connections = makeRoomForConnections(nodes: topology.nodes.count, logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
         let loops = Array(group.makeIterator())
+        let serving = (0..<threads).map { ServingLoop(index: $0) }
         let engine = try makeEngine(logger)
         let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }
         let identity = try user.flatMap { name throws(Failure) in try ProcessIdentity(user: name) }
-        let cluster = Cluster(engine: engine, topology: topology, loops: loops, security: security, logger: logger)
+        let cluster = Cluster(
+            engine: engine, topology: topology, loops: loops, serving: serving, security: security, logger: logger)
         var access = ClientAccess(allowsVirtualKeys: !noVirtualKeys, allowsFlush: !disableFlush)
         if let credentials = users?.credentials {
             access.isUser = { credentials.contains(login: $0, password: $1) }
@@ -206,7 +208,7 @@ struct Serve: AsyncParsableCommand {
         let node = ClusterNode(
             cluster: cluster, answersVirtualKeys: !noVirtualKeys, access: access, version: CacheismoVersion.product)
         let service = ServingNode(
-            node: node, group: group, threads: threads,
+            node: node, group: group, loops: serving,
             configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials),
             logger: logger, endsWithStandardInput: exitOnStdinClose,
             scripts: scripts.map { ScriptFiles(directory: $0) })

@@ -4,7 +4,6 @@ import Dispatch
 import Engine
 import Gather
 import Logging
-import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import Glibc
@@ -22,9 +21,9 @@ struct ServingNode: Service, CustomStringConvertible {
     private let shutdownRequest: AsyncStream<Void>
     private let requestShutdown: AsyncStream<Void>.Continuation
 
-    /// `group` carries what nodes say to each other; clients are served by as many threads of their own.
+    /// `loops` serve clients, and carry what those ask of other nodes; `group` carries what else nodes say to each other.
     init(
-        node: ClusterNode, group: MultiThreadedEventLoopGroup, threads: Int,
+        node: ClusterNode, group: MultiThreadedEventLoopGroup, loops: [ServingLoop],
         configuration: MemcachedListenerConfiguration, logger: Logger, endsWithStandardInput: Bool,
         scripts: ScriptFiles?
     ) {
@@ -36,36 +35,15 @@ struct ServingNode: Service, CustomStringConvertible {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         shutdownRequest = stream
         requestShutdown = continuation
-        loops = (0..<threads).map { ServingLoop(index: $0) }
+        self.loops = loops
         listener = MemcachedListener(
             configuration, router: node.router, loops: loops,
             links: { node.cluster.links(forLoop: $0) },
-            upgrade: { descriptor, line, remaining, closed in
-                Self.upgrade(descriptor, line, remaining, node, group, closed)
-            },
+            upgrade: PeerAdmission.upgrade(to: node, group: group),
             shutdown: { continuation.yield() })
     }
 
     var description: String { "node \(node.cluster.selfName)" }
-
-    /// A peer's connection goes on over NIO, with what it has sent after its hello.
-    private static func upgrade(
-        _ descriptor: Int32, _ line: [UInt8], _ remaining: [UInt8], _ node: ClusterNode,
-        _ group: MultiThreadedEventLoopGroup, _ closed: @escaping @Sendable () -> Void
-    ) {
-        ClientBootstrap(group: group)
-            .channelInitializer { channel in
-                channel.closeFuture.whenComplete { _ in closed() }
-                return channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandlers([
-                        FirstInput(ByteBuffer(bytes: remaining)),
-                        node.peerHandler(hello: String(decoding: line, as: UTF8.self)),
-                    ])
-                }
-            }
-            .withConnectedSocket(descriptor)
-            .whenFailure { _ in closed() }
-    }
 
     /// Listens; throws when a port is taken. Before `run`, so that a failure ends the command in one line.
     func start() async throws(Failure) {
@@ -109,18 +87,5 @@ struct ServingNode: Service, CustomStringConvertible {
             while read(STDIN_FILENO, &byte, 1) > 0 {}
             requestShutdown.yield()
         }
-    }
-}
-
-/// Bytes that came before the channel was made, as its first input.
-private final class FirstInput: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    private let bytes: ByteBuffer
-
-    init(_ bytes: ByteBuffer) { self.bytes = bytes }
-
-    func channelActive(context: ChannelHandlerContext) {
-        context.fireChannelActive()
-        if bytes.readableBytes > 0 { context.fireChannelRead(NIOAny(bytes)) }
     }
 }

@@ -8,10 +8,12 @@ import Gather
 import Glibc
 
 /// Takes over a connection whose first line was a peer's: the descriptor, that line without its end, and the bytes after
-/// it. `closed` is to be called when the connection is gone.
+/// it. Called on the thread of the loop that it lived on. `closed` is to be called when the connection is gone.
 package typealias PeerUpgrade =
-    @Sendable (_ descriptor: Int32, _ line: [UInt8], _ remaining: [UInt8], _ closed: @escaping @Sendable () -> Void) ->
-    Void
+    @Sendable (
+        _ loop: ServingLoop, _ descriptor: Int32, _ line: [UInt8], _ remaining: [UInt8],
+        _ closed: @escaping @Sendable () -> Void
+    ) -> Void
 
 final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolder {
     /// What a connection needs of its listener.
@@ -366,6 +368,6 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
 
     private func handOver(_ line: [UInt8]) {
         leave()
-        surroundings.upgrade?(descriptor, line, session.takeRemainingInput(), surroundings.closed)
+        surroundings.upgrade?(loop, descriptor, line, session.takeRemainingInput(), surroundings.closed)
     }
 }

@@ -116,11 +116,17 @@ enum SocketPlace: CustomStringConvertible {
     case internet(host: String, port: Int)
     case path(String)
 
-    init?(localOf descriptor: Int32) {
+    init?(localOf descriptor: Int32) { self.init(of: descriptor, getsockname) }
+    init?(remoteOf descriptor: Int32) { self.init(of: descriptor, getpeername) }
+
+    private init?(
+        of descriptor: Int32,
+        _ name: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+    ) {
         var storage = sockaddr_storage()
         var count = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let outcome = withUnsafeMutablePointer(to: &storage) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &count) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { name(descriptor, $0, &count) }
         }
         guard outcome == 0 else { return nil }
         self.init(storage)

@@ -51,6 +51,8 @@ package final class ServingLoop: @unchecked Sendable {
     private let poll = EventPoll()
     private let inbox = Mutex(Inbox())
     private var thread = pthread_t()
+    /// The loop's thread, once it runs.
+    private let threadNumber = Atomic<UInt>(0)
 
     // Everything below is touched on the loop's thread alone.
     @exclusivity(unchecked) private var members: [LoopMember?] = []
@@ -59,6 +61,10 @@ package final class ServingLoop: @unchecked Sendable {
     private var lastTickMilliseconds = 0
     /// Members that have more to do at once.
     @exclusivity(unchecked) private var deferred: [LoopMember] = []
+    /// Errands of this thread for itself, and what is to be done once all that is ready was looked at.
+    @exclusivity(unchecked) private var own: [Errand] = []
+    @exclusivity(unchecked) private var afterTurns: [Errand] = []
+    @exclusivity(unchecked) var timers = LoopTimers()
     /// How many members want to be ticked.
     private var tickers = 0
     /// All connections read into this: what they can't use at once they copy.
@@ -99,6 +105,7 @@ package final class ServingLoop: @unchecked Sendable {
 
     /// Runs `errand` on the loop's thread, soon; never after the loop's end.
     package func execute(_ errand: @escaping Errand) {
+        if isCurrent { return own.append(errand) }
         let mustWake = inbox.withLock { inbox in
             guard !inbox.ends else { return false }
             inbox.errands.append(errand)
@@ -108,6 +115,9 @@ package final class ServingLoop: @unchecked Sendable {
         if mustWake { poll.wake() }
     }
 
+    /// Whether this is the loop's thread.
+    package var isCurrent: Bool { threadNumber.load(ordering: .relaxed) == UInt(pthread_self()) }
+
     /// Closes all connections and ends the thread; returns when it has. Not to be called on the loop's own thread.
     package func shutdown() {
         inbox.withLock { $0.ends = true }
@@ -116,6 +126,10 @@ package final class ServingLoop: @unchecked Sendable {
     }
 
     // MARK: On the loop's thread
+
+    /// Runs `errand` before the loop waits again, after everything else that is to be done now: what several connections
+    /// want to send to one place leaves together.
+    package func afterTurn(_ errand: @escaping Errand) { afterTurns.append(errand) }
 
     /// False where the kernel takes no more: then the member is not the loop's.
     func add(_ member: LoopMember, _ readiness: Readiness) -> Bool {
@@ -145,10 +159,10 @@ package final class ServingLoop: @unchecked Sendable {
     }
 
     private func run() {
+        threadNumber.store(UInt(pthread_self()), ordering: .relaxed)
         var mustEnd = false
         while !mustEnd {
-            let timeout: Int32 = !deferred.isEmpty ? 0 : tickers > 0 ? Int32(Self.tickMilliseconds) : -1
-            let count = poll.wait(milliseconds: timeout)
+            let count = poll.wait(milliseconds: waitMilliseconds)
             now = unixSeconds()
             if !deferred.isEmpty { runDeferred() }
             for at in 0..<count {
@@ -162,11 +176,44 @@ package final class ServingLoop: @unchecked Sendable {
                     members[Int(descriptor)]?.becameReady(readiness)
                 }
             }
+            if timers.firstNanoseconds < .max { runTimers() }
             if tickers > 0 { tickMembers() }
+            if !own.isEmpty || !afterTurns.isEmpty { endTurn() }
         }
         for member in members { member?.loopEnds() }
         members = []
     }
+
+    /// How long there is nothing to do but for what comes; -1: for ever.
+    private var waitMilliseconds: Int32 {
+        guard deferred.isEmpty, own.isEmpty, afterTurns.isEmpty else { return 0 }
+        let tick = tickers > 0 ? Int32(Self.tickMilliseconds) : -1
+        guard timers.firstNanoseconds < .max else { return tick }
+        let now = monotonicNanoseconds()
+        guard timers.firstNanoseconds > now else { return 0 }
+        let left = Int32(clamping: (timers.firstNanoseconds - now) / 1_000_000 + 1)
+        return tick < 0 ? left : min(tick, left)
+    }
+
+    private func runTimers() {
+        let now = monotonicNanoseconds()
+        guard now >= timers.firstNanoseconds else { return }
+        for errand in timers.takeDue(now: now) { errand() }
+    }
+
+    /// Errands may leave others; those of many rounds wait until clients had their turn.
+    private func endTurn() {
+        for _ in 0..<Self.roundsPerTurn where !own.isEmpty {
+            var round: [Errand] = []
+            swap(&round, &own)
+            for errand in round { errand() }
+        }
+        var last: [Errand] = []
+        swap(&last, &afterTurns)
+        for errand in last { errand() }
+    }
+
+    private static let roundsPerTurn = 4
 
     /// Members that are ready at the same time wait for memory at the same time.
     private func readAhead(_ events: Range<Int>) {

@@ -178,7 +178,7 @@ import Glibc
 
     @Test("a peer's connection is handed over with what follows its line, and read on from there")
     func peer() async throws {
-        let upgrade: PeerUpgrade = { descriptor, line, remaining, closed in
+        let upgrade: PeerUpgrade = { _, descriptor, line, remaining, closed in
             let answer = line + remaining
             _ = send(descriptor, answer, answer.count, Int32(MSG_NOSIGNAL))
             _ = fcntl(descriptor, F_SETFL, 0)
