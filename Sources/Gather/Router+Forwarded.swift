@@ -21,19 +21,22 @@ extension Router {
         let now = unixSeconds()
         engine.flush.carryOutDue(now: now)
         return batch.bytes.withUnsafeReadableBytes { bytes in
-            withUnsafeTemporaryAllocation(of: ForwardedCommand.self, capacity: Self.aheadMax) { ahead in
+            withAhead { ahead, owners in
                 while batch.at < bytes.count {
-                    let count = lookAhead(bytes, from: batch.at, into: ahead)
+                    let count = lookAhead(bytes, from: batch.at, into: ahead, owners)
                     guard count > 0, batch.index + count <= ForwardBatch.commandsMax else { return .malformed }
                     guard !batch.due.hasPassed else { return .late }
-                    for command in ahead[..<count] {
+                    for at in 0..<count {
+                        let command = ahead[at]
                         guard mayGoOn(answers.readableBytes) else { return .paused }
                         let index = batch.index
                         batch.index = index &+ 1
                         batch.at = command.end
                         switch command.kind {
                         case .get, .set, .item:
-                            guard carryOut(item: command, index, bytes, now, &answers) else { return .malformed }
+                            guard carryOut(item: command, index, bytes, owners[at], now, &answers) else {
+                                return .malformed
+                            }
                         case .method, .call:
                             // Those before it may have taken their time.
                             guard !batch.due.hasPassed else { return .late }
@@ -52,32 +55,51 @@ extension Router {
         }
     }
 
-    /// The next commands, and a start at what items they need.
+    private func withAhead<R>(
+        _ body: (UnsafeMutableBufferPointer<ForwardedCommand>, _ owners: UnsafeMutableBufferPointer<Int>) -> R
+    ) -> R {
+        withUnsafeTemporaryAllocation(of: ForwardedCommand.self, capacity: Self.aheadMax) { ahead in
+            withUnsafeTemporaryAllocation(of: Int.self, capacity: Self.aheadMax) { body(ahead, $0) }
+        }
+    }
+
+    /// The next commands, who owns their keys, and a start at what items they need.
     private func lookAhead(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, into ahead: UnsafeMutableBufferPointer<ForwardedCommand>
+        _ bytes: UnsafeRawBufferPointer, from start: Int, into ahead: UnsafeMutableBufferPointer<ForwardedCommand>,
+        _ owners: UnsafeMutableBufferPointer<Int>
     ) -> Int {
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.aheadMax) { hashes in
-            var (at, count, hashCount) = (start, 0, 0)
-            while count < ahead.count, at < bytes.count, let command = ForwardedCommand(bytes, at) {
-                ahead[count] = command
-                count &+= 1
-                at = command.end
-                guard command.kind == .get || command.kind == .set else { continue }
-                hashes[hashCount] = keyHash(command.key(in: bytes))
-                hashCount &+= 1
+            withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: Self.aheadMax) { keys in
+                var (at, count, hashCount) = (start, 0, 0)
+                var hasItems = false
+                while count < ahead.count, at < bytes.count, let command = ForwardedCommand(bytes, at) {
+                    ahead[count] = command
+                    keys[count] = command.key(in: bytes)
+                    at = command.end
+                    hasItems = hasItems || command.kind != .method && command.kind != .call
+                    if command.kind == .get || command.kind == .set {
+                        hashes[hashCount] = keyHash(keys[count])
+                        hashCount &+= 1
+                    }
+                    count &+= 1
+                }
+                if hashCount > 1 { engine.stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
+                if hasItems, !findOwners(of: UnsafeBufferPointer(rebasing: keys[..<count]), into: owners) {
+                    // All of a node's that is alone.
+                    for at in 0..<count { owners[at] = cluster.topology.owner(ofKey: keys[at]) }
+                }
+                return count
             }
-            if hashCount > 1 { engine.stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
-            return count
         }
     }
 
     /// False where the command can't be read.
     private func carryOut(
-        item command: ForwardedCommand, _ index: Int, _ bytes: UnsafeRawBufferPointer, _ now: UInt32,
+        item command: ForwardedCommand, _ index: Int, _ bytes: UnsafeRawBufferPointer, _ owner: Int, _ now: UInt32,
         _ answers: inout ByteBuffer
     ) -> Bool {
         let key = command.key(in: bytes)
-        guard isOwn(key) else {
+        guard owner == cluster.topology.selfIndex else {
             ForwardAnswer.write(.failed(notTheOwner), index: index, into: &answers)
             return true
         }

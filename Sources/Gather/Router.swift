@@ -105,7 +105,10 @@ package final class Router: Sendable {
 
     /// `colons`: how many the key has, or a few more: a service's key has one or more, a method's two or more. Cost: next to
     /// nothing for most keys of a node that is alone.
-    package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> KeyKind {
+    /// `owner`: of the key as it is, where that is known.
+    package func kind(
+        ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?
+    ) -> KeyKind {
         if virtual, colons > 0, answersVirtualKeys {
             if mayBeService(key) { return .other }
             if colons > 1 {
@@ -121,8 +124,19 @@ package final class Router: Sendable {
             }
         }
         if isAlone { return .ownItem }
-        let owner = cluster.topology.owner(ofKey: key)
+        let owner = owner ?? cluster.topology.owner(ofKey: key)
         return owner == cluster.topology.selfIndex ? .ownItem : .remoteItem(node: owner)
+    }
+
+    /// Finds the owners of several keys, which is faster than one by one. False, and nothing is found, where there is but one
+    /// node.
+    @inline(__always)
+    package func findOwners(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
+    ) -> Bool {
+        guard !isAlone else { return false }
+        cluster.topology.ring.findServers(of: keys, into: owners)
+        return true
     }
 
     /// The other node that a method of an object is to be called on; nil where it is called here, or refused.
@@ -130,10 +144,6 @@ package final class Router: Sendable {
         guard !isAlone, services[key.type] == nil, engine.objectTypes.refusal(of: key) == nil else { return nil }
         let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
         return owner == cluster.topology.selfIndex ? nil : owner
-    }
-
-    func isOwn(_ key: UnsafeRawBufferPointer) -> Bool {
-        isAlone || cluster.topology.owner(ofKey: key) == cluster.topology.selfIndex
     }
 
     /// False for nearly all keys that are no service's.

@@ -157,4 +157,9 @@ void ck_sum_doubles(const double *a, size_t n, double *highs, double *lows);
 // is, if it is one, is not said.
 bool ck_extreme_double(const double *a, size_t n, bool is_min, double *found);
 
+// MD5 of as many messages at a time.
+#define CK_MD5_LANES 8
+// `blocks`: a padded block of 64 bytes for each message; `first_words`: the first word of each digest.
+void ck_md5_first_words(const uint8_t *blocks, uint32_t *first_words);
+
 #endif

@@ -1,6 +1,9 @@
 // The ring: libmemcached's weighted ketama, point for point, so that clients that hash reach the owner at once.
 // Unsafe pointers: keys come as they lie in the request's bytes.
 
+import CKernels
+import Glibc
+
 /// A server as clients name it: the text of its host is hashed as it stands, an IPv6 address without brackets.
 package struct RingServer: Sendable, Hashable {
     package let host: String
@@ -26,6 +29,12 @@ package struct Ring: Sendable {
     /// 40,000 rings of three has such a pair) thus come in the order of `servers`, as they do in libmemcached: the point
     /// belongs to the first. Nothing else depends on the order.
     private let points: [UInt64]
+    /// Where a search begins: for the hashes of each of a power of two of arcs, the first point at or after the arc's start.
+    private let starts: [UInt32]
+    /// How far a hash is shifted to get its arc.
+    private let arcShift: UInt32
+    /// A few arcs a point, so that a search most often ends where it begins; more than this cost more memory than they save.
+    private static let arcBitsMax: UInt32 = 20
 
     /// Cost: about 20 µs a server. At least one server.
     package init(servers: [RingServer]) {
@@ -46,6 +55,14 @@ package struct Ring: Sendable {
         points.sort()
         precondition(!points.isEmpty, "a ring needs a point")
         self.points = points
+        var arcBits: UInt32 = 1
+        while arcBits < Self.arcBitsMax, 1 << arcBits < 4 * points.count { arcBits += 1 }
+        arcShift = 32 - arcBits
+        var at = 0
+        starts = (0..<UInt64(1 << arcBits)).map { [arcShift] arc in
+            while at < points.count, points[at] < arc << UInt64(32 + arcShift) { at += 1 }
+            return UInt32(at)
+        }
     }
 
     /// Where a key lies on the circle. Cost: one MD5, about 0.15 µs for keys of up to 55 bytes.
@@ -54,16 +71,53 @@ package struct Ring: Sendable {
     /// The index, in `servers`, of a key's owner. Cost: `hash` and `server(forHash:)`; allocates nothing.
     package func server(forKey key: UnsafeRawBufferPointer) -> Int { server(forHash: Self.hash(key)) }
 
-    /// The index of the server whose point is the first at or after `hash`, around the circle. Cost: a binary search.
+    /// The index of the server whose point is the first at or after `hash`, around the circle. Cost: a look or two.
     package func server(forHash hash: UInt32) -> Int {
         let wanted = UInt64(hash) << 32
-        var low = 0
-        var high = points.count
-        while low < high {
-            let middle = (low &+ high) &>> 1  // below `high`, so within `points`
-            if points[middle] < wanted { low = middle &+ 1 } else { high = middle }
+        var at = Int(starts[Int(hash >> arcShift)])
+        while at < points.count, points[at] < wanted { at &+= 1 }
+        return Int(UInt32(truncatingIfNeeded: points[at == points.count ? 0 : at]))
+    }
+
+    /// The owners of several keys, into as many `servers`. Cost: about 25 ns a key where they come in eights and have up to 55
+    /// bytes; allocates nothing.
+    package func findServers(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into servers: UnsafeMutableBufferPointer<Int>
+    ) {
+        let lanes = Int(CK_MD5_LANES)
+        withUnsafeTemporaryAllocation(byteCount: lanes * Self.blockBytes, alignment: 64) { blocks in
+            withUnsafeTemporaryAllocation(of: UInt32.self, capacity: lanes) { hashes in
+                guard let base = blocks.baseAddress, let words = hashes.baseAddress else { return }
+                for start in stride(from: 0, to: keys.count, by: lanes) {
+                    let count = min(lanes, keys.count &- start)
+                    // Few are faster one by one.
+                    let areTogether = count > 2
+                    if areTogether {
+                        for lane in 0..<count { Self.pad(keys[start &+ lane], base + lane &* Self.blockBytes) }
+                        ck_md5_first_words(base, words)
+                    }
+                    for lane in 0..<count {
+                        let key = keys[start &+ lane]
+                        let isShort = areTogether && key.count <= Self.blockKeyBytesMax
+                        servers[start &+ lane] = server(forHash: isShort ? words[lane] : Self.hash(key))
+                    }
+                }
+            }
         }
-        return Int(UInt32(truncatingIfNeeded: points[low == points.count ? 0 : low]))
+    }
+
+    private static let blockBytes = 64
+    /// Behind a longer key is no room in one block for the 1 bit and the length.
+    private static let blockKeyBytesMax = 55
+
+    /// The key, a 1 bit, zeros, and its length in bits.
+    @inline(__always)
+    private static func pad(_ key: UnsafeRawBufferPointer, _ block: UnsafeMutableRawPointer) {
+        memset(block, 0, blockBytes)
+        guard key.count <= blockKeyBytesMax, let source = key.baseAddress else { return }
+        block.copyMemory(from: source, byteCount: key.count)
+        block.storeBytes(of: 0x80, toByteOffset: key.count, as: UInt8.self)
+        block.storeBytes(of: (UInt64(key.count) &* 8).littleEndian, toByteOffset: 56, as: UInt64.self)
     }
 
     /// How many points each server has; 0 for one whose weight is too small beside the others' to get any.

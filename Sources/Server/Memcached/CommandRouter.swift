@@ -6,7 +6,12 @@ package import Gather
 package protocol CommandRouter: Sendable {
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route
     /// What a key names. `colons`: how many there are in the key, or a few more.
-    func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind
+    /// `owner`: what `findOwners` found.
+    func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?) -> Router.KeyKind
+    /// Finds whose several keys are; false where that need not be known before `kind` is asked.
+    func findOwners(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
+    ) -> Bool
     /// The method of an object of this node that a key names, if it may be answered at once.
     func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod?
     /// Where that is done; nil for a router that never says where a method is.
@@ -34,7 +39,13 @@ package protocol CommandRouter: Sendable {
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
 
-    package func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool) -> Router.KeyKind {
+    package func findOwners(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
+    ) -> Bool { false }
+
+    package func kind(
+        ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?
+    ) -> Router.KeyKind {
         switch route(key, virtual: virtual) {
         case .local: .ownItem
         case .remote(let node): .remoteItem(node: node)

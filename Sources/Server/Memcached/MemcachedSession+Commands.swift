@@ -8,12 +8,14 @@ import Gather
 extension MemcachedSession {
     // MARK: Retrieval
 
-    /// Answers one key. True when its `END`, or what stands for it, comes with a pending answer.
+    /// Answers one key. `owner`: whose it is, where that is known. True when its `END`, or what stands for it, comes with a pending answer.
     @inline(__always)
-    func retrieveKey(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, isAlone: Bool) -> Bool {
+    func retrieveKey(
+        _ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb, _ expiry: UInt32, isAlone: Bool, owner: Int? = nil
+    ) -> Bool {
         // Only of a short key it is told apart whether it has none.
         let colons = key.count < 8 && !key.contains(0x3A) ? 0 : Int.max
-        switch router.kind(ofKey: key, colons: colons, virtual: configuration.allowsVirtualKeys) {
+        switch router.kind(ofKey: key, colons: colons, virtual: configuration.allowsVirtualKeys, owner: owner) {
         case .ownItem: return retrieveOwn(key, verb, expiry, isAlone)
         case .remoteItem(let node): return retrieveRemote(key, node, verb, expiry, isAlone)
         case .remoteMethod(let node):

@@ -284,10 +284,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
     private func nextPlain(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> PlainRequest? {
         if let request = plain.next() { return request }
         guard swallowBytes == 0, retrieval == nil, dump == nil, !awaitsCredentials else { return nil }
-        plain.fill(bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores, objects: objects) {
-            key, colons in
-            router.kind(ofKey: key, colons: colons, virtual: configuration.allowsVirtualKeys)
-        }
+        plain.fill(
+            bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores, objects: objects,
+            findOwners: { router.findOwners(of: $0, into: $1) },
+            kind: { router.kind(ofKey: $0, colons: $1, virtual: configuration.allowsVirtualKeys, owner: $2) })
         return plain.next()
     }
 
@@ -468,14 +468,21 @@ package final class MemcachedSession<Routing: CommandRouter> {
         guard let (verb, expiry, keyBytes, lineBytes) = retrieval else { return 0 }
         let keys = UnsafeRawBufferPointer(rebasing: bytes[..<keyBytes])
         var prefetched = 0
+        var areOwnersKnown = false
+        var place = 0
         var at = 0
         while at < keyBytes {
             while at < keyBytes, keys[at] == 0x20 { at &+= 1 }
-            if at >= prefetched { prefetched = prefetchKeys(keys, from: at) }
+            if at >= prefetched {
+                (prefetched, areOwnersKnown) = prefetchKeys(keys, from: at)
+                place = 0
+            }
             let end = KeyScan.blank(keys, from: at)
             if end > at {
                 let key = UnsafeRawBufferPointer(rebasing: keys[at..<end])
-                _ = retrieveKey(key, verb, expiry, isAlone: false)
+                _ = retrieveKey(
+                    key, verb, expiry, isAlone: false, owner: areOwnersKnown ? plain.owners[place] : nil)
+                place &+= 1
                 if isPostponed {
                     isPostponed = false
                     retrieval = (verb, expiry, keyBytesLeft: keyBytes - at, lineBytesLeft: lineBytes - at)
@@ -496,22 +503,27 @@ package final class MemcachedSession<Routing: CommandRouter> {
         return lineBytes
     }
 
-    /// Starts to bring in what the next keys of a line need; returns where the first key after them starts. Keys of other
-    /// nodes and methods are among them: they cost a little, and change nothing.
+    /// Starts to bring in what the next keys of a line need; returns where the first key after them starts, and whether it is
+    /// known now whose they are. Keys of other nodes and methods are among them: they cost a little, and change nothing.
     @inline(__always)
-    private func prefetchKeys(_ keys: UnsafeRawBufferPointer, from start: Int) -> Int {
+    private func prefetchKeys(_ keys: UnsafeRawBufferPointer, from start: Int) -> (end: Int, areOwnersKnown: Bool) {
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: PlainRequests.countMax) { hashes in
             var count = 0
             var at = start
             while at < keys.count, count < hashes.count {
                 let end = KeyScan.blank(keys, from: at)
-                hashes[count] = keyHash(UnsafeRawBufferPointer(rebasing: keys[at..<end]))
+                let key = UnsafeRawBufferPointer(rebasing: keys[at..<end])
+                plain.keys[count] = key
+                hashes[count] = keyHash(key)
                 count &+= 1
                 at = end
                 while at < keys.count, keys[at] == 0x20 { at &+= 1 }
             }
             if count > 1 { stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<count])) }
-            return at
+            let areKnown =
+                count > 0
+                && router.findOwners(of: UnsafeBufferPointer(rebasing: plain.keys[..<count]), into: plain.owners)
+            return (at, areKnown)
         }
     }
 

@@ -19,6 +19,10 @@ struct PlainRequest {
     var set: Block?
     /// A get of a key that names a method.
     var method: LocatedMethod?
+    /// Of the key, or a few more.
+    var colons = 0
+    /// Which of the window's owners its key's is, once they are known; below 0 where it is not among them.
+    var ownerAt = -1
     /// The other node that answers, by its index.
     var node: Int?
     /// The get is of a key that names a method of that node.
@@ -44,6 +48,9 @@ struct PlainRequests: ~Copyable {
     private let requests: UnsafeMutablePointer<PlainRequest>
     private let hashes: UnsafeMutablePointer<UInt64>
     private let methods: UnsafeMutablePointer<LocatedMethod>
+    /// Keys, and whose they are: of the window, or of the next keys of a retrieval.
+    let keys: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>
+    let owners: UnsafeMutableBufferPointer<Int>
     private var count = 0
     private var at = 0
 
@@ -51,12 +58,16 @@ struct PlainRequests: ~Copyable {
         requests = .allocate(capacity: Self.countMax)
         hashes = .allocate(capacity: Self.countMax)
         methods = .allocate(capacity: Self.countMax)
+        keys = .allocate(capacity: Self.countMax)
+        owners = .allocate(capacity: Self.countMax)
     }
 
     deinit {
         requests.deallocate()
         hashes.deallocate()
         methods.deallocate()
+        keys.deallocate()
+        owners.deallocate()
     }
 
     @inline(__always)
@@ -74,38 +85,49 @@ struct PlainRequests: ~Copyable {
     @inline(__always)
     mutating func fill(
         _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores, objects: ObjectHosts?,
-        kind: (_ key: UnsafeRawBufferPointer, _ colons: Int) -> Router.KeyKind
+        findOwners: (UnsafeBufferPointer<UnsafeRawBufferPointer>, UnsafeMutableBufferPointer<Int>) -> Bool,
+        kind: (_ key: UnsafeRawBufferPointer, _ colons: Int, _ owner: Int?) -> Router.KeyKind
     ) {
         at = 0
         count = 0
+        var found = 0
+        var keyCount = 0
+        var position = start
+        while found < Self.countMax, let (request, colons) = Self.scan(bytes, position, valueBytesMax) {
+            requests[found] = request
+            requests[found].colons = colons
+            // A key with more may name a method, and not itself say whose it is.
+            if colons < 2 {
+                requests[found].ownerAt = keyCount
+                keys[keyCount] = request.key(in: bytes)
+                keyCount &+= 1
+            }
+            found &+= 1
+            position &+= request.requestBytes
+        }
+        let areKnown = keyCount > 0 && findOwners(UnsafeBufferPointer(rebasing: keys[..<keyCount]), owners)
         var hashCount = 0
         var methodCount = 0
-        var position = start
-        search: while count < Self.countMax, let (found, colons) = Self.scan(bytes, position, valueBytesMax) {
-            let key = found.key(in: bytes)
-            switch kind(key, colons) {
+        search: while count < found {
+            let key = requests[count].key(in: bytes)
+            let ownerAt = requests[count].ownerAt
+            switch kind(key, requests[count].colons, areKnown && ownerAt >= 0 ? owners[ownerAt] : nil) {
             case .ownItem:
                 let hash = keyHash(key)
-                requests[count] = found
                 requests[count].hash = hash
                 hashes[hashCount] = hash
                 hashCount &+= 1
-            case .method(let method) where found.set == nil:
-                requests[count] = found
+            case .method(let method) where requests[count].set == nil:
                 requests[count].method = method
                 methods[methodCount] = method
                 methodCount &+= 1
-            case .remoteItem(let node):
-                requests[count] = found
-                requests[count].node = node
-            case .remoteMethod(let node) where found.set == nil:
-                requests[count] = found
+            case .remoteItem(let node): requests[count].node = node
+            case .remoteMethod(let node) where requests[count].set == nil:
                 requests[count].node = node
                 requests[count].isRemoteMethod = true
             case .method, .remoteMethod, .other: break search
             }
             count &+= 1
-            position &+= found.requestBytes
         }
         if hashCount > 1 { stores.prefetch(UnsafeBufferPointer(start: hashes, count: hashCount)) }
         if methodCount > 1 { objects?.prefetch(UnsafeBufferPointer(start: methods, count: methodCount)) }

@@ -3,6 +3,7 @@
 import Engine
 import Gather
 import Server
+import Synchronization
 import Testing
 import Glibc
 
@@ -128,6 +129,53 @@ import Glibc
         #expect(router.pending[7].call?.1 == Array("abc".utf8))
         #expect(harness.statistics[.forwardErrors] == 3)
         #expect(harness.statistics[.virtualErrors] == 3)
+    }
+
+    @Test("a turn sends one message to a node, however many commands it has, and a large value one of its own")
+    func messagesPerTurn() {
+        let router = ScriptedRouter(answersAtOnce: true)
+        let harness = SessionHarness(router)
+        func messages(_ text: String) -> Int {
+            let before = router.messages.withLock { $0 }
+            harness.send(text)
+            return router.messages.withLock { $0 } - before
+        }
+        #expect(messages("get r:1\r\n") == 1)
+        #expect(messages((0..<32).map { "get r:\($0)\r\nget own\r\nset r:\($0) 0 0 1\r\n1\r\n" }.joined()) == 1)
+        #expect(messages("get \((0..<100).map { "r:\($0)" }.joined(separator: " "))\r\n") == 1)
+        #expect(messages("mg r:1 v\r\nincr r:1 1\r\ndelete r:1 noreply\r\nmn\r\n") == 1)
+        let large = String(repeating: "x", count: 100_000)
+        #expect(messages("get r:1\r\nset r:1 0 0 100000\r\n\(large)\r\nget r:1\r\nget r:2\r\n") == 3)
+        #expect(messages("get own\r\nversion\r\n") == 0)
+    }
+
+    @Test(
+        "values behind keys that were answered ahead of their turn are sent once, in pieces or all, and then forgotten")
+    func aheadOfTurn() {
+        let router = ScriptedRouter()
+        let harness = SessionHarness(router)
+        let large = String(repeating: "v", count: 40_000)
+        harness.send("set own 0 0 40000\r\n\(large)\r\n")
+        _ = harness.answer()
+        harness.send("get r:0 own r:1 own r:2 own r:3 own\r\n")
+        let own = "VALUE own 0 40000\r\n\(large)\r\n"
+        func value(_ number: Int) -> String { "VALUE r:\(number) 0 1\r\n\(number)\r\n" }
+        // The first node is slow: all others' values, and those of this node behind them, go out before it answers.
+        var expected = ""
+        for number in [2, 1, 3] {
+            router.answer(number, .value(flags: 0, cas: 1, bytes: Array("\(number)".utf8)))
+            harness.collect()
+        }
+        let ahead = harness.answer()
+        #expect(ahead.utf8.count == 4 * own.utf8.count + 3 * value(0).utf8.count)
+        for number in 1...3 { #expect(ahead.contains(value(number))) }
+        router.answer(0, .value(flags: 0, cas: 1, bytes: Array("0".utf8)))
+        harness.collect()
+        expected = value(0) + "END\r\n"
+        #expect(harness.answer() == expected)
+        harness.send("get own\r\n")
+        let isRight = harness.answer() == own + "END\r\n"
+        #expect(isRight)
     }
 
     @Test("every writing verb is forwarded with its arguments, and noreply stays silent")

@@ -87,7 +87,11 @@ final class ScriptedRouter: CommandRouter {
 
     var stores: ItemStores { engine.stores }
 
+    /// How many messages were sent to other nodes.
+    let messages = Mutex(0)
+
     func send(_ batch: ForwardBatch, links: PeerLinks?) {
+        messages.withLock { $0 += 1 }
         batch.forEachItem { index, command, key in forward(command, key: key) { batch.answer(index, $0) } }
     }
 
