@@ -84,7 +84,7 @@ extension Router {
                     count &+= 1
                 }
                 if hashCount > 1 { engine.stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
-                if hasItems, !findOwners(of: UnsafeBufferPointer(rebasing: keys[..<count]), into: owners) {
+                if hasItems, findOwners(of: UnsafeBufferPointer(rebasing: keys[..<count]), into: owners) == nil {
                     // All of a node's that is alone.
                     for at in 0..<count { owners[at] = cluster.topology.owner(ofKey: keys[at]) }
                 }

@@ -128,15 +128,15 @@ package final class Router: Sendable {
         return owner == cluster.topology.selfIndex ? .ownItem : .remoteItem(node: owner)
     }
 
-    /// Finds the owners of several keys, which is faster than one by one. False, and nothing is found, where there is but one
-    /// node.
+    /// Finds the owners of several keys, which is faster than one by one; returns which of them is this node. Nil, and nothing
+    /// is found, where there is but one.
     @inline(__always)
     package func findOwners(
         of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
-    ) -> Bool {
-        guard !isAlone else { return false }
+    ) -> Int? {
+        guard !isAlone, let own = cluster.topology.selfIndex else { return nil }
         cluster.topology.ring.findServers(of: keys, into: owners)
-        return true
+        return own
     }
 
     /// The other node that a method of an object is to be called on; nil where it is called here, or refused.

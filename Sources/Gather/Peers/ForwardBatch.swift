@@ -39,12 +39,13 @@ package final class ForwardBatch: @unchecked Sendable {
 
     package let node: Int
     private let sink: any ForwardSink
-    package private(set) var bytes: ByteBuffer
+    // One thread at a time, as above: accesses can't overlap, and are not checked for that at run time.
+    @exclusivity(unchecked) package private(set) var bytes: ByteBuffer
     /// What the asker knows each command by.
-    package private(set) var tags: [UInt64] = []
+    @exclusivity(unchecked) package private(set) var tags: [UInt64] = []
     /// On the link's thread: which commands have their answers.
-    private var isAnswered: [Bool] = []
-    private var answered = 0
+    @exclusivity(unchecked) private var isAnswered: [Bool] = []
+    @exclusivity(unchecked) private var answered = 0
 
     /// Cost: three allocations, and one more whenever the bytes have doubled.
     package init(node: Int, sink: any ForwardSink) {

@@ -87,7 +87,8 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
     private let purpose: PeerHello.Purpose
     private var phase = Phase.closed
     private var decoder = PeerFrameDecoder(limits: .greeting)
-    private var outgoing = ByteBuffer()
+    // What is looked at before each command of a batch: on the loop's thread, where accesses don't overlap (`isAtBatch`).
+    @exclusivity(unchecked) private var outgoing = ByteBuffer()
     /// Commands that are worked on before anything else is, and answers that came while they were worked on.
     private var batch: ForwardedBatch?
     private var isAtBatch = false
@@ -96,10 +97,11 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
     /// The connection is gone.
     private var isGone = false
     private var estimate = LatenessEstimate()
-    private var allowance = ByteAllowance(.init(bytes: 64 << 20, untakenBytes: 64 << 20, requests: 16_384))
+    @exclusivity(unchecked) private var allowance = ByteAllowance(
+        .init(bytes: 64 << 20, untakenBytes: 64 << 20, requests: 16_384))
     /// Nothing is read for now: too much is under way.
     private var isHolding = false
-    private var share = 0
+    @exclusivity(unchecked) private var share = 0
     private var heardAt = Instant.never
     /// Something has come since the last tick, be it a part of a large frame.
     private var hasRead = false

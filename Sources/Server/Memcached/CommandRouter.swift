@@ -8,10 +8,11 @@ package protocol CommandRouter: Sendable {
     /// What a key names. `colons`: how many there are in the key, or a few more.
     /// `owner`: what `findOwners` found.
     func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?) -> Router.KeyKind
-    /// Finds whose several keys are; false where that need not be known before `kind` is asked.
+    /// Finds whose several keys are, and returns which of those is this node; nil where that need not be known before `kind`
+    /// is asked.
     func findOwners(
         of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
-    ) -> Bool
+    ) -> Int?
     /// The method of an object of this node that a key names, if it may be answered at once.
     func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod?
     /// Where that is done; nil for a router that never says where a method is.
@@ -41,7 +42,7 @@ extension CommandRouter {
 
     package func findOwners(
         of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
-    ) -> Bool { false }
+    ) -> Int? { nil }
 
     package func kind(
         ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?

@@ -136,11 +136,11 @@ extension MemcachedSession {
         let content = inbox.collect()
         for (number, answer) in content.answers { give(answer, to: number) }
         for (batch, answers) in content.forwarded { give(answers, to: batch) }
-        guard slots.first?.answer != nil else { return answerAhead() }
-        while let answer = slots.first?.answer {
+        guard !slots.isEmpty, slots[slots.startIndex].isAnswered else { return answerAhead() }
+        while !slots.isEmpty, slots[slots.startIndex].isAnswered {
             let slot = slots.removeFirst()
             firstSlot += 1
-            if !slot.isWritten { writeMeasured(answer, slot) }
+            if !slot.isWritten, let answer = slot.answer { writeMeasured(answer, slot) }
             queuedBytes -= slot.followingBytes - slot.sentBytes + slot.valueBytes
             takeBehind(slot)
         }
@@ -158,7 +158,7 @@ extension MemcachedSession {
     private func give(_ answer: PendingAnswer, to number: UInt64) {
         guard number >= firstSlot, number - firstSlot < UInt64(slots.count) else { return }
         let at = slots.index(slots.startIndex, offsetBy: Int(number - firstSlot))
-        if slots[at].answer == nil { slots[at].answer = answer }
+        slots[at].take(answer)
     }
 
     private func give(_ answers: ForwardAnswers, to batch: ForwardBatch) {
@@ -197,21 +197,28 @@ extension MemcachedSession {
     /// The keys of one retrieval may be answered in any order: once a later one's answer has overtaken the first one's, whose
     /// node is slow or hangs, none of those that are there waits for it. Only the `END` does.
     private func answerAhead() {
-        guard let retrieval = slots.first?.retrieval,
-            slots.contains(where: { $0.retrieval == retrieval && $0.answer != nil && !$0.isWritten })
-        else { return }
+        guard !slots.isEmpty, let retrieval = slots[slots.startIndex].retrieval, hasNews(of: retrieval) else { return }
         defer { forgetSent() }
         // Where what stands behind a slot begins in `behind`.
         var start = 0
         for at in slots.indices {
             guard slots[at].retrieval == retrieval else { return }
-            if let answer = slots[at].answer, !slots[at].isWritten {
+            if slots[at].isAnswered, !slots[at].isWritten, let answer = slots[at].answer {
                 slots[at].isWritten = true
                 writeMeasured(answer, slots[at])
             }
             writeOwn(behind: at, retrieval, start)
             start += slots[at].followingBytes
         }
+    }
+
+    /// One of the retrieval's keys, which come first of all, is answered and not written.
+    private func hasNews(of retrieval: UInt64) -> Bool {
+        for at in slots.indices {
+            guard slots[at].retrieval == retrieval else { return false }
+            if slots[at].isAnswered, !slots[at].isWritten { return true }
+        }
+        return false
     }
 
     /// The values of a retrieval that stand behind one of its slots: all that is between two of them, and what comes before

@@ -504,7 +504,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     }
 
     /// Starts to bring in what the next keys of a line need; returns where the first key after them starts, and whether it is
-    /// known now whose they are. Keys of other nodes and methods are among them: they cost a little, and change nothing.
+    /// known now whose they are. Methods are among them: they cost a little, and change nothing.
     @inline(__always)
     private func prefetchKeys(_ keys: UnsafeRawBufferPointer, from start: Int) -> (end: Int, areOwnersKnown: Bool) {
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: PlainRequests.countMax) { hashes in
@@ -512,18 +512,19 @@ package final class MemcachedSession<Routing: CommandRouter> {
             var at = start
             while at < keys.count, count < hashes.count {
                 let end = KeyScan.blank(keys, from: at)
-                let key = UnsafeRawBufferPointer(rebasing: keys[at..<end])
-                plain.keys[count] = key
-                hashes[count] = keyHash(key)
+                plain.keys[count] = UnsafeRawBufferPointer(rebasing: keys[at..<end])
                 count &+= 1
                 at = end
                 while at < keys.count, keys[at] == 0x20 { at &+= 1 }
             }
-            if count > 1 { stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<count])) }
-            let areKnown =
-                count > 0
-                && router.findOwners(of: UnsafeBufferPointer(rebasing: plain.keys[..<count]), into: plain.owners)
-            return (at, areKnown)
+            let own = router.findOwners(of: UnsafeBufferPointer(rebasing: plain.keys[..<count]), into: plain.owners)
+            var hashCount = 0
+            for key in 0..<count where own == nil || plain.owners[key] == own {
+                hashes[hashCount] = keyHash(plain.keys[key])
+                hashCount &+= 1
+            }
+            if hashCount > 1 { stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
+            return (at, own != nil)
         }
     }
 

@@ -40,7 +40,9 @@ struct PendingSlot {
     let reply: PendingReply
     /// Of the value that its request took along.
     var valueBytes = 0
-    var answer: PendingAnswer?
+    private(set) var answer: PendingAnswer?
+    /// That there is an answer, told without a look at it.
+    private(set) var isAnswered = false
     /// Bytes of the session's `behind` to send once this slot has been answered, and before the next one.
     var followingBytes = 0
     /// How many of them, from the first on, were sent already.
@@ -53,6 +55,16 @@ struct PendingSlot {
     var ownBytes = 0
     /// It was answered ahead of its turn.
     var isWritten = false
+
+    init(reply: PendingReply) { self.reply = reply }
+
+    /// The first answer counts.
+    @inline(__always)
+    mutating func take(_ answer: PendingAnswer) {
+        guard !isAnswered else { return }
+        self.answer = answer
+        isAnswered = true
+    }
 }
 
 /// Where completions leave their answers, from any thread, until the session's event loop collects them.

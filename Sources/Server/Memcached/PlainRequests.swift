@@ -85,7 +85,7 @@ struct PlainRequests: ~Copyable {
     @inline(__always)
     mutating func fill(
         _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores, objects: ObjectHosts?,
-        findOwners: (UnsafeBufferPointer<UnsafeRawBufferPointer>, UnsafeMutableBufferPointer<Int>) -> Bool,
+        findOwners: (UnsafeBufferPointer<UnsafeRawBufferPointer>, UnsafeMutableBufferPointer<Int>) -> Int?,
         kind: (_ key: UnsafeRawBufferPointer, _ colons: Int, _ owner: Int?) -> Router.KeyKind
     ) {
         at = 0
@@ -105,7 +105,7 @@ struct PlainRequests: ~Copyable {
             found &+= 1
             position &+= request.requestBytes
         }
-        let areKnown = keyCount > 0 && findOwners(UnsafeBufferPointer(rebasing: keys[..<keyCount]), owners)
+        let areKnown = keyCount > 0 && findOwners(UnsafeBufferPointer(rebasing: keys[..<keyCount]), owners) != nil
         var hashCount = 0
         var methodCount = 0
         search: while count < found {
