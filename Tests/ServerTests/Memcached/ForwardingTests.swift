@@ -142,7 +142,7 @@ private final class TwoNodes {
     }
 
     @Test(
-        "a forwarded command allocates nothing at either end: a turn does, however many it has",
+        "a forwarded command allocates nothing at its owner, and one thing where it was asked: the rest is a turn's",
         .enabled(if: isOptimized))
     func allocations() throws {
         let two = try TwoNodes()
@@ -173,7 +173,8 @@ private final class TwoNodes {
             let all = perTurn(many.0, many.1)
             for node in 0..<2 {
                 // A turn may come in two pieces, and buffers double: far less than one for each command.
-                #expect(all[node] - single[node] < count / 4, "\(what), node \(node): \(single[node]), \(all[node])")
+                let most = node == 0 ? 1.25 * count : count / 4
+                #expect(all[node] - single[node] < most, "\(what), node \(node): \(single[node]), \(all[node])")
                 #expect(single[node] < 40, "\(what), node \(node): \(single[node])")
             }
         }
