@@ -3,15 +3,12 @@
 import CAllocations
 import Engine
 import Gather
+import Glibc
 import Logging
 import NIOPosix
 import Server
 import Synchronization
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// Two nodes in this process, a serving loop each.
 private final class TwoNodes {

@@ -2,10 +2,10 @@
 
 import Engine
 import Gather
+import Glibc
 import Server
 import Synchronization
 import Testing
-import Glibc
 
 @Suite struct PendingTests {
     @Test("replies go out in request order, whatever the order in which the answers come")
