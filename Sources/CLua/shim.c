@@ -225,11 +225,12 @@ static void account_for(clua_control *control, size_t bytes) {
     control->objectDebt += bytes;
 }
 
-void clua_push_object(lua_State *L, void *object, size_t bytes, int metatable) {
+void clua_push_object(lua_State *L, void *object, size_t bytes, size_t leased, int metatable) {
     metatable = lua_absindex(L, metatable);
     clua_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     clua_control *control = clua_control_of(L);
     account_for(control, bytes);
+    control->objectDebt += leased;
     *box = (clua_box){object, bytes, control->boxes, &control->boxes};
     if (box->next != NULL) box->next->link = &box->next;
     control->boxes = box;

@@ -216,7 +216,7 @@ import Testing
             for partial in [whole, merged, try Partial(decoding: merged.encoded())] {
                 for scalar in try partial.finish().rows[0] {
                     guard case .double(let number) = scalar else { throw TestProblem() }
-                    let isInfinite = values.contains(1e200)
+                    let isInfinite = values.allSatisfy(\.isFinite)
                     #expect(isInfinite ? number == .infinity : number.isNaN, "\(values): \(number)")
                 }
             }

@@ -33,7 +33,7 @@ private func inFinish(_ call: String) -> String {
                 let partial = try script.map(
                     over: engine.shards[0], frames: engine.frames, parameters: .map([]), coverage: ScanCoverage())
             else { return .null }
-            return try script.finish(try script.reduce([partial]), parameters: .map([]))
+            return try script.finish(try script.reduce([partial]), parameters: .map([])).value
         }
     }
 
@@ -139,7 +139,7 @@ private func inFinish(_ call: String) -> String {
         let script = try JobScript(
             Array("function map(s) end function reduce(a, b) return a, b end".utf8), name: "t", now: 0,
             deadline: .after(milliseconds: 20_000))
-        let failure = #expect(throws: Failure.self) { try script.reduce([.value(.int(1)), .value(.int(2))]) }
+        let failure = #expect(throws: Failure.self) { try script.reduce([1, 2].map { .value(LeasedValue(.int($0))) }) }
         #expect(failure?.message.contains("reduce returned 2 values") == true)
     }
 

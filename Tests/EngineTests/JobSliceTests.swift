@@ -20,8 +20,8 @@ import Testing
                         let partial = try script.map(
                             over: engine.shards[0], frames: engine.frames, parameters: .map([]), coverage: coverage,
                             pool: engine.compute)
-                        guard case .value(let value)? = partial else { return .null }
-                        return value
+                        guard case .value(let leased)? = partial else { return .null }
+                        return leased.value
                     })
             }
         }

@@ -18,8 +18,8 @@ import Testing
         let partial = try script(source, states, now: now).map(
             over: shard ?? engine.shards[0], frames: frames ?? engine.frames, parameters: .map([]),
             coverage: ScanCoverage())
-        guard case .value(let value)? = partial else { return .null }
-        return value
+        guard case .value(let leased)? = partial else { return .null }
+        return leased.value
     }
 
     @Test("a state is used again, and has what a new one has")

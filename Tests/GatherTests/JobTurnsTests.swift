@@ -126,6 +126,67 @@ import Testing
         #expect(Self.reason(await large) == "budget_exceeded")
     }
 
+    private static let tenTexts = "local t, x = {}, ('x'):rep(2000000) for i = 1, 10 do t[i] = x end return t end"
+    /// 20 MB each, of a text that the script has once; numbers, which take more than they count as; and what is asked for.
+    static let largeResults = [
+        "function map() \(tenTexts) function reduce(a, b) return a end",
+        "function map() return 1 end function reduce(a, b) return a end function finish() \(tenTexts)",
+        "function run() \(tenTexts)",
+        "function run() local t, e = {}, {1} for i = 1, 300000 do t[i] = e end return t end",
+        "function run() local k = {} for i = 1, 100 do k[i] = 'large' end return #getInParallel{ n = k } end",
+    ]
+
+    @Test(
+        "what leaves a script is on the account of all before it is there, and off it when it is gone",
+        arguments: largeResults)
+    func results(source: String) async throws {
+        let node = Self.node(scriptMemoryBytes: 32 << 20)
+        let memory = node.cluster.engine.jobStates.memory
+        #expect(await Self.store(node, "large", String(repeating: "x", count: 400_000)) == .value(.string("STORED")))
+        for _ in 0..<3 {
+            let envelope = await Self.run(node, source)
+            #expect(
+                ["budget_exceeded", "overloaded"].contains(Self.reason(envelope)), "\(Self.reason(envelope) ?? "none")")
+        }
+        for _ in 0..<5_000 where memory.usedBytes > 6 << 20 { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(memory.usedBytes <= 6 << 20)
+        // A fifth of it is no harm to anybody.
+        let small = source.replacing("10 do", with: "1 do").replacing("300000", with: "30000").replacing(
+            "100 do", with: "8 do")
+        #expect(await Self.run(node, small)["status"] == .string("complete"))
+    }
+
+    @Test("partials that a script keeps are on the account, and those that it has let go of are collected for new ones")
+    func partials() async throws {
+        let node = Self.node(scriptMemoryBytes: 16 << 20)
+        var rows = ""
+        for row in 0..<20_000 { rows += "{\"g\":\(row * 977),\"x\":\(row % 100)}\n" }
+        #expect(await Self.store(node, "frame:append:f", rows) == .value(.object(["rows": .int(20_000)])))
+        let query = "s:frame('f'):where('x', '>=', i - 40):group('g'):agg{ a = sum('x'), b = avg('x'), c = max('x') }"
+        let kept = "function map(s) local t = {} for i = 1, 40 do t[i] = \(query) end return #t end"
+        #expect(
+            Self.reason(await Self.run(node, kept + " function reduce(a, b) return a + b end")) == "budget_exceeded")
+        let dropped = "function map(s) local t for i = 1, 40 do t = \(query):merge(\(query)) end return 1 end"
+        let answer = await Self.run(node, dropped + " function reduce(a, b) return a + b end")
+        #expect(answer["result"] == .int(2), "\(answer)")
+        let slices = """
+            function map(s)
+              local n, q, c = 0, s:frame('f'), nil
+              repeat
+                local list
+                list, c = q:slice({ 'g', 'x' }, c)
+                n = n + #list
+              until not c
+              return n
+            end
+            function reduce(a, b) return a + b end
+            """
+        #expect(await Self.run(node, slices)["result"] == .int(20_000))
+        let memory = node.cluster.engine.jobStates.memory
+        for _ in 0..<5_000 where memory.usedBytes > 6 << 20 { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(memory.usedBytes <= 6 << 20)
+    }
+
     @Test("scripts beyond those that may run at a time wait, in order; beyond those that may wait they are refused")
     func admission() async {
         let pool = ComputePool(width: 1)

@@ -181,8 +181,9 @@ void clua_lock_global(lua_State *L, const char *name);
 void clua_push_environment(lua_State *L);
 /// Pushes a function that calls back.
 void clua_push_callback(lua_State *L, clua_callback callback, void *context);
-/// Pushes a userdata that owns `object`, which takes so many bytes, with the metatable at `metatable`.
-void clua_push_object(lua_State *L, void *object, size_t bytes, int metatable);
+/// Pushes a userdata that owns `object`, which takes so many bytes, with the metatable at `metatable`. To collect it gives
+/// back so many `leased` elsewhere, too.
+void clua_push_object(lua_State *L, void *object, size_t bytes, size_t leased, int metatable);
 /// Pushes a new metatable for host objects whose methods are in the table at `methods`.
 void clua_push_object_metatable(lua_State *L, const char *typeName, int methods);
 /// Lets go of all objects that userdata own: of a state in which nothing is live.

@@ -111,7 +111,7 @@ enum ClusterQuestions {
 package final class JobRun: @unchecked Sendable {
     package enum Step: Sendable {
         case asks([JobQuestion])
-        case returned(Value)
+        case returned(LeasedValue)
     }
 
     private let script: JobScript
@@ -125,6 +125,9 @@ package final class JobRun: @unchecked Sendable {
         self.parameters = parameters
         coroutine = LuaCoroutine(run, budget: script.budget)
     }
+
+    /// What answers to it are leased from.
+    package var share: ScriptShare { script.state.share }
 
     package func begin() throws(Failure) -> Step { try advance([.plain(parameters)]) }
 
@@ -140,11 +143,11 @@ package final class JobRun: @unchecked Sendable {
         case .paused: return try advance([])
         case .failed(let failure): throw failure
         case .returned(let results):
-            guard let result = results.first else { return .returned(.null) }
+            guard let result = results.first else { return .returned(LeasedValue(.null)) }
             guard let value = result.plain else {
                 throw Failure(.scriptError, "job \(script.name): run(p) must return plain values")
             }
-            return .returned(value)
+            return .returned(LeasedValue(value, coroutine.lease))
         }
     }
 }

@@ -42,12 +42,15 @@ final class FrameQuery: LuaHostObject {
 
     var hostBytes: Int { LuaState.objectBytes + steps.frame.utf8.count + steps.bytes }
 
-    private func execute(_ aggregates: [Aggregate]) throws(Failure) -> LuaResult {
+    private func execute(_ aggregates: [Aggregate], _ share: ScriptShare) throws(Failure) -> LuaResult {
         let plan = Plan(
             frame: steps.frame, computed: steps.computed, filters: steps.filters, anyFilters: steps.anyFilters,
             keys: steps.keys, aggregates: aggregates)
-        return .object(try shard.execute(plan))
+        return .object(try shard.execute(plan, share))
     }
+
+    /// Of the slice that is under way.
+    var leasedBytes: Int { slices?.leasedBytes ?? 0 }
 
     static var luaMethods: [String: LuaMethod] {
         [
@@ -96,29 +99,29 @@ final class FrameQuery: LuaHostObject {
                 }
             },
             "agg": LuaMethod(FrameQuery.self, LuaForm("agg{ name = count(), … }", 1)) {
-                query, arguments throws(Failure) in
-                try query.execute(try AggregateCall.list(arguments))
+                query, arguments, pace throws(Failure) in
+                try query.execute(try AggregateCall.list(arguments), pace.share)
             },
-            "count": LuaMethod(FrameQuery.self, LuaForm("count()", 0)) { query, _ throws(Failure) in
-                try query.execute([Aggregate("count", .count)])
+            "count": LuaMethod(FrameQuery.self, LuaForm("count()", 0)) { query, _, pace throws(Failure) in
+                try query.execute([Aggregate("count", .count)], pace.share)
             },
-            "rows": LuaMethod(FrameQuery.self, rowsForm) { query, arguments throws(Failure) in
+            "rows": LuaMethod(FrameQuery.self, rowsForm) { query, arguments, pace throws(Failure) in
                 let (columns, limit) = try FrameQuery.rowsArguments(arguments)
                 let plan = Plan(
                     frame: query.steps.frame, computed: query.steps.computed, filters: query.steps.filters,
                     anyFilters: query.steps.anyFilters, output: .rows(columns: columns, limit: limit))
-                return .object(try query.shard.execute(plan))
+                return .object(try query.shard.execute(plan, pace.share))
             },
             "slice": LuaMethod(FrameQuery.self, LuaForm("slice({column, …}, cursor)", 1...2)) {
-                query, arguments throws(Failure) in
-                try query.slice(try arguments.plain(in: "slice"))
+                query, arguments, pace throws(Failure) in
+                try query.slice(try arguments.plain(in: "slice"), pace)
             },
         ]
     }
 
     /// `slice({column, …}, cursor)`: some thousand rows, and the cursor to go on with, nil at the end. All slices are of the
     /// moment of the first one.
-    private func slice(_ arguments: [Value]) throws(Failure) -> LuaResult {
+    private func slice(_ arguments: [Value], _ pace: WorkPace) throws(Failure) -> LuaResult {
         guard case .array(let list)? = arguments.first, case let columns = list.compactMap(\.text), !columns.isEmpty,
             columns.count == list.count
         else { throw Failure(.scriptError, "slice({column, …}, cursor) takes a list of columns") }
@@ -132,8 +135,8 @@ final class FrameQuery: LuaHostObject {
         guard let slices, slices.position == cursor ?? 0 else {
             throw Failure(.scriptError, "slice: begin without a cursor, and go on with the one that came last")
         }
-        let (rows, next) = try slices.next()
-        return .values([.array(rows), next.map { .int(Int64($0)) } ?? .null])
+        let (rows, next) = try slices.next(pace)
+        return .leased([rows.value, next.map { .int(Int64($0)) } ?? .null], rows.lease)
     }
 
     /// `where_any{ {column, op, value}, … }`.

@@ -1,8 +1,9 @@
 // What a shard's map returns, on its way to the reduce: an aggregate's partial, or plain values of the script's own.
 
+/// What it takes of memory is on a script's account for as long as it is there.
 package enum JobPartial: Sendable {
     case aggregate(Partial)
-    case value(Value)
+    case value(LeasedValue)
 
     private static let aggregateTag: UInt8 = 1
     private static let valueTag: UInt8 = 2
@@ -10,17 +11,23 @@ package enum JobPartial: Sendable {
     package var encoded: [UInt8] {
         switch self {
         case .aggregate(let partial): [Self.aggregateTag] + partial.encoded()
-        case .value(let value): [Self.valueTag] + value.messagePack
+        case .value(let leased): [Self.valueTag] + leased.value.messagePack
         }
     }
 
     /// The bytes come from another node: anything that is no partial is a typed failure.
-    package init(decoding bytes: [UInt8]) throws(Failure) {
+    /// Throws `overloaded` or `budget_exceeded` too, when there is no memory for it.
+    package init(decoding bytes: [UInt8], _ pace: WorkPace = WorkPace()) throws(Failure) {
         switch bytes.first {
-        case Self.aggregateTag?: self = .aggregate(try Partial(decoding: Array(bytes.dropFirst())))
+        case Self.aggregateTag?: self = .aggregate(try Partial(decoding: bytes.dropFirst(), pace))
         case Self.valueTag?:
-            guard let value = Value(messagePack: bytes.dropFirst()) else { throw Self.unreadable }
-            self = .value(value)
+            let lease = pace.share.emptyLease(for: "a node's answer")
+            do throws(Failure) {
+                let value = try Value(parsingMessagePack: bytes.dropFirst(), lease: lease, pace)
+                self = .value(LeasedValue(value, lease))
+            } catch {
+                throw error.reason == .scriptError ? Self.unreadable : error
+            }
         default: throw Self.unreadable
         }
     }
@@ -35,23 +42,23 @@ package enum JobPartial: Sendable {
     func luaValue(_ note: AnswerNote) -> LuaValue {
         switch self {
         case .aggregate(let partial): .object(PartialHandle(partial, note))
-        case .value(let value): .plain(value)
+        case .value(let leased): .plain(leased.value)
         }
     }
 
-    func merged(with other: JobPartial, job: String) throws(Failure) -> JobPartial {
+    func merged(with other: JobPartial, job: String, _ pace: WorkPace) throws(Failure) -> JobPartial {
         guard case .aggregate(var mine) = self, case .aggregate(let theirs) = other else {
             throw Failure(
                 .scriptError, "job \(job): map returns values of its own, so define reduce(a, b) to merge them")
         }
-        try mine.merge(theirs)
+        try mine.merge(theirs, pace)
         return .aggregate(mine)
     }
 
-    func result() throws(Failure) -> Value {
+    func result(_ pace: WorkPace) throws(Failure) -> LeasedValue {
         switch self {
-        case .aggregate(let partial): .array(try ResultSelection(partial).values())
-        case .value(let value): value
+        case .aggregate(let partial): try ResultSelection(partial).values(pace)
+        case .value(let leased): leased
         }
     }
 }

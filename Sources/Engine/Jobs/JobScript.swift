@@ -46,6 +46,7 @@ package final class JobScript: @unchecked Sendable {
         jobState = if let states { try states.take() } else { JobState() }
         jobState.setNow(unixMilliseconds: now)
         let state = jobState.lua
+        if let states { state.share = ScriptShare(of: states.memory) }
         budget = LuaBudget(instructionsMax: Self.instructionsMax, deadline: deadline, outputBytesMax: 64 << 20)
         let environment = state.makeEnvironment()
         self.environment = environment
@@ -98,26 +99,39 @@ package final class JobScript: @unchecked Sendable {
             answerNote: answerNote)
         let stop = coverage.cancellation.whenCancelled { self.state.setCancelled(true) }
         defer { coverage.cancellation.forget(stop) }
-        let results = try state.call(map, [.object(handle), .plain(parameters)], budget: budget)
-        return try partial(one(of: results, from: "map"), from: "map")
+        let (results, lease) = try call(map, [.object(handle), .plain(parameters)])
+        return try partial(one(of: results, from: "map"), lease, from: "map")
+    }
+
+    /// What the function returns, and the lease that it is on.
+    private func call(
+        _ function: LuaReference, _ arguments: [LuaValue]
+    ) throws(Failure) -> (results: [LuaValue], lease: MemoryLease) {
+        let lease = state.share.emptyLease(for: "the result of a script")
+        return (try state.call(function, arguments, budget: budget, lease: lease), lease)
+    }
+
+    /// Of what is done for the script outside of it.
+    package var pace: WorkPace {
+        state.begin(budget)
+        return state.pace()
     }
 
     /// Merges partials as aggregates merge: what a job without a reduce of its own asks for.
-    package static func merge(_ partials: [JobPartial], job: String) throws(Failure) -> JobPartial {
+    package static func merge(_ partials: [JobPartial], job: String, _ pace: WorkPace) throws(Failure) -> JobPartial {
         guard var sum = partials.first else { throw Failure(.miss, "job \(job): there is nothing to reduce") }
-        for next in partials.dropFirst() { sum = try sum.merged(with: next, job: job) }
+        for next in partials.dropFirst() { sum = try sum.merged(with: next, job: job, pace) }
         return sum
     }
 
     /// Folds partials from left to right with `reduce(a, b)`, or as aggregates merge when the job has none.
     package func reduce(_ partials: [JobPartial]) throws(Failure) -> JobPartial {
         guard let function = function("reduce"), var sum = partials.first else {
-            return try Self.merge(partials, job: name)
+            return try Self.merge(partials, job: name, pace)
         }
         for next in partials.dropFirst() {
-            let results = try state.call(
-                function, [sum.luaValue(answerNote), next.luaValue(answerNote)], budget: budget)
-            guard let merged = try partial(one(of: results, from: "reduce"), from: "reduce") else {
+            let (results, lease) = try call(function, [sum.luaValue(answerNote), next.luaValue(answerNote)])
+            guard let merged = try partial(one(of: results, from: "reduce"), lease, from: "reduce") else {
                 throw Failure(.scriptError, "job \(name): reduce(a, b) returned nothing")
             }
             sum = merged
@@ -126,13 +140,13 @@ package final class JobScript: @unchecked Sendable {
     }
 
     /// `finish(r, p)`, or the rows as they are when the job has none.
-    package func finish(_ partial: JobPartial, parameters: Value) throws(Failure) -> Value {
-        guard let finish = function("finish") else { return try partial.result() }
-        let results = try state.call(finish, [partial.luaValue(answerNote), .plain(parameters)], budget: budget)
+    package func finish(_ partial: JobPartial, parameters: Value) throws(Failure) -> LeasedValue {
+        guard let finish = function("finish") else { return try partial.result(pace) }
+        let (results, lease) = try call(finish, [partial.luaValue(answerNote), .plain(parameters)])
         switch try one(of: results, from: "finish") {
-        case .object(let object as PartialHandle)?: return try object.result()
-        case .plain(let value)?: return value
-        case nil: return .null
+        case .object(let object as PartialHandle)?: return try object.result(state.pace())
+        case .plain(let value)?: return LeasedValue(value, lease)
+        case nil: return LeasedValue(.null)
         default: throw Failure(.scriptError, "job \(name): finish(r) must return a result or plain values")
         }
     }
@@ -147,11 +161,13 @@ package final class JobScript: @unchecked Sendable {
         return results.first
     }
 
-    private func partial(_ result: LuaValue?, from function: String) throws(Failure) -> JobPartial? {
+    private func partial(
+        _ result: LuaValue?, _ lease: MemoryLease, from function: String
+    ) throws(Failure) -> JobPartial? {
         switch result {
         case nil, .plain(.null)?: return nil
         case .object(let object as PartialHandle)?: return try object.partial()
-        case .plain(let value)?: return .value(value)
+        case .plain(let value)?: return .value(LeasedValue(value, lease))
         default:
             throw Failure(
                 .scriptError,

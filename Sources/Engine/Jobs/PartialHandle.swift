@@ -23,17 +23,12 @@ final class PartialHandle: LuaHostObject {
         self.answerNote = answerNote
     }
 
-    /// Most handles of a job share what they hold with each other, the cache or the answer under way, and one partial may
-    /// be larger than all that scripts may use: more than this is not laid at a script's door.
-    private static let hostBytesMax = 2 << 20
-
-    var hostBytes: Int {
-        let held =
-            switch content {
-            case .partial(let partial): partial.memoryBytes + partial.rows.count * (partial.rows.first?.count ?? 0) * 16
-            case .selection(let selection): selection.count * 8
-            }
-        return LuaState.objectBytes + min(held, Self.hostBytesMax)
+    /// What it was made of has it too, mostly; what this one alone keeps is that of a partial.
+    var leasedBytes: Int {
+        switch content {
+        case .partial(let partial): partial.lease?.bytes ?? 0
+        case .selection(let selection): selection.leasedBytes
+        }
     }
 
     /// A new handle on changed rows.
@@ -48,11 +43,12 @@ final class PartialHandle: LuaHostObject {
 
     static var luaMethods: [String: LuaMethod] {
         [
-            "merge": LuaMethod(PartialHandle.self, LuaForm("a:merge(b)", 1)) { handle, arguments throws(Failure) in
+            "merge": LuaMethod(PartialHandle.self, LuaForm("a:merge(b)", 1)) {
+                handle, arguments, pace throws(Failure) in
                 guard let other = arguments[0].object(as: PartialHandle.self),
                     case .aggregate(var mine) = try handle.partial(), case .aggregate(let theirs) = try other.partial()
                 else { throw Failure(.scriptError, "a:merge(b) takes another partial") }
-                try mine.merge(theirs)
+                try mine.merge(theirs, pace)
                 return .object(PartialHandle(mine, handle.answerNote))
             },
             "sort": LuaMethod(PartialHandle.self, sortForm) { handle, arguments throws(Failure) in
@@ -65,13 +61,15 @@ final class PartialHandle: LuaHostObject {
                     try rows.sort(column, ascending: direction == "asc")
                 }
             },
-            "limit": LuaMethod(PartialHandle.self, LuaForm("limit(n)", 1)) { handle, arguments throws(Failure) in
+            "limit": LuaMethod(PartialHandle.self, LuaForm("limit(n)", 1)) { handle, arguments, pace throws(Failure) in
                 guard let count = arguments[0].plain?.wholeNumber, count >= 0 else {
                     throw Failure(.scriptError, "limit(n) takes a whole number that is not negative")
                 }
-                return try handle.with { (rows: inout ResultSelection) throws(Failure) in try rows.limit(Int(count)) }
+                return try handle.with { (rows: inout ResultSelection) throws(Failure) in
+                    try rows.limit(Int(count), pace)
+                }
             },
-            "having": LuaMethod(PartialHandle.self, havingForm) { handle, arguments throws(Failure) in
+            "having": LuaMethod(PartialHandle.self, havingForm) { handle, arguments, pace throws(Failure) in
                 let words = try arguments.plain(in: "having")
                 guard let column = words[0].text, let op = words[1].text.flatMap(FilterOperator.init(rawValue:)) else {
                     throw Failure(.scriptError, "\(havingForm.text) takes a column of the result and an operator")
@@ -82,11 +80,12 @@ final class PartialHandle: LuaHostObject {
                         "\(havingForm.text): '\(op.rawValue)' takes \(words.count == 2 ? "a" : "no") value")
                 }
                 return try handle.with { (rows: inout ResultSelection) throws(Failure) in
-                    try rows.having(column, op, words.count > 2 ? words[2] : .null)
+                    try rows.having(column, op, words.count > 2 ? words[2] : .null, pace)
                 }
             },
-            "rows": LuaMethod(PartialHandle.self, LuaForm("rows()", 0)) { handle, _ throws(Failure) in
-                .value(try handle.result())
+            "rows": LuaMethod(PartialHandle.self, LuaForm("rows()", 0)) { handle, _, pace throws(Failure) in
+                let result = try handle.result(pace)
+                return .leased([result.value], result.lease)
             },
         ]
     }
@@ -98,7 +97,7 @@ final class PartialHandle: LuaHostObject {
         return .aggregate(partial)
     }
 
-    func result() throws(Failure) -> Value { .array(try selection().values()) }
+    func result(_ pace: WorkPace) throws(Failure) -> LeasedValue { try selection().values(pace) }
 
     private func selection() -> ResultSelection {
         switch content {

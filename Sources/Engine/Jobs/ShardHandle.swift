@@ -47,23 +47,25 @@ final class ShardHandle: LuaHostObject {
         ]
     }
 
-    func control(helpers: ComputePool?) -> ScanControl {
+    /// `share`: of the script that asks.
+    func control(helpers: ComputePool?, _ share: ScriptShare) -> ScanControl {
         let coverage = coverage
         return ScanControl(
-            deadline: deadline, candidates: coverage.candidates, helpers: helpers,
+            deadline: deadline, candidates: coverage.candidates, helpers: helpers, share: share,
             isCancelled: { coverage.isCancelled },
             progress: { coverage.noteDone(rows: $0) })
     }
 
     /// Runs a plan on this shard's part of its frame.
-    func execute(_ plan: Plan) throws(Failure) -> PartialHandle {
+    func execute(_ plan: Plan, _ share: ScriptShare) throws(Failure) -> PartialHandle {
         let snapshot = coverage.look(at: try frames.require(plan.frame), shard: index)
         let compiled = try CompiledPlan(plan, schema: snapshot.schema)
         if coverage.explains {
             coverage.note(explanation: PlanExplanation.describe(compiled, on: snapshot))
             return PartialHandle(Partial(shape: compiled.shape), answerNote)
         }
-        let (partial, scanned) = try PlanExecutor.execute(compiled, on: snapshot, control: control(helpers: pool))
+        let (partial, scanned) = try PlanExecutor.execute(
+            compiled, on: snapshot, control: control(helpers: pool, share))
         coverage.add(scanned)
         return PartialHandle(partial, answerNote)
     }

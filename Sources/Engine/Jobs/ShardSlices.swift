@@ -151,8 +151,12 @@ final class RowSlices {
     private let plan: CompiledPlan
     private let snapshot: FrameSnapshot
     private let shard: ShardHandle
+    /// Of columns.
+    private let names: [Value]
     private var nextPiece = 0
-    private var values: ArraySlice<Value> = []
+    /// Of the piece that was read last, from `nextRow` on.
+    private var found: Partial?
+    private var nextRow = 0
     /// Slices so far: the cursor.
     private(set) var position = 0
 
@@ -160,6 +164,7 @@ final class RowSlices {
         let snapshot = shard.coverage.look(at: try shard.frames.require(plan.frame), shard: shard.index)
         self.plan = try CompiledPlan(plan, schema: snapshot.schema)
         self.shard = shard
+        if case .rows(let columns, _) = plan.output { names = columns.map { .string($0) } } else { names = [] }
         if shard.coverage.explains {
             shard.coverage.note(explanation: PlanExplanation.describe(self.plan, on: snapshot))
             self.snapshot = FrameSnapshot(schema: snapshot.schema, pieces: [], cache: snapshot.cache)
@@ -168,23 +173,45 @@ final class RowSlices {
         }
     }
 
+    /// What the rows that are yet to come have leased.
+    var leasedBytes: Int { found?.lease?.bytes ?? 0 }
+
+    private var rowsLeft: Int { (found?.rows.count ?? 0) - nextRow }
+
     /// Maps by column, and the cursor of the next slice.
-    func next() throws(Failure) -> (rows: [Value], next: Int?) {
-        while values.isEmpty, nextPiece < snapshot.pieces.count { try readPiece() }
-        let rows = Array(values.prefix(Self.rowsOfSlice))
-        values = values.dropFirst(Self.rowsOfSlice)
-        while values.isEmpty, nextPiece < snapshot.pieces.count { try readPiece() }
+    func next(_ pace: WorkPace) throws(Failure) -> (rows: LeasedValue, next: Int?) {
+        try readOn(pace.share)
+        let range = nextRow..<nextRow + min(rowsLeft, Self.rowsOfSlice)
+        let lease = pace.share.emptyLease(for: "a slice of rows")
+        var rows: [Value] = []
+        rows.reserveCapacity(range.count)
+        for row in found?.rows[range] ?? [] {
+            try lease.take(Partial.memoryBytes(of: row) * 2)
+            try pace.spend(row.count * 4)
+            rows.append(.map(zip(names, row).map { Value.Pair($0, $1.value) }))
+        }
+        let before = (found, nextRow)
+        nextRow = range.upperBound
+        do throws(Failure) { try readOn(pace.share) } catch {
+            // Whoever has memory for it may ask again.
+            (found, nextRow) = before
+            throw error
+        }
         position += 1
-        return (rows, values.isEmpty ? nil : position)
+        return (LeasedValue(.array(rows), lease), rowsLeft == 0 ? nil : position)
     }
 
-    private func readPiece() throws(Failure) {
+    private func readOn(_ share: ScriptShare) throws(Failure) {
+        while rowsLeft == 0, nextPiece < snapshot.pieces.count { try readPiece(share) }
+    }
+
+    private func readPiece(_ share: ScriptShare) throws(Failure) {
         let piece = FrameSnapshot(schema: snapshot.schema, pieces: [snapshot.pieces[nextPiece]], cache: snapshot.cache)
-        nextPiece += 1
         let (partial, scanned) = try PlanExecutor.execute(
-            plan, on: piece, control: shard.control(helpers: nil))
+            plan, on: piece, control: shard.control(helpers: nil, share))
         shard.coverage.add(scanned)
-        values = try partial.finish().values()[...]
+        (found, nextRow) = (partial, 0)
+        nextPiece += 1
     }
 }
 

@@ -15,11 +15,14 @@ enum ScriptFunctions {
         in state: LuaState, numbers: Numbers = .integersAndFloats, log: @escaping @Sendable (String) -> Void
     ) {
         registerCodec(
-            "json", in: state, numbers, encode: { $0.json(bytesMax: codecBytesMax) },
-            decode: { (text) throws(Failure) in try Value(parsingJSON: text) })
+            "json", in: state, numbers,
+            encode: { (value, pace) throws(Failure) in try value.json(bytesMax: codecBytesMax, pace) },
+            decode: { (text, lease, pace) throws(Failure) in try Value(parsingJSON: text, lease: lease, pace) })
         registerCodec(
-            "msgpack", in: state, numbers, encode: { $0.messagePack },
-            decode: { (bytes) throws(Failure) in try Value(parsingMessagePack: bytes) })
+            "msgpack", in: state, numbers, encode: { (value, _) in value.messagePack },
+            decode: { (bytes, lease, pace) throws(Failure) in
+                try Value(parsingMessagePack: bytes, lease: lease, pace)
+            })
         // All scripts share them.
         for name in ["json", "msgpack"] { clua_lock_global(state.main, name) }
         registerHash(in: state)
@@ -48,15 +51,17 @@ enum ScriptFunctions {
 
     /// `name.encode(value)` gives text, `name.decode(text)` the value, or nil and a message. A null is nil.
     private static func registerCodec(
-        _ name: String, in state: LuaState, _ numbers: Numbers, encode: @escaping (Value) -> [UInt8]?,
-        decode: @escaping ([UInt8]) throws(Failure) -> Value
+        _ name: String, in state: LuaState, _ numbers: Numbers,
+        encode: @escaping (Value, WorkPace) throws(Failure) -> [UInt8]?,
+        decode: @escaping ([UInt8], MemoryLease?, WorkPace) throws(Failure) -> Value
     ) {
         let (encoding, decoding) = (LuaForm("\(name).encode(value)", 1), LuaForm("\(name).decode(text)", 1))
         state.registerRaw("\(name).encode") { state, thread in
             do throws(Failure) {
                 try encoding.check(Int(lua_gettop(thread)))
                 let value = try state.readValue(thread, 1, bytesMax: codecBytesMax, forJSON: name == "json")
-                guard let bytes = encode(numbers == .doubles ? value.inIntegers : value) else {
+                let plain = numbers == .doubles ? value.inIntegers : value
+                guard let bytes = try encode(plain, state.pace(isCharged: false)) else {
                     throw Failure(.budgetExceeded, "\(encoding.text): more than \(codecBytesMax >> 20) MiB")
                 }
                 state.charge(bytes.count / 4)
@@ -74,10 +79,13 @@ enum ScriptFunctions {
                 }
                 let bytes = state.stringBytes(thread, 1)
                 state.charge(bytes.count / 2)
+                let lease = state.lease(for: "what is decoded")
                 do throws(Failure) {
-                    let value = try decode(bytes)
+                    let value = try decode(bytes, lease, state.pace(isCharged: false))
                     try state.push(numbers == .doubles ? value.inDoubles : value, on: thread)
                 } catch {
+                    // What is no mistake in the text ends the call.
+                    guard error.reason == .scriptError else { throw error }
                     lua_settop(thread, 1)  // without what of a table was pushed
                     lua_pushnil(thread)
                     state.push(text: error.message, on: thread)

@@ -46,7 +46,7 @@ extension LuaState {
         case CLUA_ABORTED_MEMORY:
             let leased = control.pointee.limitBytes
             if let account, leased < memoryBytesMax {
-                return account.refusal(message, leased: leased, fault: fault)
+                return account.refusal(message, leased: leased + share.heldBytes, fault: fault)
             }
             return Failure(
                 .budgetExceeded, "\(message) (a state may use \(memoryBytesMax >> 20) MiB)", fault: fault)
@@ -55,6 +55,26 @@ extension LuaState {
         }
         if let raised, message.hasSuffix(raised.message) { return Failure(raised.reason, message, fault: raised.fault) }
         return Failure(.scriptError, message)
+    }
+
+    /// For what the call under way, or the last one, has the host do: within its budget, which it is charged to unless it is
+    /// already.
+    func pace(isCharged: Bool = true) -> WorkPace {
+        share.note(stateBytes: control.pointee.limitBytes)
+        return WorkPace(share: share) { [control] (units) throws(Failure) in
+            if isCharged { control.pointee.instructionsLeft -= Int64(units) }
+            if clua_is_overdue(control) { throw self.overdue }
+        }
+    }
+
+    /// Of a call that is to end.
+    var overdue: Failure {
+        if clua_is_cancelled(control) { return Failure(.cancelled, "cancelled") }
+        guard control.pointee.instructionsLeft < 0 else {
+            let fault: Fault = control.pointee.abortedByOthers ? .server : .caller
+            return Failure(.budgetExceeded, "too much time", fault: fault)
+        }
+        return Failure(.budgetExceeded, "too many instructions")
     }
 
     private func errorText(_ thread: OpaquePointer) -> String {

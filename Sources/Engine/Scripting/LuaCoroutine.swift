@@ -23,6 +23,8 @@ package final class LuaCoroutine {
     /// What it has used so far; nil before it begins.
     private var usage: clua_usage?
     private var isOver = false
+    /// Of what it returned, or asked for last.
+    private(set) var lease: MemoryLease?
 
     /// - Parameter budget: for the whole run; waiting for the host counts against the deadline only.
     package init(_ function: LuaReference, budget: LuaBudget = LuaBudget()) {
@@ -57,12 +59,16 @@ package final class LuaCoroutine {
             isOver = true
             guard status == LUA_OK else { throw state.popFailure(thread) }
             let first = lua_gettop(thread) - results + 1
+            let lease = state.lease(for: "the result of a script")
+            self.lease = lease
             return .returned(
-                try state.readResults(thread, from: first, outputBytesMax: budget.outputBytesMax, forJSON: true))
+                try state.readResults(
+                    thread, from: first, outputBytesMax: budget.outputBytesMax, lease: lease, forJSON: true))
         }
         if state.control.pointee.slicedOut { return .paused }
         guard let request = state.pendingYield else { throw Failure(.scriptError, "yielded nothing to the host") }
         state.pendingYield = nil
+        lease = state.yieldLease.take()
         return .yielded(request.tag, request.values)
     }
 }

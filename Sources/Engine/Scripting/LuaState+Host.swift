@@ -23,8 +23,13 @@ extension LuaState {
         registerRaw(name) { state, thread in
             do throws(Failure) {
                 try form.check(Int(lua_gettop(thread)))
-                let arguments = try state.readResults(thread, from: 1, outputBytesMax: Self.argumentBytesMax)
-                return try state.push(try body(arguments), on: thread)
+                let lease = state.lease(for: "the arguments of a function")
+                let arguments = try state.readResults(
+                    thread, from: 1, outputBytesMax: Self.argumentBytesMax, lease: lease)
+                let result = try body(arguments)
+                // They are what the host is asked for.
+                if case .yield = result { state.yieldLease = lease }
+                return try state.push(result, on: thread)
             } catch {
                 return state.raise(error, on: thread)
             }
@@ -74,6 +79,10 @@ extension LuaState {
         case .values(let values):
             for value in values { try push(value, on: thread) }
             return Int32(values.count)
+        case .leased(let values, let lease):
+            defer { withExtendedLifetime(lease) {} }
+            for value in values { try push(value, on: thread) }
+            return Int32(values.count)
         case .object(let object):
             push(object: object, on: thread)
         case .receiver:
@@ -90,8 +99,8 @@ extension LuaState {
     func push(object: any LuaHostObject, on thread: OpaquePointer) {
         lua_checkstack(thread, 8)
         pushMetatable(type(of: object), on: thread)
-        let bytes = max(0, object.hostBytes)
-        clua_push_object(thread, Unmanaged.passRetained(HostObjectBox(object)).toOpaque(), bytes, -1)
+        let (bytes, leased) = (max(0, object.hostBytes), max(0, object.leasedBytes))
+        clua_push_object(thread, Unmanaged.passRetained(HostObjectBox(object)).toOpaque(), bytes, leased, -1)
         lua_rotate(thread, -2, -1)
         clua_pop(thread, 1)
     }
@@ -124,12 +133,33 @@ extension LuaState {
             guard let receiver = hostObject(thread, 1) else {
                 throw Failure(.scriptError, "\(typeName).\(name) needs its object: write object:\(name)(…)")
             }
-            let arguments = try readResults(thread, from: 2, outputBytesMax: Self.argumentBytesMax)
-            return try push(try method.call(receiver, arguments), on: thread)
+            let lease = lease(for: "the arguments of a method")
+            let arguments = try readResults(thread, from: 2, outputBytesMax: Self.argumentBytesMax, lease: lease)
+            return try push(try call(method, receiver, arguments), on: thread)
         } catch {
             return raise(error, on: thread)
         }
     }
+}
+
+extension LuaState {
+    /// Where memory that is leased outside of Lua does not suffice, what garbage has leased may: it is collected, and the method,
+    /// which has changed nothing, called once more.
+    private func call(
+        _ method: LuaMethod, _ receiver: any LuaHostObject, _ arguments: [LuaValue]
+    ) throws(Failure) -> LuaResult {
+        let refusals = share.refusalCount
+        do throws(Failure) { return try method.call(receiver, arguments, self) } catch {
+            let held = share.heldBytes
+            guard share.refusalCount > refusals, memoryBytes <= Self.collectableBytesMax else { throw error }
+            collectGarbage()
+            guard share.heldBytes < held else { throw error }
+            return try method.call(receiver, arguments, self)
+        }
+    }
+
+    /// What takes up to some 30 ms to collect.
+    private static let collectableBytesMax = 32 << 20
 }
 
 /// A class of known layout around the existential.

@@ -85,12 +85,6 @@ extension LuaState {
         if control.pointee.depth > 0, clua_is_overdue(control) { throw overdue }
     }
 
-    fileprivate var overdue: Failure {
-        clua_is_cancelled(control)
-            ? Failure(.cancelled, "cancelled")
-            : Failure(.budgetExceeded, "too much time", fault: control.pointee.abortedByOthers ? .server : .caller)
-    }
-
     // MARK: Reading
 
     func stringBytes(_ thread: OpaquePointer, _ index: Int32) -> [UInt8] {
@@ -101,10 +95,14 @@ extension LuaState {
 
     /// All values from stack index `first` up, within the budget of the call that they are results or arguments of.
     /// `forJSON`: each key of a table has a text of its own.
+    /// `lease`: what they take is put on it before it is there.
     func readResults(
-        _ thread: OpaquePointer, from first: Int32, outputBytesMax: Int, forJSON: Bool = false
+        _ thread: OpaquePointer, from first: Int32, outputBytesMax: Int, lease: MemoryLease? = nil,
+        forJSON: Bool = false
     ) throws(Failure) -> [LuaValue] {
-        var reader = LuaReader(self, thread, bytesMax: outputBytesMax, isTimed: true, forJSON: forJSON)
+        share.note(stateBytes: control.pointee.limitBytes)
+        var reader = LuaReader(
+            self, thread, bytesMax: outputBytesMax, lease: lease, isTimed: true, forJSON: forJSON)
         let top = lua_gettop(thread)
         guard first <= top else { return [] }
         var values: [LuaValue] = []
@@ -149,20 +147,33 @@ extension LuaState {
 /// Reads values off a stack within a number of bytes. An empty table is an empty array; one whose keys are exactly 1…n an
 /// array; any other a map with its keys sorted: numbers, then strings, then booleans.
 struct LuaReader {
+    /// As `LuaValue`, where plain data takes no memory of its own.
+    private enum Item {
+        case plain(Value)
+        case other(LuaValue)
+    }
+
+    private typealias Entry = (key: Value, value: LuaValue)
+
     private let state: LuaState
     private let thread: OpaquePointer
     private var bytesLeft: Int
     private let bytesMax: Int
+    /// What it reads is put on this before it is there, some KiB at a time.
+    private let lease: MemoryLease?
+    private var unleased = 0
     /// Whether it reads for a call, which has a deadline.
     private let isTimed: Bool
     /// What it reads becomes JSON, where keys are texts.
     private let forJSON: Bool
 
     init(
-        _ state: LuaState, _ thread: OpaquePointer, bytesMax: Int, isTimed: Bool = false, forJSON: Bool = false
+        _ state: LuaState, _ thread: OpaquePointer, bytesMax: Int, lease: MemoryLease? = nil, isTimed: Bool = false,
+        forJSON: Bool = false
     ) {
         self.isTimed = isTimed
         self.forJSON = forJSON
+        self.lease = lease
         self.state = state
         self.thread = thread
         self.bytesMax = bytesMax
@@ -170,7 +181,14 @@ struct LuaReader {
     }
 
     /// The value at an absolute stack index.
-    mutating func read(_ index: Int32, depth: Int = 0) throws(Failure) -> LuaValue {
+    mutating func read(_ index: Int32) throws(Failure) -> LuaValue {
+        switch try item(index, depth: 0) {
+        case .plain(let value): .plain(value)
+        case .other(let value): value
+        }
+    }
+
+    private mutating func item(_ index: Int32, depth: Int) throws(Failure) -> Item {
         try spend(9)
         switch lua_type(thread, index) {
         case LUA_TNIL: return .plain(.null)
@@ -179,15 +197,17 @@ struct LuaReader {
             return lua_isinteger(thread, index) != 0
                 ? .plain(.int(clua_to_integer(thread, index))) : .plain(.double(clua_to_number(thread, index)))
         case LUA_TSTRING:
-            try spend(Int(lua_rawlen(thread, index)))
+            let count = Int(lua_rawlen(thread, index))
+            try spend(count)
+            try hold(48 + count)
             return .plain(.bytes(state.stringBytes(thread, index)))
         case LUA_TTABLE: return try readTable(index, depth: depth)
         case LUA_TFUNCTION:
             lua_pushvalue(thread, index)
-            return .function(LuaReference(state, popping: thread))
+            return .other(.function(LuaReference(state, popping: thread)))
         case LUA_TUSERDATA:
             guard let object = state.hostObject(thread, index) else { break }
-            return .object(object)
+            return .other(.object(object))
         default: break
         }
         throw Failure(
@@ -199,13 +219,27 @@ struct LuaReader {
         if bytesLeft < 0 { throw tooLong }
     }
 
+    private mutating func hold(_ bytes: Int) throws(Failure) {
+        guard let lease else { return }
+        unleased += bytes
+        guard unleased.magnitude > 4_096 else { return }
+        let more = unleased
+        unleased = 0
+        try lease.take(more)
+    }
+
     var bytesRead: Int { bytesMax - bytesLeft }
 
     var tooLong: Failure {
         Failure(.budgetExceeded, "the result has more than \(bytesMax) bytes")
     }
 
-    private mutating func readTable(_ index: Int32, depth: Int) throws(Failure) -> LuaValue {
+    /// What an entry takes while its table is read: twice the room, and the old one beside it; and afterwards.
+    private static let readBytes = 3 * MemoryLayout<Value.Pair>.stride
+    private static let pairBytes = 2 * MemoryLayout<Value.Pair>.stride
+    private static let elementBytes = MemoryLayout<Value>.stride
+
+    private mutating func readTable(_ index: Int32, depth: Int) throws(Failure) -> Item {
         guard depth < LuaState.depthMax, lua_checkstack(thread, 8) != 0 else {
             throw Failure(.scriptError, "data nested deeper than \(LuaState.depthMax) (or in a cycle)")
         }
@@ -213,36 +247,55 @@ struct LuaReader {
         defer { lua_settop(thread, top) }
         let index = clua_push_original(thread, index) ? top + 1 : index
         let base = lua_gettop(thread)
-        var entries: [(key: Value, value: LuaValue)] = []
-        var isPlain = true
+        var pairs: [Value.Pair] = []
+        /// Instead of pairs, from the first value on that is no plain data.
+        var entries: [Entry] = []
+        var count = 0
         lua_pushnil(thread)
         while lua_next(thread, index) != 0 {
-            guard case .plain(let key) = try read(base + 1, depth: LuaState.depthMax) else {
+            guard case .plain(let key) = try item(base + 1, depth: LuaState.depthMax) else {
                 throw Failure(.scriptError, "a key must be a number, a string or a boolean")
             }
-            let value = try read(base + 2, depth: depth + 1)
-            if case .plain = value {} else { isPlain = false }
-            entries.append((key, value))
+            let value = try item(base + 2, depth: depth + 1)
+            try hold(Self.readBytes)
+            switch value {
+            case .plain(let value) where entries.isEmpty: pairs.append(Value.Pair(key, value))
+            case .plain(let value): entries.append((key, .plain(value)))
+            case .other(let value):
+                entries += pairs.map { ($0.key, .plain($0.value)) }
+                pairs = []
+                entries.append((key, value))
+            }
             clua_pop(thread, 1)
-            if entries.count % 1024 == 0 { try checkTime() }
+            count += 1
+            if count % 1024 == 0 { try checkTime() }
         }
-        if isPlain, let elements = Self.sequence(entries) { return .plain(.array(elements)) }
-        try sort(&entries)
-        if forJSON { try checkTexts(entries) }
-        guard isPlain else { return .table(entries) }
-        return .plain(.map(entries.map { Value.Pair($0.key, $0.value.plain ?? .null) }))
+        try hold(48)
+        guard entries.isEmpty else {
+            try sort(&entries) { $0.key }
+            if forJSON { try checkTexts(entries) { $0.key } }
+            return .other(.table(entries))
+        }
+        if let elements = Self.sequence(pairs) {
+            try hold(pairs.count * (Self.elementBytes - Self.readBytes))
+            return .plain(.array(elements))
+        }
+        try sort(&pairs) { $0.key }
+        if forJSON { try checkTexts(pairs) { $0.key } }
+        try hold(pairs.count * (Self.pairBytes - Self.readBytes))
+        return .plain(.map(pairs))
     }
 
     /// Of sorted entries. Keys of one kind differ as texts too.
-    private func checkTexts(_ entries: [(key: Value, value: LuaValue)]) throws(Failure) {
-        guard let first = entries.first?.key, let last = entries.last?.key, first.keyRank != last.keyRank else {
+    private func checkTexts<E>(_ entries: [E], _ key: (E) -> Value) throws(Failure) {
+        guard let first = entries.first.map(key), let last = entries.last.map(key), first.keyRank != last.keyRank else {
             return
         }
         var strings: Set<[UInt8]> = []
-        for entry in entries { if case .bytes(let text) = entry.key { strings.insert(text) } }
+        for entry in entries { if case .bytes(let text) = key(entry) { strings.insert(text) } }
         for entry in entries {
-            if case .bytes = entry.key { continue }
-            let text = entry.key.answer
+            if case .bytes = key(entry) { continue }
+            let text = key(entry).answer
             guard strings.contains(text) else { continue }
             let shown = String(decoding: text, as: UTF8.self)
             throw Failure(.scriptError, "the keys \(shown) and \"\(shown)\" are one in JSON")
@@ -256,26 +309,28 @@ struct LuaReader {
     }
 
     /// By key. Once it is late every entry counts as being in order, so that the sort ends.
-    private func sort(_ entries: inout [(key: Value, value: LuaValue)]) throws(Failure) {
+    private func sort<E>(_ entries: inout [E], _ key: (E) -> Value) throws(Failure) {
         var (comparisons, isLate) = (0, false)
         entries.sort { a, b in
             comparisons += 1
             if comparisons % 4096 == 0, !isLate { isLate = isOverdue }
-            return !isLate && Value.isOrderedAsKey(a.key, b.key)
+            return !isLate && Value.isOrderedAsKey(key(a), key(b))
         }
         if isLate { throw state.overdue }
     }
 
     /// The elements in order when the keys are exactly 1…n.
-    private static func sequence(_ entries: [(key: Value, value: LuaValue)]) -> [Value]? {
-        var elements = [Value](repeating: .null, count: entries.count)
-        for entry in entries {
-            guard case .int(let position) = entry.key, position >= 1, position <= Int64(entries.count) else {
-                return nil
-            }
-            elements[Int(position - 1)] = entry.value.plain ?? .null
-        }
+    private static func sequence(_ pairs: [Value.Pair]) -> [Value]? {
+        guard isSequence(pairs) else { return nil }
+        var elements = [Value](repeating: .null, count: pairs.count)
+        for pair in pairs { if case .int(let position) = pair.key { elements[Int(position - 1)] = pair.value } }
         return elements
+    }
+
+    private static func isSequence(_ pairs: [Value.Pair]) -> Bool {
+        pairs.allSatisfy { pair in
+            if case .int(let position) = pair.key { position >= 1 && position <= Int64(pairs.count) } else { false }
+        }
     }
 }
 

@@ -13,6 +13,8 @@ package final class LuaState {
     var raisedFailure: Failure?
     /// What the last callback asked of the host.
     var pendingYield: (tag: String, values: [Value])?
+    /// Of what was asked.
+    var yieldLease: MemoryLease?
     /// Callbacks live as long as the state: Lua holds plain pointers to them.
     var callbacks: [LuaCallback] = []
     /// Metatables of host objects by type name: registry references.
@@ -51,6 +53,8 @@ package final class LuaState {
     package let memoryBytesMax: Int
     /// What it leases its memory from; nil for a state whose limit is its own.
     var account: ScriptMemory?
+    /// What its scripts have besides; each script its own.
+    var share = ScriptShare()
 
     /// Collections in steps that have come to their end.
     var collections: Int64 { control.pointee.collections }
@@ -203,8 +207,10 @@ package final class LuaState {
 
     /// Calls a function to its end. It cannot wait for the host; see `LuaCoroutine` for one that can. May be called from
     /// inside a host function, within the budget of the call under way (`budget` is then only what the results may take).
+    /// `lease`: what the results take is put on it before it is there.
     package func call(
-        _ function: LuaReference, _ arguments: [LuaValue] = [], budget: LuaBudget = LuaBudget()
+        _ function: LuaReference, _ arguments: [LuaValue] = [], budget: LuaBudget = LuaBudget(),
+        lease: MemoryLease? = nil
     ) throws(Failure) -> [LuaValue] {
         begin(budget)
         let base = lua_gettop(main)
@@ -212,7 +218,8 @@ package final class LuaState {
         function.push(on: main)
         try push(arguments, on: main)
         guard clua_pcall(main, Int32(arguments.count), LUA_MULTRET) == LUA_OK else { throw popFailure(main) }
-        return try readResults(main, from: base + 1, outputBytesMax: budget.outputBytesMax, forJSON: true)
+        return try readResults(
+            main, from: base + 1, outputBytesMax: budget.outputBytesMax, lease: lease, forJSON: true)
     }
 
     /// Sets the budget for the call that comes; inside another call it stays as it is.

@@ -7,10 +7,14 @@ package protocol LuaHostObject: AnyObject, SendableMetatype {
     static var luaMethods: [String: LuaMethod] { get }
     /// What a handle to it counts as, about, in the memory that its state may use; asked for once.
     var hostBytes: Int { get }
+    /// What it has leased besides, and gives back once it is collected: the more, the sooner Lua collects its garbage. Asked
+    /// for once.
+    var leasedBytes: Int { get }
 }
 
 extension LuaHostObject {
     package var hostBytes: Int { LuaState.objectBytes }
+    package var leasedBytes: Int { 0 }
 }
 
 extension LuaState {
@@ -20,19 +24,38 @@ extension LuaState {
 
 /// A method of a host object; see `LuaHostObject.luaMethods`.
 package struct LuaMethod: Sendable {
-    let call: @Sendable (any LuaHostObject, [LuaValue]) throws(Failure) -> LuaResult
+    let call: @Sendable (any LuaHostObject, [LuaValue], LuaState) throws(Failure) -> LuaResult
 
     /// `body` gets the object before the colon and the arguments in the parentheses, as many as `form` has.
     package init<Object: LuaHostObject>(
-        _: Object.Type, _ form: LuaForm = .any,
+        _ type: Object.Type, _ form: LuaForm = .any,
         _ body: @escaping @Sendable (Object, [LuaValue]) throws(Failure) -> LuaResult
     ) {
-        call = { @Sendable (object, arguments) throws(Failure) in
+        self.init(type, form, inState: { (object, arguments, _) throws(Failure) in try body(object, arguments) })
+    }
+
+    /// The same for what may take long, or memory: `body` also gets a pace within the budget of the call under way.
+    init<Object: LuaHostObject>(
+        _ type: Object.Type, _ form: LuaForm = .any,
+        _ body: @escaping @Sendable (Object, [LuaValue], WorkPace) throws(Failure) -> LuaResult
+    ) {
+        self.init(
+            type, form,
+            inState: { (object, arguments, state) throws(Failure) in
+                try body(object, arguments, state.pace())
+            })
+    }
+
+    private init<Object: LuaHostObject>(
+        _: Object.Type, _ form: LuaForm,
+        inState body: @escaping @Sendable (Object, [LuaValue], LuaState) throws(Failure) -> LuaResult
+    ) {
+        call = { @Sendable (object, arguments, state) throws(Failure) in
             try form.check(arguments.count)
             guard let object = object as? Object else {
                 throw Failure(.scriptError, "called on a \(type(of: object).luaTypeName), write object:method(…)")
             }
-            return try body(object, arguments)
+            return try body(object, arguments, state)
         }
     }
 }
@@ -60,6 +83,8 @@ package indirect enum LuaValue {
 /// What a host function or method gives back to the script.
 package enum LuaResult {
     case values([Value])
+    /// The same, on a lease until they are Lua's.
+    case leased([Value], MemoryLease?)
     /// A host object; giving back the same object again makes a new handle to it.
     case object(any LuaHostObject)
     /// The handle that the method was called on, for chains of calls.

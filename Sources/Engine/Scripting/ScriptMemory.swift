@@ -3,7 +3,7 @@
 import CLua
 import Synchronization
 
-/// Bytes leased to Lua states, against a limit.
+/// Bytes leased to Lua states, and through `ScriptShare` to what scripts have outside of them, against a limit.
 package final class ScriptMemory: Sendable {
     package let limitBytes: Int
     private let used = Mutex(0)
@@ -29,8 +29,8 @@ package final class ScriptMemory: Sendable {
 
     func give(_ bytes: Int) { used.withLock { $0 -= bytes } }
 
-    /// A state that was refused although it has less than it may have: one that has much of what all share is the cause, and
-    /// must be content; another one has only come at the wrong time.
+    /// One that was refused although it has less than it may have: who has much of what all share is the cause, and must be
+    /// content; another one has only come at the wrong time.
     func refusal(_ message: String, leased: Int, fault: Fault) -> Failure {
         let limit = "of the \(limitBytes >> 20) MiB that the scripts of this node may use together"
         if leased > limitBytes / 16 {
@@ -65,6 +65,7 @@ extension LuaState {
         }
         self.init(memoryBytesMax: memoryBytesMax)
         lease(ScriptMemory.leaseBytesMin, from: account)
+        share = ScriptShare(of: account)
     }
 
     private func lease(_ bytes: Int, from account: ScriptMemory) {
@@ -73,6 +74,9 @@ extension LuaState {
         control.pointee.limitBytes = bytes
         control.pointee.extend = extendLease
     }
+
+    /// Of what leaves it; nil for a state that is on no account, where it would only cost time.
+    func lease(for what: StaticString) -> MemoryLease? { account == nil ? nil : share.emptyLease(for: what) }
 
     /// Gives back what is not in use.
     func shrinkLease() {

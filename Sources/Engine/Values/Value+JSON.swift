@@ -18,6 +18,18 @@ extension Value {
         text.append(self)
         return text.isTooLong ? nil : text.bytes
     }
+
+    /// The same at a pace, with what the text takes on a lease of its own while it is written.
+    package func json(bytesMax: Int, _ pace: WorkPace) throws(Failure) -> [UInt8]? {
+        let lease = pace.share.emptyLease(for: "json")
+        var text = JSONText(bytesMax: bytesMax, pace, lease)
+        text.append(self)
+        if let failure = text.failure { throw failure }
+        guard !text.isTooLong else { return nil }
+        // A copy.
+        try lease.take(text.count)
+        return text.bytes
+    }
 }
 
 extension Double {
@@ -30,21 +42,37 @@ extension Double {
 
 private struct JSONText: ~Copyable {
     private var memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 10, alignment: 1)
-    private var count = 0
+    private(set) var count = 0
     private let bytesMax: Int
     /// A string was left out.
     private var isCut = false
+    private let pace: WorkPace?
+    private let lease: MemoryLease?
+    /// Why it went no further.
+    private(set) var failure: Failure?
 
-    init(bytesMax: Int) { self.bytesMax = bytesMax }
+    init(bytesMax: Int, _ pace: WorkPace? = nil, _ lease: MemoryLease? = nil) {
+        self.bytesMax = bytesMax
+        self.pace = pace
+        self.lease = lease
+    }
 
     deinit { memory.deallocate() }
 
     var isTooLong: Bool { isCut || count > bytesMax }
 
+    /// False once it is to end; then nothing more is written.
+    private mutating func goesOn(_ units: Int) -> Bool {
+        guard let pace, !pace.goesOn(units) else { return true }
+        failure = pace.failure
+        isCut = true
+        return false
+    }
+
     var bytes: [UInt8] { Array(memory[..<count]) }
 
     mutating func append(_ value: Value) {
-        guard !isTooLong else { return }
+        guard !isTooLong, goesOn(2) else { return }
         switch value {
         case .null: append("null")
         case .bool(let flag): append(flag ? "true" : "false")
@@ -87,8 +115,16 @@ private struct JSONText: ~Copyable {
     /// Room for so many bytes more.
     private mutating func reserve(_ byteCount: Int) {
         guard memory.count - count < byteCount else { return }
-        let grown = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: max(memory.count * 2, count + byteCount), alignment: 1)
+        var size = max(memory.count * 2, count + byteCount)
+        do throws(Failure) {
+            try lease?.take(size)
+            lease?.give(memory.count)
+        } catch {
+            // What it is at is written to its end: a piece of a text, which has six times its bytes at most.
+            (failure, isCut) = (error, true)
+            size = count + max(byteCount, 8 * Self.pieceBytes)
+        }
+        let grown = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 1)
         grown.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<count]))
         memory.deallocate()
         memory = grown
@@ -126,9 +162,27 @@ private struct JSONText: ~Copyable {
             return
         }
         bytes.withUnsafeBytes { bytes in
-            if Self.isPlain(bytes) { append(bytes) } else { append(escaped: bytes) }
+            var start = 0
+            while start < bytes.count {
+                let end = Self.end(ofPieceFrom: start, bytes)
+                guard !isCut, goesOn((end - start) / 2) else { return }
+                let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+                if Self.isPlain(piece) { append(piece) } else { append(escaped: piece) }
+                start = end
+            }
         }
         append(byte: UInt8(ascii: "\""))
+    }
+
+    private static let pieceBytes = 8 << 10
+
+    /// No character of UTF-8 goes beyond it, nor anything that is to be repaired as one: no character has more than three bytes
+    /// behind its first one.
+    private static func end(ofPieceFrom start: Int, _ bytes: UnsafeRawBufferPointer) -> Int {
+        guard bytes.count - start > pieceBytes else { return bytes.count }
+        var end = start + pieceBytes
+        while end < bytes.count, end < start + pieceBytes + 3, bytes[end] & 0xC0 == 0x80 { end += 1 }
+        return end
     }
 
     /// Whether all bytes stand for themselves in a JSON string. No exit on the way, so that many are looked at together.

@@ -8,13 +8,18 @@ extension Value {
         self = value
     }
 
-    /// The same, with the reason.
-    package init(parsingJSON bytes: [UInt8]) throws(Failure) {
-        let (value, problem) = bytes.withUnsafeBufferPointer { buffer -> (Value?, String?) in
-            var reader = JSONReader(buffer)
-            guard let value = reader.read(depth: 0) else { return (nil, reader.problem) }
-            return reader.isAtEnd ? (value, nil) : (nil, "there is something behind the value")
+    /// The same, with the reason. What the value takes is put on `lease` as it is read, and `pace` may end the reading.
+    package init(
+        parsingJSON bytes: [UInt8], lease: MemoryLease? = nil, _ pace: WorkPace? = nil
+    ) throws(Failure) {
+        let (value, problem, failure) = bytes.withUnsafeBufferPointer { buffer -> (Value?, String?, Failure?) in
+            var reader = JSONReader(buffer, lease, pace)
+            guard let value = reader.read(depth: 0), reader.failure == nil else {
+                return (nil, reader.problem, reader.failure)
+            }
+            return reader.isAtEnd ? (value, nil, nil) : (nil, "there is something behind the value", reader.failure)
         }
+        if let failure { throw failure }
         guard let value else {
             throw Failure(.scriptError, "this is no json" + (problem.map { ": \($0)" } ?? ""))
         }
@@ -30,7 +35,34 @@ private struct JSONReader {
     /// What is wrong, where it is more than a mistake in the grammar.
     private(set) var problem: String?
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
+    private let lease: MemoryLease?
+    private let pace: WorkPace?
+    /// Why it went no further, though the text may be all right.
+    private(set) var failure: Failure?
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>, _ lease: MemoryLease?, _ pace: WorkPace?) {
+        self.bytes = bytes
+        self.lease = lease
+        self.pace = pace
+    }
+
+    /// After some work, with so many bytes more in memory. False when it has to end.
+    private mutating func goesOn(_ units: Int, holding bytes: Int = 0) -> Bool {
+        do throws(Failure) {
+            try pace?.spend(units)
+            if bytes > 0 { try lease?.take(bytes) }
+            return true
+        } catch {
+            failure = error
+            return false
+        }
+    }
+
+    /// What an element or a pair takes in its list while that grows.
+    private static let elementBytes = 3 * MemoryLayout<Value>.stride
+    private static let pairBytes = 3 * MemoryLayout<Value.Pair>.stride
+    /// Bytes of a text, or blanks, between two looks.
+    private static let pieceBytes = 4_096
 
     var isAtEnd: Bool {
         mutating get {
@@ -45,7 +77,7 @@ private struct JSONReader {
             return nil
         }
         skipSpace()
-        guard at < bytes.count else { return nil }
+        guard at < bytes.count, goesOn(8) else { return nil }
         switch bytes[at] {
         case UInt8(ascii: "{"): return readObject(depth)
         case UInt8(ascii: "["): return readArray(depth)
@@ -58,7 +90,15 @@ private struct JSONReader {
     }
 
     private mutating func skipSpace() {
-        while at < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[at]) { at += 1 }
+        let start = at
+        while at < bytes.count, Self.isSpace(bytes[at]) {
+            at += 1
+            if (at - start) % Self.pieceBytes == 0, !goesOn(Self.pieceBytes) { return }
+        }
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
     }
 
     private mutating func take(_ word: StaticString) -> Bool {
@@ -76,6 +116,7 @@ private struct JSONReader {
         skipSpace()
         if take("]") { return .array([]) }
         while let element = read(depth: depth + 1) {
+            guard goesOn(1, holding: Self.elementBytes) else { return nil }
             elements.append(element)
             skipSpace()
             if take("]") { return .array(elements) }
@@ -94,6 +135,7 @@ private struct JSONReader {
             guard at < bytes.count, bytes[at] == UInt8(ascii: "\""), let key = readString() else { return nil }
             skipSpace()
             guard take(":"), let value = read(depth: depth + 1) else { return nil }
+            guard goesOn(1, holding: Self.pairBytes) else { return nil }
             pairs.append(Value.Pair(.bytes(key), value))
             skipSpace()
             if take("}") { return .map(pairs) }
@@ -115,6 +157,7 @@ private struct JSONReader {
             if !take("+") { _ = take("-") }
             guard digits(leadingZero: true) else { return nil }
         }
+        guard goesOn((at - start) / 2) else { return nil }
         let text = String(decoding: UnsafeBufferPointer(rebasing: bytes[start..<at]), as: UTF8.self)
         if isWhole, let whole = Int64(text) { return .int(whole) }
         guard let number = Double(text), number.isFinite, !isWhole || number.isWritten(text) else {
@@ -133,17 +176,37 @@ private struct JSONReader {
     private mutating func readString() -> [UInt8]? {
         at += 1
         var text: [UInt8] = []
+        var held = 0
         while at < bytes.count {
-            let byte = bytes[at]
-            at += 1
-            switch byte {
-            case UInt8(ascii: "\""): return text
-            case UInt8(ascii: "\\"): guard readEscape(into: &text) else { return nil }
+            let plain = plainBytes()
+            let length = text.count + plain.count
+            if length > held {
+                let more = max(length, 2 * held)
+                guard goesOn(8 + plain.count, holding: 48 + more + held) else { return nil }
+                held = more
+            }
+            text.append(contentsOf: plain)
+            guard at < bytes.count else { return nil }
+            switch bytes[at] {
+            case UInt8(ascii: "\""):
+                at += 1
+                return text
+            case UInt8(ascii: "\\"):
+                at += 1
+                guard goesOn(4), readEscape(into: &text) else { return nil }
             case 0..<0x20: return nil
-            default: text.append(byte)
+            default: break  // the next piece
             }
         }
         return nil
+    }
+
+    /// The bytes that stand for themselves, from here on, some KiB at most.
+    private mutating func plainBytes() -> Slice<UnsafeBufferPointer<UInt8>> {
+        let start = at
+        let end = min(bytes.count, start + Self.pieceBytes)
+        while at < end, bytes[at] >= 0x20, bytes[at] != UInt8(ascii: "\""), bytes[at] != UInt8(ascii: "\\") { at += 1 }
+        return bytes[start..<at]
     }
 
     private mutating func readEscape(into text: inout [UInt8]) -> Bool {

@@ -39,14 +39,19 @@ extension Value {
         self = value
     }
 
-    /// The same, with the reason.
-    package init(parsingMessagePack bytes: some Collection<UInt8>, partsMax: Int = .max) throws(Failure) {
-        let contiguous = Array(bytes)
-        let (value, problem) = contiguous.withUnsafeBufferPointer { buffer -> (Value?, String?) in
-            var reader = MessagePackReader(buffer, partsMax: partsMax)
-            guard let value = reader.read(depth: 0) else { return (nil, reader.problem) }
-            return reader.atEnd ? (value, nil) : (nil, "there is something behind the value")
+    /// The same, with the reason. What the value takes is put on `lease` before it is there, and `pace` may end the reading.
+    package init(
+        parsingMessagePack bytes: some Collection<UInt8>, partsMax: Int = .max, lease: MemoryLease? = nil,
+        _ pace: WorkPace? = nil
+    ) throws(Failure) {
+        let read = { (buffer: UnsafeBufferPointer<UInt8>) -> (Value?, String?, Failure?) in
+            var reader = MessagePackReader(buffer, partsMax: partsMax, lease: lease, pace: pace)
+            guard let value = reader.read(depth: 0) else { return (nil, reader.problem, reader.failure) }
+            return reader.atEnd ? (value, nil, nil) : (nil, "there is something behind the value", nil)
         }
+        let (value, problem, failure) =
+            bytes.withContiguousStorageIfAvailable(read) ?? Array(bytes).withUnsafeBufferPointer(read)
+        if let failure { throw failure }
         guard let value else {
             throw Failure(.scriptError, "this is no msgpack" + (problem.map { ": \($0)" } ?? ""))
         }
@@ -97,9 +102,28 @@ private struct MessagePackReader {
     /// How many more elements, keys and values there may be.
     private var partsLeft: Int
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>, partsMax: Int) {
+    private let lease: MemoryLease?
+    private let pace: WorkPace?
+    /// Why it went no further, though the bytes may be all right.
+    private(set) var failure: Failure?
+
+    init(_ bytes: UnsafeBufferPointer<UInt8>, partsMax: Int, lease: MemoryLease?, pace: WorkPace?) {
         self.bytes = bytes
+        self.lease = lease
+        self.pace = pace
         partsLeft = partsMax
+    }
+
+    /// Before an array or a text of so many bytes is made, after some work. False when it has to end.
+    private mutating func mayHold(_ bytes: Int, units: Int) -> Bool {
+        do throws(Failure) {
+            try pace?.spend(units)
+            try lease?.take(bytes)
+            return true
+        } catch {
+            failure = error
+            return false
+        }
     }
 
     private mutating func refuse(_ problem: String) -> Value? {
@@ -157,14 +181,16 @@ private struct MessagePackReader {
     }
 
     private mutating func readBytes(_ count: Int) -> Value? {
-        guard bytes.count - at >= count else { return nil }
+        guard bytes.count - at >= count, mayHold(48 + count, units: 4 + count / 16) else { return nil }
         defer { at += count }
         return .bytes(Array(bytes[at..<at + count]))
     }
 
     private mutating func readArray(_ count: Int, _ depth: Int) -> Value? {
         // An element is at least a byte.
-        guard bytes.count - at >= count, count <= partsLeft else { return nil }
+        guard bytes.count - at >= count, count <= partsLeft,
+            mayHold(48 + count * MemoryLayout<Value>.stride, units: 4 + count)
+        else { return nil }
         partsLeft -= count
         var elements: [Value] = []
         elements.reserveCapacity(count)
@@ -176,7 +202,9 @@ private struct MessagePackReader {
     }
 
     private mutating func readMap(_ count: Int, _ depth: Int) -> Value? {
-        guard (bytes.count - at) / 2 >= count, count <= partsLeft / 2 else { return nil }
+        guard (bytes.count - at) / 2 >= count, count <= partsLeft / 2,
+            mayHold(48 + count * MemoryLayout<Value.Pair>.stride, units: 4 + count)
+        else { return nil }
         partsLeft -= 2 * count
         var pairs: [Value.Pair] = []
         pairs.reserveCapacity(count)

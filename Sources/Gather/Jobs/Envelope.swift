@@ -23,7 +23,8 @@ package struct Envelope: Sendable {
     package var chunksCached = 0
     package var milliseconds = 0.0
     package var inexactness = Inexactness()
-    package var result = Value.null
+    /// On its script's account for as long as the envelope is there.
+    package var result = LeasedValue(.null)
     package var error: Failure?
 
     /// What a result may have as JSON, in bytes.
@@ -71,14 +72,14 @@ package struct Envelope: Sendable {
         if let error {
             add("error", .object(["reason": .string(error.reason.rawValue), "message": .string(error.message)]))
         } else {
-            add("result", result)
+            add("result", result.value)
         }
         return .map(pairs)
     }
 
     /// Throws where a result is too long to be sent. Cost: that of writing it.
-    static func checkLength(of result: Value, job: String) throws(Failure) {
-        guard result.json(bytesMax: resultBytesMax) == nil else { return }
+    static func checkLength(of result: Value, job: String, _ pace: WorkPace) throws(Failure) {
+        guard try result.json(bytesMax: resultBytesMax, pace) == nil else { return }
         throw Failure(
             .budgetExceeded,
             "the result of job \(job) has more than \(resultBytesMax >> 20) MiB as JSON; "

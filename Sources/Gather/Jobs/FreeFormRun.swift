@@ -20,14 +20,17 @@ struct FreeFormRun {
         var reports: [String: Envelope.NodeReport] = [:]
         var step = try await scripts.attempt(by: deadline) { () throws(Failure) in try session.begin() }
         while case .asks(let questions) = step {
-            let answers = try await ask(questions, deadline: deadline, reports: &reports)
+            // On the script's account until they are Lua's.
+            let lease = session.share.emptyLease(for: "what was asked for")
+            defer { withExtendedLifetime(lease) {} }
+            let answers = try await ask(questions, deadline: deadline, lease, reports: &reports)
             step = try await scripts.attempt(by: deadline) { () throws(Failure) in try session.resume(with: answers) }
         }
         guard case .returned(let value) = step else { return }
         envelope.nodes = reports.values.sorted { $0.node < $1.node }
         try decide(request, &envelope)
         try await scripts.attempt(by: deadline) { () throws(Failure) in
-            try Envelope.checkLength(of: value, job: request.name)
+            try Envelope.checkLength(of: value.value, job: request.name, script.pace)
         }
         envelope.result = value
     }
@@ -44,7 +47,8 @@ struct FreeFormRun {
     /// Asks every server for every key at the same time. A miss is an answer; anything else that goes wrong is noted
     /// against the node, and the script gets its reason.
     private func ask(
-        _ questions: [JobQuestion], deadline: Deadline, reports: inout [String: Envelope.NodeReport]
+        _ questions: [JobQuestion], deadline: Deadline, _ lease: MemoryLease,
+        reports: inout [String: Envelope.NodeReport]
     ) async throws(Failure) -> [JobAnswer] {
         guard questions.count <= Self.fanOutMax else {
             throw Failure(
@@ -58,7 +62,10 @@ struct FreeFormRun {
         let limit = Deadline.after(milliseconds: JobRunner.mapMilliseconds(of: deadline))
         let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
             for (index, question) in questions.enumerated() {
-                group.addTask { (index, JobAnswer(question: question, result: await fetch(question, limit))) }
+                group.addTask {
+                    let result = Self.keep(await fetch(question, limit), lease)
+                    return (index, JobAnswer(question: question, result: result))
+                }
             }
             return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
@@ -73,6 +80,16 @@ struct FreeFormRun {
             reports[node] = report
         }
         return answers
+    }
+
+    /// An answer that there is no memory for is none: the script gets that for a reason.
+    private static func keep(_ result: Result<Value, Failure>, _ lease: MemoryLease) -> Result<Value, Failure> {
+        result.flatMap { value in
+            Result { () throws(Failure) in
+                try lease.take(MemoryLayout<Value>.stride + value.heldBytes)
+                return value
+            }
+        }
     }
 
     private func fetch(_ question: JobQuestion, _ deadline: Deadline) async -> Result<Value, Failure> {

@@ -15,9 +15,9 @@ struct NodeAnswer: Sendable {
         self.partial = partial
     }
 
-    /// As it came from another node.
-    init(decoding answer: MapAnswer) throws(Failure) {
-        partial = answer.partial.isEmpty ? nil : try JobPartial(decoding: answer.partial)
+    /// As it came from another node. Throws `overloaded` or `budget_exceeded` when there is no memory for it.
+    init(decoding answer: MapAnswer, _ pace: WorkPace) throws(Failure) {
+        partial = answer.partial.isEmpty ? nil : try JobPartial(decoding: answer.partial, pace)
         self.answer = answer
         self.answer.partial = []
     }
@@ -133,7 +133,7 @@ struct JobMap {
         if explanations.isEmpty, case .failure(let failure)? = results.first(where: \.isFailure) {
             return .failure(failure)
         }
-        return .success((.value(.array(explanations)), Inexactness()))
+        return .success((.value(LeasedValue(.array(explanations))), Inexactness()))
     }
 
     private func merge(
@@ -152,7 +152,10 @@ struct JobMap {
             }
             guard !partials.isEmpty else { return .success((nil, inexactness)) }
             guard hasReduce else {
-                return .success((try JobScript.merge(partials, job: request.name), inexactness))
+                let pace = WorkPace(
+                    deadline: deadline, share: ScriptShare(of: cluster.engine.jobStates.memory),
+                    isCancelled: { coverage.cancellation.isCancelled })
+                return .success((try JobScript.merge(partials, job: request.name, pace), inexactness))
             }
             // A state of its own: what a map leaves in its globals is no business of the reduce.
             let script = try script(request, deadline, coverage)

@@ -51,7 +51,7 @@ extension JobRunner {
         var order: [[UInt8]] = []
         var found: [[UInt8]: [Value]] = [:]
         for answer in answers {
-            guard case .value(.array(let list))? = answer.partial else {
+            guard case .value(let leased)? = answer.partial, case .array(let list) = leased.value else {
                 throw Failure(.scriptVersion, "an explanation in a version that is not understood")
             }
             for entry in list {

@@ -82,7 +82,7 @@ package struct JobRunner: Sendable {
             map, script, require: requirement, deadline: deadline, envelope: &envelope)
         envelope.result = try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
             let result = try script.finish(found.partial, parameters: map.parameters)
-            try Envelope.checkLength(of: result, job: map.name)
+            try Envelope.checkLength(of: result.value, job: map.name, script.pace)
             return result
         }
         envelope.inexactness.formUnion(found.partial.inexactness.union(script.answerNote.inexactness))
@@ -133,7 +133,7 @@ package struct JobRunner: Sendable {
         }
         links.send(.map(map), to: node, deadline: deadline) { reply in
             switch reply {
-            case .success(.mapped(let answer)): decode(answer, deliver)
+            case .success(.mapped(let answer)): decode(answer, deadline, deliver)
             case .success: deliver(.failure(PeerReply.notUnderstood))
             case .failure(let failure): deliver(.failure(failure))
             }
@@ -141,9 +141,13 @@ package struct JobRunner: Sendable {
     }
 
     /// A large partial takes long to decode: that is done on the compute pool, while others are still scanning.
-    private func decode(_ answer: MapAnswer, _ deliver: @escaping ScatterDriver.Deliver<NodeAnswer>) {
+    private func decode(
+        _ answer: MapAnswer, _ deadline: Deadline, _ deliver: @escaping ScatterDriver.Deliver<NodeAnswer>
+    ) {
+        let memory = cluster.engine.jobStates.memory
         let work: @Sendable () -> Void = {
-            deliver(Result { () throws(Failure) in try NodeAnswer(decoding: answer) })
+            let pace = WorkPace(deadline: deadline, share: ScriptShare(of: memory), isCancelled: { false })
+            deliver(Result { () throws(Failure) in try NodeAnswer(decoding: answer, pace) })
         }
         if answer.partial.count < Self.largePartialBytes { work() } else { cluster.engine.compute.submit(work) }
     }

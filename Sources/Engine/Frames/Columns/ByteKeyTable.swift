@@ -30,6 +30,24 @@ package struct ByteKeyTable: Sendable {
     /// Memory held, in bytes, without spare capacity.
     package var memoryBytes: Int { bytes.count + offsets.count * 4 + hashes.count * 4 + slots.count * 4 }
 
+    /// What it holds, spare capacity and all.
+    var heldBytes: Int { bytes.capacity + (offsets.capacity + hashes.capacity + slots.count) * 4 }
+
+    /// What it will hold at most, the old beside the new, with so many keys of so many bytes more.
+    func heldBytes(adding more: Int, keyBytes: Int) -> Int {
+        let count = hashes.count + more
+        let byteCount = bytes.count + keyBytes
+        let byteRoom =
+            byteCount <= bytes.capacity ? bytes.capacity : max(byteCount, bytes.capacity * 2) + bytes.capacity
+        let room = count <= hashes.capacity ? hashes.capacity : max(count, hashes.capacity * 2) + hashes.capacity
+        var (slotCount, slotRoom) = (slots.count, slots.count)
+        while count * 2 > slotCount {
+            slotCount *= 2
+            slotRoom = slotCount + slotCount / 2
+        }
+        return byteRoom + room * 8 + slotRoom * 4
+    }
+
     package subscript(index: Int) -> ArraySlice<UInt8> { bytes[Int(offsets[index])..<Int(offsets[index + 1])] }
 
     /// Calls `body` with the bytes of key `index`.

@@ -145,17 +145,19 @@ final class BlockReader {
         return slots[index].sharesDictionary
     }
 
-    /// The first `limit` selected rows as scalars. For row-at-a-time uses.
-    func scalars(_ index: Int, limit: Int) throws(Failure) -> [Scalar] {
+    /// Some of the selected rows as scalars. For row-at-a-time uses.
+    func scalars(_ index: Int, _ range: Range<Int>) throws(Failure) -> [Scalar] {
         if let column = slots[index].column {
             try load(column, index)
             guard let view = views[index] else { preconditionFailure("a piece has begun") }
-            return (0..<limit).map { at in view.scalar(at: start + row(at)) }
+            return range.map { at in view.scalar(at: start + row(at)) }
         }
         let vector = try vector(index)
         guard case .doubles(let doubles) = vector.elements else { preconditionFailure("computed columns are doubles") }
-        var scalars = (0..<limit).map { Scalar.double(doubles[$0]) }
-        for null in 0..<vector.nulls.count where vector.nulls[null] < limit { scalars[vector.nulls[null]] = .null }
+        var scalars = range.map { Scalar.double(doubles[$0]) }
+        for null in 0..<vector.nulls.count where range.contains(vector.nulls[null]) {
+            scalars[vector.nulls[null] - range.lowerBound] = .null
+        }
         return scalars
     }
 

@@ -31,13 +31,15 @@ final class GroupNumbering {
     private var pairTables: [NumberTable]
     private var groupTable = NumberTable()
     /// Of groups numbered by hash: each one's key.
-    private var keys: [[UInt8]] = []
+    private var keys = KeyList()
+    private var tables: TableAccount
     private let shorts = BlockBuffer()
     private let digits = BlockBuffer()
     private let wide = BlockBuffer()
     private let groupsMax: Int
 
-    init(domains: [KeyDomain], groupsMax: Int) {
+    init(domains: [KeyDomain], groupsMax: Int, _ lease: MemoryLease) {
+        tables = TableAccount(lease)
         self.domains = domains
         self.groupsMax = groupsMax
         digitTables = domains.map { DigitTable($0) }
@@ -67,7 +69,12 @@ final class GroupNumbering {
     /// The ids of the reader's selected rows. Throws when there are too many groups.
     func number(_ reader: BlockReader) throws(Failure) -> GroupIDs {
         guard hasKeys else { return .one }
-        guard let strides else { return .words(try numberByHash(reader)) }
+        guard let strides else {
+            try tables.expect(try tableBytes(adding: reader))
+            let ids = try numberByHash(reader)
+            try tables.note(tableBytes)
+            return .words(ids)
+        }
         if denseCount <= 1 << 8 {
             if let ids = try codesAsIDs(reader) { return .bytes(ids) }
             let ids = shorts.pointer(UInt8.self)
@@ -113,6 +120,22 @@ final class GroupNumbering {
 
     // MARK: By hash
 
+    private var tableBytes: Int {
+        pairTables.reduce(groupTable.memoryBytes + keys.heldBytes) { $0 + $1.memoryBytes }
+            + digitTables.reduce(0) { $0 + $1.heldBytes }
+    }
+
+    /// At most, after a block.
+    private func tableBytes(adding reader: BlockReader) throws(Failure) -> Int {
+        let rows = reader.count
+        var bytes = pairTables.reduce(groupTable.memoryBytes(adding: rows)) { $0 + $1.memoryBytes(adding: rows) }
+        bytes += keys.heldBytes(adding: rows)
+        for (domain, table) in zip(domains, digitTables) {
+            bytes += table.heldBytes(adding: rows, try reader.dictionary(domain.slot))
+        }
+        return bytes
+    }
+
     private func numberByHash(_ reader: BlockReader) throws(Failure) -> UnsafeMutablePointer<UInt32> {
         let wide = wide.pointer(UInt64.self)
         let ids = digits.pointer(UInt32.self)
@@ -155,7 +178,7 @@ final class GroupNumbering {
             let start = domain.bucket.map { $0.start(of: $0.index(of: number)) } ?? number
             key.append(key: start, domain.type, try reader.dictionary(domain.slot))
         }
-        keys.append(key.bytes)
+        key.withBytes { keys.append($0) }
     }
 
     private static func isNull(_ vector: BlockVector, _ at: Int) -> Bool {
@@ -163,24 +186,36 @@ final class GroupNumbering {
         return place < vector.nulls.count && vector.nulls[place] == at
     }
 
+    /// What the keys of so many groups take, at most: those numbered by arithmetic may be turned to bytes.
+    func keyBytes(count: Int) -> Int {
+        guard strides != nil else { return keys.heldBytes * 2 + count * 20 }
+        return domains.reduce(count * 24) { $0 + count * ($1.type == .string ? 48 : 25) }
+    }
+
     /// The keys of groups, which ascend.
-    func keys(of groups: [Int], _ dictionaries: [DictionaryView?]) -> GroupKeys {
+    func keys(
+        of groups: [Int], _ dictionaries: [DictionaryView?], _ pace: WorkPace
+    ) throws(Failure) -> GroupKeys {
         guard strides != nil else {
             var table = GroupKeys()
             table.reserve(groups.count)
-            for group in groups { keys[group].withUnsafeBufferPointer { _ = table.intern($0) } }
+            for group in groups {
+                try pace.spend(8)
+                keys.withKey(group) { _ = table.intern($0) }
+            }
             return table
         }
         let columns = zip(domains, dictionaries).map { CodedKeys.Column(type: $0.type, dictionary: $1) }
-        return GroupKeys(CodedKeys(columns, numbers(of: groups)))
+        return GroupKeys(CodedKeys(columns, try numbers(of: groups, pace)))
     }
 
     /// What the digits of groups stand for, see `CodedKeys`.
-    private func numbers(of groups: [Int]) -> [Int64] {
+    private func numbers(of groups: [Int], _ pace: WorkPace) throws(Failure) -> [Int64] {
         let columns = domains.map { DigitKey($0) }
         var numbers: [Int64] = []
         numbers.reserveCapacity(groups.count * columns.count)
         for group in groups {
+            try pace.spend(columns.count)
             var rest = group
             for column in columns {
                 let digit: Int
@@ -301,6 +336,14 @@ private struct DigitTable {
     private var cachedStrings: (dictionary: UnsafePointer<UInt8>, remap: [UInt32])?
 
     init(_ domain: KeyDomain) { self.domain = domain }
+
+    var heldBytes: Int { numbers.memoryBytes + strings.heldBytes + (cachedStrings?.remap.count ?? 0) * 4 }
+
+    func heldBytes(adding rows: Int, _ dictionary: DictionaryView?) -> Int {
+        guard let dictionary else { return numbers.memoryBytes(adding: rows) + strings.heldBytes }
+        if cachedStrings?.dictionary == dictionary.bytes { return heldBytes }
+        return strings.heldBytes(adding: dictionary.count, keyBytes: dictionary.packedBytes) + dictionary.count * 4
+    }
 
     mutating func forgetStrings() { cachedStrings = nil }
 

@@ -8,6 +8,19 @@ struct NumberTable {
 
     var count: Int { keys.count }
 
+    /// What it holds, and will hold at most, the old beside the new, once there are so many keys more.
+    var memoryBytes: Int { keys.capacity * 8 + slots.count * 4 }
+    func memoryBytes(adding more: Int) -> Int {
+        let count = keys.count + more
+        let keyRoom = count <= keys.capacity ? keys.capacity : max(count, keys.capacity * 2) + keys.capacity
+        var (slotCount, slotRoom) = (slots.count, slots.count)
+        while count * 2 > slotCount {
+            slotCount *= 4
+            slotRoom = slotCount + slotCount / 4
+        }
+        return keyRoom * 8 + slotRoom * 4
+    }
+
     /// The number of `key`: `count` as it was before, when the key is new.
     @inline(__always)
     mutating func number(_ key: UInt64) -> Int {

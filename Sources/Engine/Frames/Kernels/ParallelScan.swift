@@ -31,10 +31,15 @@ final class ParallelScan: Sendable {
         }
         scan()
         awaitHelpers()
-        let (partials, statistics, failure) = state.withLock { ($0.partials, $0.statistics, $0.failure) }
+        var (partials, statistics, failure) = state.withLock { state in
+            defer { state.partials = [] }
+            return (state.partials, state.statistics, state.failure)
+        }
         if let failure { throw failure }
-        guard var sum = partials.first else { preconditionFailure("the caller left a partial") }
-        for partial in partials.dropFirst() { try sum.merge(partial) }
+        guard var sum = partials.popLast() else { preconditionFailure("the caller left a partial") }
+        let pace = control.pace()
+        // Each is let go of once it is merged.
+        while let partial = partials.popLast() { try sum.merge(partial, pace) }
         return (sum, statistics)
     }
 
@@ -66,9 +71,9 @@ final class ParallelScan: Sendable {
     }
 
     private func scan() {
-        let worker = ScanWorker(setup)
         var statistics = ScanStatistics()
         do throws(Failure) {
+            let worker = try ScanWorker(setup, control.pace())
             while let piece = take() {
                 try control.check()
                 let isScanned = worker.hasAllRows ? true : try worker.scan(piece, control: control)

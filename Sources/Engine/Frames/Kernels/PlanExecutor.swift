@@ -11,12 +11,14 @@ package struct ScanControl: Sendable {
     package let topValuesMax: Int
     /// Idle threads of this pool take chunks of a scan too.
     let helpers: ComputePool?
+    /// What the scan's memory is leased from.
+    let share: ScriptShare
     /// Told the rows of each piece that is done with.
     let progress: @Sendable (Int) -> Void
 
     package init(
         deadline: Deadline = .never, groupsMax: Int = Partial.groupsMaxDefault, candidates: TopCandidates? = nil,
-        topValuesMax: Int = FrequencyTable.valuesMax, helpers: ComputePool? = nil,
+        topValuesMax: Int = FrequencyTable.valuesMax, helpers: ComputePool? = nil, share: ScriptShare = ScriptShare(),
         isCancelled: @escaping @Sendable () -> Bool = { false }, progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.progress = progress
@@ -25,6 +27,7 @@ package struct ScanControl: Sendable {
         self.candidates = candidates
         self.topValuesMax = topValuesMax
         self.helpers = helpers
+        self.share = share
         self.isCancelled = isCancelled
     }
 
@@ -37,6 +40,9 @@ package struct ScanControl: Sendable {
             throw Failure(.timeout, "the deadline passed during a scan of the frame")
         }
     }
+
+    /// For one thread, where it is not at rows: the same checks.
+    func pace() -> WorkPace { WorkPace(share: share) { (_) throws(Failure) in try check() } }
 }
 
 /// What a scan looked at. A tail counts as a chunk.
@@ -78,14 +84,16 @@ package enum PlanExecutor {
         let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
         let whole = wholeKey(plan, snapshot, sealed.count, control)
         let ids = whole == nil ? [] : snapshot.pieces.map(\.id)
-        if let whole, let found = snapshot.known?.partials.find(whole, chunks: ids), found.count == ids.count {
+        if let whole, let found = try snapshot.known?.partials.find(whole, chunks: ids, share: control.share),
+            found.count == ids.count
+        {
             return (found.partial, cachedStatistics(snapshot.pieces, control))
         }
         var (partial, statistics) = try sealedPartial(plan, sealed, snapshot, control)
         // Tails have plain columns, whose domains would widen those of the chunks: each is a scan of its own.
         for piece in snapshot.pieces.dropFirst(sealed.count) {
             let (more, seen) = try ParallelScan(plan, [piece], snapshot.cache, control).run()
-            try partial.merge(more)
+            try partial.merge(more, control.pace())
             statistics = statistics + seen
         }
         if let whole { snapshot.known?.partials.insert(partial, for: whole, chunks: ids) }
@@ -120,7 +128,7 @@ package enum PlanExecutor {
         }
         let key = PartialCache.Key(plan: plan.plan, part: known.part)
         let chunks = pieces.compactMap(\.chunkID)
-        let found = known.partials.find(key, chunks: chunks)
+        let found = try known.partials.find(key, chunks: chunks, share: control.share)
         var statistics = ScanStatistics()
         statistics.chunksCached = found?.count ?? 0
         for piece in pieces.prefix(statistics.chunksCached) { statistics.rowsCovered += piece.rowCount }
@@ -132,7 +140,7 @@ package enum PlanExecutor {
         var (partial, seen) = try ParallelScan(plan, rest, snapshot.cache, control).run()
         statistics = statistics + seen
         if var sum = found?.partial {
-            try sum.merge(partial)
+            try sum.merge(partial, control.pace())
             partial = sum
         }
         known.partials.insert(partial, for: key, chunks: chunks)

@@ -11,7 +11,7 @@ package enum PlanExplanation {
         var cached = 0
         if let known = snapshot.known {
             let key = PartialCache.Key(plan: plan.plan, part: known.part)
-            cached = known.partials.find(key, chunks: sealed.compactMap(\.chunkID))?.count ?? 0
+            cached = known.partials.count(key, chunks: sealed.compactMap(\.chunkID))
         }
         var pairs: [Value.Pair] = []
         func add(_ name: String, _ value: Value) { pairs.append(Value.Pair(.string(name), value)) }
@@ -40,7 +40,8 @@ package enum PlanExplanation {
 
     private static func groups(_ setup: ScanSetup) -> String {
         guard case .groups = setup.plan.output else { return "rows as they are" }
-        let numbering = GroupNumbering(domains: setup.domains, groupsMax: setup.groupsMax)
+        let numbering = GroupNumbering(
+            domains: setup.domains, groupsMax: setup.groupsMax, setup.share.emptyLease(for: "a scan"))
         guard numbering.hasKeys else { return "one group" }
         guard let count = numbering.knownCount else { return "numbered by a hash table" }
         return "numbered by arithmetic, \(count) numbers"

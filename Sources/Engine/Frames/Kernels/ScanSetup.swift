@@ -5,6 +5,8 @@ struct ScanSetup: Sendable {
     let plan: CompiledPlan
     let pieces: [FramePiece]
     let cache: ColumnCache
+    /// What threads lease their memory from.
+    let share: ScriptShare
     let groupsMax: Int
     /// Of a second round.
     let candidates: TopCandidates?
@@ -18,6 +20,7 @@ struct ScanSetup: Sendable {
     private let clauses: [[BlockFilter.Condition]]
 
     init(_ plan: CompiledPlan, _ pieces: [FramePiece], cache: ColumnCache, control: ScanControl) {
+        share = control.share
         groupsMax = control.groupsMax
         candidates = control.candidates
         topValuesMax = control.topValuesMax

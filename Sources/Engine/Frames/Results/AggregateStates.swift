@@ -7,8 +7,8 @@ protocol AggregateStates: Sendable {
     /// Initialize: adds identities until there are `count` groups.
     mutating func grow(to count: Int)
     /// Combine: takes in other states of the same kind; `groups[i]` is the group that their group `i` belongs to. Throws when
-    /// a count does not fit, whatever the order; what was combined until then is of no use.
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure)
+    /// a count does not fit, whatever the order, or when the work is to end; what was combined until then is of no use.
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure)
     /// Finalize.
     func finish(_ group: Int) throws(Failure) -> Scalar
     /// By what share of the true value an answer may be off; nil while all are exact.
@@ -33,9 +33,11 @@ struct CountStates: AggregateStates {
 
     mutating func grow(to count: Int) { counts.append(contentsOf: repeatElement(0, count: count - counts.count)) }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() { try counts[group].add(count: other.counts[index]) }
+        try pace.inPieces(groups.count) { (range) throws(Failure) in
+            for index in range { try counts[groups[index]].add(count: other.counts[index]) }
+        }
     }
 
     var memoryBytes: Int { counts.count * 8 }
@@ -70,11 +72,13 @@ struct IntegerSumStates: AggregateStates {
         counts.append(contentsOf: repeatElement(0, count: count - counts.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() {
-            try counts[group].add(count: other.counts[index])
-            sums[group] += other.sums[index]
+        try pace.inPieces(groups.count) { (range) throws(Failure) in
+            for index in range {
+                try counts[groups[index]].add(count: other.counts[index])
+                sums[groups[index]] += other.sums[index]
+            }
         }
     }
 
@@ -132,10 +136,12 @@ struct DoubleSumStates: AggregateStates {
         counts.append(contentsOf: repeatElement(0, count: count - counts.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() {
-            try add(other.highs[index], other.lows[index], other.counts[index], to: group)
+        try pace.inPieces(groups.count) { (range) throws(Failure) in
+            for index in range {
+                try add(other.highs[index], other.lows[index], other.counts[index], to: groups[index])
+            }
         }
     }
 

@@ -98,10 +98,18 @@ struct DistinctSet: Sendable {
         return hash ^ (hash >> 31)
     }
 
+    /// What there is to go through.
+    var size: Int { registers?.count ?? codes.map { $0.memoryBytes / 8 } ?? values.count }
+
+    /// One without values.
+    static let emptyBytes = MemoryLayout<DistinctSet>.stride + 192
+
     private var exactCount: Int { codes?.count ?? values.count }
 
     /// Without the dictionary of codes.
-    var memoryBytes: Int { values.memoryBytes + (codes?.memoryBytes ?? 0) + (registers?.count ?? 0) }
+    var memoryBytes: Int {
+        Self.emptyBytes + values.heldBytes + (codes?.memoryBytes ?? 0) + (registers?.count ?? 0)
+    }
 
     /// Exact, or an estimate.
     var count: Int64 {
@@ -155,15 +163,18 @@ struct DistinctStates: AggregateStates {
         sets.append(contentsOf: repeatElement(DistinctSet(), count: count - sets.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() { sets[group].combine(other.sets[index]) }
+        for (index, group) in groups.enumerated() {
+            try pace.spend(8 + other.sets[index].size * 8)
+            sets[group].combine(other.sets[index])
+        }
     }
 
     /// A dictionary, if they have any, is mostly the same one.
     var memoryBytes: Int {
         let dictionary = sets.lazy.compactMap(\.codes).first?.dictionary.packedBytes ?? 0
-        return sets.reduce(dictionary) { $0 + 64 + $1.memoryBytes }
+        return sets.reduce(dictionary) { $0 + $1.memoryBytes }
     }
 
     func finish(_ group: Int) -> Scalar { .int(sets[group].count) }

@@ -29,16 +29,18 @@ struct EndStates: AggregateStates {
 
     mutating func grow(to count: Int) { ends.append(contentsOf: repeatElement(nil, count: count - ends.count)) }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() {
-            guard let theirs = other.ends[index] else { continue }
-            if let mine = ends[group], !theirs.replaces(mine, isFirst: isFirst) { continue }
-            ends[group] = theirs
+        try pace.inPieces(groups.count, units: 4) { range in
+            for index in range {
+                guard let theirs = other.ends[index] else { continue }
+                if let mine = ends[groups[index]], !theirs.replaces(mine, isFirst: isFirst) { continue }
+                ends[groups[index]] = theirs
+            }
         }
     }
 
-    var memoryBytes: Int { ends.reduce(0) { $0 + 40 + ($1?.text.count ?? 0) } }
+    var memoryBytes: Int { ends.reduce(0) { $0 + MemoryLayout<ColumnEnd?>.stride + ($1?.text.memoryBytes ?? 0) } }
 
     func finish(_ group: Int) -> Scalar {
         guard let end = ends[group] else { return .null }

@@ -24,9 +24,11 @@ struct ExtremumStates: AggregateStates {
         saw.append(contentsOf: repeatElement(false, count: count - saw.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() where other.saw[index] { add(other.keys[index], to: group) }
+        try pace.inPieces(groups.count) { range in
+            for index in range where other.saw[index] { add(other.keys[index], to: groups[index]) }
+        }
     }
 
     private mutating func add(_ key: Int64, to group: Int) {
@@ -74,10 +76,10 @@ struct TextExtremumStates: AggregateStates {
 
     mutating func grow(to count: Int) { texts.append(contentsOf: repeatElement(nil, count: count - texts.count)) }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() {
-            if let text = other.texts[index] { add(text, to: group) }
+        try pace.inPieces(groups.count, units: 4) { range in
+            for index in range { if let text = other.texts[index] { add(text, to: groups[index]) } }
         }
     }
 
@@ -90,7 +92,7 @@ struct TextExtremumStates: AggregateStates {
         if replaces { texts[group] = text }
     }
 
-    var memoryBytes: Int { texts.reduce(0) { $0 + 8 + ($1.map { $0.count + 32 } ?? 0) } }
+    var memoryBytes: Int { texts.reduce(0) { $0 + 8 + ($1?.memoryBytes ?? 0) } }
 
     func finish(_ group: Int) -> Scalar { texts[group].map { .string($0) } ?? .null }
 

@@ -17,6 +17,10 @@ package struct FrequencyTable: Sendable {
 
     init(limit: Int = valuesMax) { self.limit = limit }
 
+    /// One without values.
+    static let emptyBytes = MemoryLayout<FrequencyTable>.stride + 192
+    var memoryBytes: Int { Self.emptyBytes + values.heldBytes + counts.capacity * 8 }
+
     /// Of a second round: what is no candidate was not counted, which its bounds are not known of here.
     mutating func markPartial() { hiddenMax = max(hiddenMax, 1) }
 
@@ -43,10 +47,11 @@ package struct FrequencyTable: Sendable {
         withUnsafeBytes(of: key.littleEndian) { add($0.bindMemory(to: UInt8.self), count) }
     }
 
-    mutating func combine(_ other: FrequencyTable) throws(Failure) {
+    mutating func combine(_ other: FrequencyTable, _ pace: WorkPace) throws(Failure) {
         hiddenMax = sum(hiddenMax, other.hiddenMax)
-        for index in other.counts.indices {
-            other.values[index].withUnsafeBufferPointer { add($0, other.counts[index]) }
+        try pace.spend(8)
+        try pace.inPieces(other.counts.count, units: 8) { range in
+            for index in range { other.values.withKey(index) { add($0, other.counts[index]) } }
         }
         if isBeyond { throw Failure.countBeyond64Bits }
     }
@@ -129,12 +134,12 @@ struct FrequencyStates: AggregateStates {
         tables.append(contentsOf: repeatElement(FrequencyTable(), count: count - tables.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() { try tables[group].combine(other.tables[index]) }
+        for (index, group) in groups.enumerated() { try tables[group].combine(other.tables[index], pace) }
     }
 
-    var memoryBytes: Int { tables.reduce(0) { $0 + 64 + $1.values.memoryBytes + $1.counts.count * 8 } }
+    var memoryBytes: Int { tables.reduce(0) { $0 + $1.memoryBytes } }
 
     /// Takes a second round's counts as exact, if what was not counted, at most `otherMax` times each, cannot be among the
     /// first.

@@ -78,16 +78,20 @@ struct GroupKeys: Sendable {
 
     /// Takes in another's keys. When there are more than `countMax`, or of more than `bytesMax` bytes, it stops there; the
     /// places are right only for those that were taken.
-    mutating func formUnion(_ other: GroupKeys, countMax: Int, bytesMax: Int) -> (places: Places, isWhole: Bool) {
-        if let places = mergeCodes(other, countMax: countMax, bytesMax: bytesMax) { return (places, true) }
+    mutating func formUnion(
+        _ other: GroupKeys, countMax: Int, bytesMax: Int, _ pace: WorkPace
+    ) throws(Failure) -> (places: Places, isWhole: Bool) {
+        if let places = try mergeCodes(other, countMax: countMax, bytesMax: bytesMax, pace) { return (places, true) }
         settle()
         var theirs = other
         theirs.settle()
+        try pace.spend((count + theirs.count) / 16)
         // Shards number the same groups in the same order, mostly.
         if table.hasSameKeys(as: theirs.table) { return (Places(theirs: Array(0..<count)), true) }
         var places = Places(theirs: [])
         places.theirs.reserveCapacity(theirs.count)
         for index in 0..<theirs.count {
+            try pace.spend(8)
             let before = table.count
             let found = table.intern(index, of: theirs.table)
             if found == before, table.count > countMax || table.bytes.count > bytesMax {
@@ -100,7 +104,9 @@ struct GroupKeys: Sendable {
     }
 
     /// Nil, and nothing is changed, where that does not go by codes.
-    private mutating func mergeCodes(_ other: GroupKeys, countMax: Int, bytesMax: Int) -> Places? {
+    private mutating func mergeCodes(
+        _ other: GroupKeys, countMax: Int, bytesMax: Int, _ pace: WorkPace
+    ) throws(Failure) -> Places? {
         guard let theirs = other.coded else { return nil }
         if count == 0 {
             guard theirs.count <= countMax else { return nil }
@@ -108,7 +114,7 @@ struct GroupKeys: Sendable {
             return Places(theirs: Array(0..<count))
         }
         guard let mine = coded, mine.canMerge(theirs), mine.keyBytes + theirs.keyBytes <= bytesMax else { return nil }
-        let (merged, places) = mine.merged(with: theirs)
+        let (merged, places) = try mine.merged(with: theirs, pace)
         guard merged.count <= countMax else { return nil }
         coded = merged
         return places
@@ -219,7 +225,8 @@ struct CodedKeys: Sendable {
         }
     }
 
-    func merged(with other: CodedKeys) -> (CodedKeys, GroupKeys.Places) {
+    func merged(with other: CodedKeys, _ pace: WorkPace) throws(Failure) -> (CodedKeys, GroupKeys.Places) {
+        try pace.spend((numbers.count + other.numbers.count) / 16)
         if numbers == other.numbers { return (self, GroupKeys.Places(theirs: Array(0..<count))) }
         var sum = self
         for (index, column) in other.columns.enumerated() {
@@ -235,7 +242,7 @@ struct CodedKeys: Sendable {
             numbers.withUnsafeBufferPointer { a in
                 other.numbers.withUnsafeBufferPointer { b in
                     var (i, j) = (0, 0)
-                    while i < a.count || j < b.count {
+                    while (i < a.count || j < b.count) && pace.goesOn(2) {
                         let order = i == a.count ? 1 : j == b.count ? -1 : Self.compare(a, i, b, j, width)
                         for column in 0..<width {
                             merged[filled &+ column] = order <= 0 ? a[i &+ column] : b[j &+ column]
@@ -253,6 +260,7 @@ struct CodedKeys: Sendable {
                 }
             }
         }
+        try pace.check()
         sum.keyBytes += other.keyBytes
         return (sum, GroupKeys.Places(mine: sum.count == count ? nil : mine, theirs: theirs))
     }

@@ -16,11 +16,13 @@ struct HistogramStates: AggregateStates {
         counts.append(contentsOf: repeatElement(0, count: count * binCount - counts.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
-        for (index, group) in groups.enumerated() {
-            for bin in 0..<binCount {
-                try counts[group * binCount + bin].add(count: other.counts[index * binCount + bin])
+        try pace.inPieces(groups.count, units: binCount) { (range) throws(Failure) in
+            for index in range {
+                for bin in 0..<binCount {
+                    try counts[groups[index] * binCount + bin].add(count: other.counts[index * binCount + bin])
+                }
             }
         }
     }

@@ -4,7 +4,7 @@
 
 extension Partial {
     private static let magic: [UInt8] = Array("CPT".utf8)
-    private static let version: UInt8 = 2
+    private static let version: UInt8 = 3
 
     /// magic, version, shape (counted MessagePack), then groups (count, keys, states by aggregate) or rows (whether some were
     /// left out, count, scalars).
@@ -29,9 +29,12 @@ extension Partial {
         return out.bytes
     }
 
-    /// Reads what another node sent. Anything unexpected is a failure that says so; nothing is trusted.
-    package init(decoding bytes: [UInt8], groupsMax: Int = groupsMaxDefault) throws(Failure) {
-        var reader = WireReader(bytes[...])
+    /// Reads what another node sent. Anything unexpected is a failure that says so; nothing is trusted. Throws `overloaded` or
+    /// `budget_exceeded` when there is no memory for it.
+    package init(
+        decoding bytes: some Collection<UInt8>, groupsMax: Int = groupsMaxDefault, _ pace: WorkPace = WorkPace()
+    ) throws(Failure) {
+        var reader = WireReader(ArraySlice(bytes))
         do throws(WireDamage) {
             guard try Array(reader.take(Self.magic.count)) == Self.magic else { throw WireDamage() }
             let version = try reader.number(UInt8.self)
@@ -41,23 +44,34 @@ extension Partial {
             }
             self.init(shape: shape, groupsMax: groupsMax)
         } catch { throw Self.damaged }
+        let lease = pace.share.emptyLease(for: "a node's answer")
         switch shape {
-        case .groups(let columns, _): try decodeGroups(&reader, columns)
-        case .rows(let columns, let limit): try decodeRows(&reader, columns, limit)
+        case .groups(let columns, _): try decodeGroups(&reader, columns, lease, pace)
+        case .rows(let columns, let limit): try decodeRows(&reader, columns, limit, lease, pace)
         }
         guard reader.atEnd else { throw Self.damaged }
+        try lease.settle(at: memoryBytes)
+        self.lease = lease
     }
 
     private static var damaged: Failure {
         Failure(.incompleteData, "a partial answer arrived damaged, or from another version")
     }
 
-    private mutating func decodeGroups(_ reader: inout WireReader, _ columns: [FrameColumn]) throws(Failure) {
+    /// What arrays that grow by doubling take of what is read into them, at most.
+    private static let growthMax = 3
+
+    private mutating func decodeGroups(
+        _ reader: inout WireReader, _ columns: [FrameColumn], _ lease: MemoryLease, _ pace: WorkPace
+    ) throws(Failure) {
         do {
             let count = try reader.count(bytesEach: 4)
+            try lease.take(min(count, groupsMax) * 24)
             reserve(min(count, groupsMax))
             var index = 0
             try reader.forEachCounted(count) { key in
+                try pace.spend(8 + key.count / 8)
+                try lease.take(key.count * Self.growthMax)
                 // A key that is there already would make two groups one.
                 guard Self.isKey(key, of: columns), try group(key) == index else { throw WireDamage() }
                 index += 1
@@ -66,7 +80,16 @@ extension Partial {
             guard case .groups(_, let aggregates) = shape else { throw WireDamage() }
             for (position, aggregate) in aggregates.enumerated() {
                 var state = aggregate.makeStates()
-                for _ in 0..<count { try state.decodeNext(&reader) }
+                let emptyBytes = aggregate.emptyStateBytes
+                for _ in 0..<count {
+                    let before = reader.remaining
+                    try lease.take(emptyBytes)
+                    try state.decodeNext(&reader)
+                    // One group's state is there before what was read for it is leased.
+                    let read = before - reader.remaining
+                    try lease.take(read * Self.growthMax)
+                    try pace.spend(4 + read / 8)
+                }
                 states[position] = state
             }
         } catch let failure as Failure { throw failure } catch { throw Self.damaged }
@@ -97,9 +120,9 @@ extension Partial {
     }
 
     private mutating func decodeRows(
-        _ reader: inout WireReader, _ columns: [FrameColumn], _ limit: Int
+        _ reader: inout WireReader, _ columns: [FrameColumn], _ limit: Int, _ lease: MemoryLease, _ pace: WorkPace
     ) throws(Failure) {
-        do throws(WireDamage) {
+        do {
             let flag = try reader.number(UInt8.self)
             let count = try reader.count(bytesEach: columns.count)
             guard count <= limit, flag <= 1 else { throw WireDamage() }
@@ -107,8 +130,10 @@ extension Partial {
             for _ in 0..<count {
                 var row: [Scalar] = []
                 for column in columns { row.append(try reader.scalar(column.type)) }
+                try lease.take(16 + Self.memoryBytes(of: row))
+                try pace.spend(row.count * 4)
                 rows.append(row)
             }
-        } catch { throw Self.damaged }
+        } catch let failure as Failure { throw failure } catch { throw Self.damaged }
     }
 }

@@ -12,6 +12,8 @@ package struct Partial: Sendable {
     package internal(set) var rows: [[Scalar]] = []
     /// More rows pass than the limit keeps.
     package internal(set) var isTruncated = false
+    /// What all of it is leased by; nil where it is on nobody's account.
+    var lease: MemoryLease?
 
     /// The identity of `merge`. Without group keys it has its one group already.
     package init(shape: PartialShape, groupsMax: Int = groupsMaxDefault) {
@@ -33,8 +35,15 @@ package struct Partial: Sendable {
         return zip(aggregates, states).compactMap { shape, state in state.relativeError.map { (shape.name, $0) } }
     }
 
-    /// Memory held, about, in bytes.
-    var memoryBytes: Int { keys.memoryBytes + states.reduce(0) { $0 + $1.memoryBytes } }
+    /// Memory held, about, in bytes. Cost: of some aggregates, a look at each group; of rows, at each value.
+    var memoryBytes: Int {
+        states.reduce(keys.memoryBytes) { $0 + $1.memoryBytes } + rows.reduce(0) { $0 + 8 + Self.memoryBytes(of: $1) }
+    }
+
+    /// Of one row.
+    static func memoryBytes(of row: [Scalar]) -> Int {
+        row.reduce(48) { $0 + MemoryLayout<Scalar>.stride + $1.heldBytes }
+    }
 
     /// The group with this key, made if there is none. Call `growStates` before its state is used.
     mutating func group(_ key: UnsafeBufferPointer<UInt8>) throws(Failure) -> Int {
@@ -71,33 +80,46 @@ package struct Partial: Sendable {
     }
 
     /// Takes in another partial of the same shape. The order of merges does not show, but for which rows a limit keeps. Throws
-    /// when there are too many groups, or a count does not fit: then this partial is of no more use.
-    package mutating func merge(_ other: Partial) throws(Failure) {
+    /// when there are too many groups, a count does not fit, there is no memory for both, or `pace` says that it has to end:
+    /// then this partial is of no more use.
+    package mutating func merge(_ other: Partial, _ pace: WorkPace = WorkPace()) throws(Failure) {
         guard shape == other.shape else {
             throw Failure(.wrongType, "these partials come from different questions: their keys or aggregates differ")
         }
+        // What the sum takes, while both are still there; and where their groups go.
+        let lease = try pace.share.lease(
+            memoryBytes + other.memoryBytes + 16 * (groupCount + other.groupCount), for: "merging results")
+        try mergeStates(other, pace)
+        try lease.settle(at: memoryBytes)
+        self.lease = lease
+    }
+
+    private mutating func mergeStates(_ other: Partial, _ pace: WorkPace) throws(Failure) {
         if case .rows(_, let limit) = shape {
             isTruncated = isTruncated || other.isTruncated || other.rows.count > limit - rows.count
             rows.append(contentsOf: other.rows.prefix(max(0, limit - rows.count)))
         }
         defer { growStates() }  // also when the cap throws half way: the partial stays consistent
-        let (places, isWhole) = keys.formUnion(other.keys, countMax: groupsMax, bytesMax: Self.keyBytesMax)
+        let (places, isWhole) = try keys.formUnion(
+            other.keys, countMax: groupsMax, bytesMax: Self.keyBytesMax, pace)
         guard isWhole else { throw keys.count >= groupsMax ? Self.tooManyGroups(groupsMax) : Self.tooManyKeyBytes }
-        if let mine = places.mine { try moveStates(to: mine) }
+        if let mine = places.mine { try moveStates(to: mine, pace) }
         growStates()
-        for index in states.indices { try states[index].combine(other.states[index], groups: places.theirs) }
+        for index in states.indices { try states[index].combine(other.states[index], groups: places.theirs, pace) }
     }
 
-    private mutating func moveStates(to places: [Int]) throws(Failure) {
+    private mutating func moveStates(to places: [Int], _ pace: WorkPace) throws(Failure) {
         guard case .groups(_, let aggregates) = shape else { return }
         for (index, aggregate) in aggregates.enumerated() {
             var moved = aggregate.makeStates()
             moved.grow(to: keys.count)
-            try moved.combine(states[index], groups: places)
+            try moved.combine(states[index], groups: places, pace)
             states[index] = moved
         }
     }
 
     /// The answer: a row for each group, by ascending group keys, nulls last. Throws when a sum does not fit.
-    package func finish() throws(Failure) -> ResultTable { try ResultSelection(self).table() }
+    package func finish(_ pace: WorkPace = WorkPace()) throws(Failure) -> ResultTable {
+        try ResultSelection(self).table(pace)
+    }
 }

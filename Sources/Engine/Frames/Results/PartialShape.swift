@@ -68,6 +68,24 @@ package struct AggregateShape: Sendable, Hashable {
     }
 }
 
+extension AggregateShape {
+    /// What the state of a group without values takes, while the list of them may be growing.
+    var emptyStateBytes: Int {
+        let bytes =
+            switch function {
+            case .count: 8
+            case .sum, .avg, .min, .max: 32
+            case .variance, .stddev: MemoryLayout<Moment>.stride
+            case .quantile: ValueSketch.emptyBytes
+            case .distinct: DistinctSet.emptyBytes
+            case .topk, .topkExact: FrequencyTable.emptyBytes
+            case .histogram: 0
+            case .first, .last: MemoryLayout<ColumnEnd?>.stride
+            }
+        return bytes * 3
+    }
+}
+
 package enum PartialShape: Sendable, Hashable {
     case groups(keys: [FrameColumn], aggregates: [AggregateShape])
     case rows(columns: [FrameColumn], limit: Int)

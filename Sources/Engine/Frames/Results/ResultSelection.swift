@@ -1,7 +1,7 @@
 // Rows of an answer chosen and ordered before they are made: what sort, limit and having in a job's finish work on.
 
 /// Groups by their numbers. Only those that are left in the end become rows, so that the ten first of thousands of groups
-/// cost one look at each and ten rows.
+/// cost one look at each and ten rows. Each step leases what it needs, and looks at its pace on the way.
 package struct ResultSelection: Sendable {
     private enum Source: Sendable {
         case groups(Partial, keys: [FrameColumn])
@@ -21,6 +21,8 @@ package struct ResultSelection: Sendable {
     private var places: [Int]
     /// What `places` is yet to be ordered by.
     private var pending: Order?
+    /// Of `places`; nil until a step has made them others.
+    private var lease: MemoryLease?
 
     /// All groups by their keys, or all rows.
     package init(_ partial: Partial) {
@@ -48,6 +50,15 @@ package struct ResultSelection: Sendable {
 
     /// How many rows are left.
     var count: Int { places.count }
+    /// What steps have leased for it.
+    var leasedBytes: Int { lease?.bytes ?? 0 }
+
+    /// While a step is at it: a scalar, its rank and its place for each row, and what an ordering copies of them.
+    private static let stepBytes = 3 * (MemoryLayout<RankedPlace>.stride + MemoryLayout<Scalar>.stride)
+
+    private func stepLease(_ pace: WorkPace) throws(Failure) -> MemoryLease {
+        try pace.share.lease(places.count * Self.stepBytes, for: "ordering a result")
+    }
 
     // MARK: Steps
 
@@ -60,57 +71,93 @@ package struct ResultSelection: Sendable {
     }
 
     /// The first `count`.
-    package mutating func limit(_ count: Int) throws(Failure) { try settle(count: max(0, count)) }
+    package mutating func limit(_ count: Int, _ pace: WorkPace = WorkPace()) throws(Failure) {
+        try settle(count: max(0, count), pace)
+    }
 
     /// Keeps the rows whose column compares so with `value`; a null compares with nothing.
-    package mutating func having(_ column: String, _ op: FilterOperator, _ value: Value = .null) throws(Failure) {
+    package mutating func having(
+        _ column: String, _ op: FilterOperator, _ value: Value = .null, _ pace: WorkPace = WorkPace()
+    ) throws(Failure) {
         let index = try header.index(of: column)
-        let scalars = try scalars(ofColumn: index)
+        let step = try stepLease(pace)
+        defer { withExtendedLifetime(step) {} }
+        let scalars = try scalars(ofColumn: index, step, pace)
         switch op {
-        case .isNull: keep(scalars) { $0.isNull }
-        case .notNull: keep(scalars) { !$0.isNull }
+        case .isNull: try keep(scalars, pace) { $0.isNull }
+        case .notNull: try keep(scalars, pace) { !$0.isNull }
         case .equal, .notEqual, .less, .lessOrEqual, .greater, .greaterOrEqual:
             guard let sample = scalars.first(where: { !$0.isNull }) else {
                 places = []
                 return
             }
             let wanted = try Self.scalar(value, like: sample, column)
-            keep(scalars) { !$0.isNull && op.accepts(Scalar.compare($0, wanted)) }
+            try keep(scalars, pace) { !$0.isNull && op.accepts(Scalar.compare($0, wanted)) }
         case .isIn, .between, .like, .during:
             throw Failure(.scriptError, "having takes = ~= < <= > >= isnull notnull, not '\(op.rawValue)'")
         }
     }
 
-    private mutating func keep(_ scalars: [Scalar], _ isWanted: (Scalar) -> Bool) {
-        places = places.indices.filter { isWanted(scalars[$0]) }.map { places[$0] }
+    private mutating func keep(
+        _ scalars: [Scalar], _ pace: WorkPace, _ isWanted: (Scalar) -> Bool
+    ) throws(Failure) {
+        var kept: [Int] = []
+        try pace.inPieces(places.count, units: 2) { range in
+            for index in range where isWanted(scalars[index]) { kept.append(places[index]) }
+        }
+        try replace(kept, pace)
+    }
+
+    private mutating func replace(_ kept: [Int], _ pace: WorkPace) throws(Failure) {
+        lease = try pace.share.lease(kept.capacity * 8, for: "a result")
+        places = kept
     }
 
     /// What is left, in order. Throws when a sum in it does not fit.
-    package func table() throws(Failure) -> ResultTable {
+    package func table(_ pace: WorkPace = WorkPace()) throws(Failure) -> ResultTable {
         var ordered = self
-        try ordered.settle(count: places.count)
+        try ordered.settle(count: places.count, pace)
         var rows: [[Scalar]] = []
         rows.reserveCapacity(places.count)
-        for place in ordered.places { rows.append(try row(place)) }
+        for place in ordered.places {
+            let row = try row(place)
+            try pace.spend(row.count * 4)
+            rows.append(row)
+        }
         return ResultTable(columns: header.columns, keyCount: header.keyCount, rows: rows)
     }
 
-    /// The same as values: a map by column for each row.
-    func values() throws(Failure) -> [Value] {
-        guard case .groups(let partial, let keys) = source else { return try table().values() }
+    /// The same as a list of values, a map by column for each row, and what they are leased by.
+    func values(_ pace: WorkPace) throws(Failure) -> LeasedValue {
         var ordered = self
-        try ordered.settle(count: places.count)
+        try ordered.settle(count: places.count, pace)
         let names = header.columns.map { Value.string($0) }
+        let lease = try pace.share.lease(
+            places.count * Self.rowBytes(columns: names.count), for: "the rows of a result")
         var values: [Value] = []
         values.reserveCapacity(places.count)
-        for place in ordered.places {
+        func add(_ scalars: [Scalar], _ states: [any AggregateStates], _ place: Int) throws(Failure) {
             var pairs: [Value.Pair] = []
             pairs.reserveCapacity(names.count)
-            for scalar in partial.scalars(ofKey: place, keys) { pairs.append(.init(names[pairs.count], scalar.value)) }
-            for state in partial.states { pairs.append(.init(names[pairs.count], try state.finish(place).value)) }
+            for scalar in scalars { pairs.append(.init(names[pairs.count], scalar.value)) }
+            for state in states { pairs.append(.init(names[pairs.count], try state.finish(place).value)) }
+            // One row's texts and lists are there before they are leased.
+            let bytes = pairs.reduce(0) { $0 + $1.value.heldBytes }
+            if bytes > 0 { try lease.take(bytes) }
+            try pace.spend(pairs.count * 4 + bytes / 8)
             values.append(.map(pairs))
         }
-        return values
+        switch source {
+        case .rows(let rows): for place in ordered.places { try add(rows[place], [], place) }
+        case .groups(let partial, let keys):
+            for place in ordered.places { try add(partial.scalars(ofKey: place, keys), partial.states, place) }
+        }
+        return LeasedValue(.array(values), lease)
+    }
+
+    /// Of a row as a map, without what its values have of their own.
+    private static func rowBytes(columns: Int) -> Int {
+        MemoryLayout<Value>.stride + 48 + columns * MemoryLayout<Value.Pair>.stride
     }
 
     // MARK: Rows
@@ -136,16 +183,27 @@ package struct ResultSelection: Sendable {
     }
 
     /// One column of what is left, in the order of `places`.
-    private func scalars(ofColumn index: Int) throws(Failure) -> [Scalar] {
+    private func scalars(
+        ofColumn index: Int, _ lease: MemoryLease, _ pace: WorkPace
+    ) throws(Failure) -> [Scalar] {
         var scalars: [Scalar] = []
         scalars.reserveCapacity(places.count)
+        func collect(_ scalar: (Int) throws(Failure) -> Scalar) throws(Failure) {
+            for place in places {
+                let scalar = try scalar(place)
+                let bytes = scalar.heldBytes
+                if bytes > 0 { try lease.take(bytes) }
+                try pace.spend(4 + bytes / 8)
+                scalars.append(scalar)
+            }
+        }
         switch source {
-        case .rows(let rows): for place in places { scalars.append(rows[place][index]) }
+        case .rows(let rows): try collect { (place) throws(Failure) in rows[place][index] }
         case .groups(let partial, let keys) where index < keys.count:
-            for place in places { scalars.append(partial.scalars(ofKey: place, keys)[index]) }
+            try collect { (place) throws(Failure) in partial.scalars(ofKey: place, keys)[index] }
         case .groups(let partial, let keys):
             let states = partial.states[index - keys.count]
-            for place in places { scalars.append(try states.finish(place)) }
+            try collect { (place) throws(Failure) in try states.finish(place) }
         }
         return scalars
     }
@@ -153,22 +211,35 @@ package struct ResultSelection: Sendable {
     // MARK: Order
 
     /// Orders what is pending, as far as the first `count` need it, and drops the others.
-    private mutating func settle(count: Int) throws(Failure) {
+    private mutating func settle(count: Int, _ pace: WorkPace) throws(Failure) {
         defer { pending = nil }
+        var isAscending = true
+        var entries: [RankedPlace] = []
+        let step = pending == nil ? nil : try stepLease(pace)
+        defer { withExtendedLifetime(step) {} }
         switch pending {
         case nil: break
         case .keys?:
             guard case .groups = source else { break }
-            let entries = places.map { RankedPlace(rank: keyRank($0), scalar: .null, place: $0) }
-            places = first(count, of: entries, ascending: true)
-        case .column(let index, let ascending)?:
-            let scalars = try scalars(ofColumn: index)
-            let entries = zip(places, scalars).map { place, scalar in
-                RankedPlace(
-                    rank: RankedPlace.rank(scalar, ascending: ascending), scalar: scalar, place: place)
+            entries.reserveCapacity(places.count)
+            try pace.inPieces(places.count, units: 4) { range in
+                for place in places[range] {
+                    entries.append(RankedPlace(rank: keyRank(place), scalar: .null, place: place))
+                }
             }
-            places = first(count, of: entries, ascending: ascending)
+        case .column(let index, let ascending)?:
+            isAscending = ascending
+            entries.reserveCapacity(places.count)
+            guard let step else { break }
+            let scalars = try scalars(ofColumn: index, step, pace)
+            try pace.inPieces(places.count, units: 2) { range in
+                for at in range {
+                    let rank = RankedPlace.rank(scalars[at], ascending: ascending)
+                    entries.append(RankedPlace(rank: rank, scalar: scalars[at], place: places[at]))
+                }
+            }
         }
+        if !entries.isEmpty { try replace(try first(count, of: entries, ascending: isAscending, pace), pace) }
         if places.count > count { places.removeLast(places.count - count) }
     }
 
@@ -178,7 +249,9 @@ package struct ResultSelection: Sendable {
         return partial.keyRank(place, first.type)
     }
 
-    private func first(_ count: Int, of entries: [RankedPlace], ascending: Bool) -> [Int] {
+    private func first(
+        _ count: Int, of entries: [RankedPlace], ascending: Bool, _ pace: WorkPace
+    ) throws(Failure) -> [Int] {
         let precedes = { (a: RankedPlace, b: RankedPlace) -> Bool in
             if a.rank != b.rank { return a.rank < b.rank }
             if a.scalar.isNull || b.scalar.isNull {
@@ -189,9 +262,12 @@ package struct ResultSelection: Sendable {
             }
             return keysPrecede(a.place, b.place)
         }
-        guard count < entries.count / 4, count <= 256 else { return entries.sorted(by: precedes).map(\.place) }
+        guard count < entries.count / 4, count <= 256 else {
+            return try pace.sorted(entries, by: precedes).map(\.place)
+        }
         var best: [RankedPlace] = []
         for entry in entries {
+            try pace.spend(2)
             if best.count == count, count == 0 || !precedes(entry, best[count - 1]) { continue }
             best.insert(entry, at: partitionPoint(best.count) { precedes(best[$0], entry) })
             if best.count > count { best.removeLast() }

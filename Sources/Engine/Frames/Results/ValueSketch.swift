@@ -26,6 +26,13 @@ struct ValueSketch: Sendable {
 
     var isExact: Bool { buckets == nil }
 
+    /// Values or buckets.
+    var size: Int { exact.count + (buckets?.count ?? 0) }
+    static let emptyBytes = MemoryLayout<ValueSketch>.stride
+    var memoryBytes: Int {
+        Self.emptyBytes + (exact.isEmpty ? 0 : 32 + exact.capacity * 16) + (buckets.map { 64 + $0.capacity * 24 } ?? 0)
+    }
+
     /// Ascending by key, no key twice. Of rows that there are, which are no more than fit.
     init(_ exact: [(key: Int64, count: Int64)] = [], isDouble: Bool) {
         self.exact = exact
@@ -216,14 +223,15 @@ struct QuantileStates: AggregateStates {
             contentsOf: repeatElement(ValueSketch(isDouble: type == .double), count: count - sketches.count))
     }
 
-    mutating func combine(_ other: any AggregateStates, groups: [Int]) throws(Failure) {
+    mutating func combine(_ other: any AggregateStates, groups: [Int], _ pace: WorkPace) throws(Failure) {
         guard let other = other as? Self else { preconditionFailure("states of one shape") }
         for (index, group) in groups.enumerated() {
+            try pace.spend(4 + sketches[group].size + other.sketches[index].size)
             try sketches[group].combine(other.sketches[index], isDouble: type == .double)
         }
     }
 
-    var memoryBytes: Int { sketches.reduce(0) { $0 + 32 + $1.exact.count * 16 + ($1.buckets?.count ?? 0) * 32 } }
+    var memoryBytes: Int { sketches.reduce(0) { $0 + $1.memoryBytes } }
 
     func finish(_ group: Int) -> Scalar {
         guard let key = sketches[group].quantile(share, isDouble: type == .double) else { return .null }

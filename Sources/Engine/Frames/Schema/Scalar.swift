@@ -26,6 +26,15 @@ package enum Scalar: Sendable, Hashable {
 
     package var isNull: Bool { self == .null }
 
+    /// What it takes in memory beside its own place.
+    var heldBytes: Int {
+        switch self {
+        case .string(let text): text.memoryBytes
+        case .structured(let value): value.heldBytes
+        default: 0
+        }
+    }
+
     /// The order of answers: nulls last, NaN after every other number, -0.0 equal to 0.0, strings by their bytes.
     /// Numbers of both kinds compare by value; other mixtures (they do not occur within a column) by kind.
     package static func compare(_ a: Scalar, _ b: Scalar) -> Int {

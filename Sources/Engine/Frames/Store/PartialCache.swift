@@ -16,9 +16,11 @@ package final class PartialCache: Sendable {
 
     fileprivate struct Entry: Sendable {
         let chunks: [UInt64]
-        let partial: Partial
+        var partial: Partial
         let bytes: Int
         var lastUse: UInt64
+        /// Of the jobs that have it under way: they share one, as they share the partial.
+        weak var lease: MemoryLease?
     }
 
     fileprivate struct State: Sendable {
@@ -43,16 +45,31 @@ package final class PartialCache: Sendable {
 
     package var usedBytes: Int { state.withLock { $0.bytes } }
 
-    /// The partial of the first `count` of these chunks, as many as are known.
-    func find(_ key: Key, chunks: [UInt64]) -> (partial: Partial, count: Int)? {
-        state.withLock { state in
-            guard let entry = state.entries[key], entry.chunks.count <= chunks.count,
-                entry.chunks.elementsEqual(chunks.prefix(entry.chunks.count))
-            else { return nil }
+    /// The partial of the first `count` of these chunks, as many as are known: on a lease, as it may outlive its place here.
+    /// Throws when there is no memory for that.
+    func find(
+        _ key: Key, chunks: [UInt64], share: ScriptShare
+    ) throws(Failure) -> (partial: Partial, count: Int)? {
+        let known = state.withLock { state -> (Entry, MemoryLease?)? in
+            guard let entry = state.entry(key, chunks) else { return nil }
             state.use(key)
-            return (entry.partial, entry.chunks.count)
+            return (entry, entry.lease)
         }
+        guard let (entry, lease) = known else { return nil }
+        var partial = entry.partial
+        partial.lease = lease
+        if lease == nil {
+            let lease = try share.lease(entry.bytes, for: "a result that is known")
+            partial.lease = lease
+            state.withLock { state in
+                if state.entries[key]?.chunks == entry.chunks { state.entries[key]?.lease = lease }
+            }
+        }
+        return (partial, entry.chunks.count)
     }
+
+    /// How many of the first of these chunks are known.
+    func count(_ key: Key, chunks: [UInt64]) -> Int { state.withLock { $0.entry(key, chunks)?.chunks.count ?? 0 } }
 
     func insert(_ partial: Partial, for key: Key, chunks: [UInt64]) {
         let bytes = partial.memoryBytes + chunks.count * 8 + key.plan.memoryBytes
@@ -60,7 +77,9 @@ package final class PartialCache: Sendable {
         state.withLock { state in
             state.remove(key)
             while state.bytes + bytes > limitBytes, state.removeOldest() {}
-            state.entries[key] = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: 0)
+            var entry = Entry(chunks: chunks, partial: partial, bytes: bytes, lastUse: 0, lease: partial.lease)
+            entry.partial.lease = nil
+            state.entries[key] = entry
             state.bytes += bytes
             state.use(key)
             note(state.bytes)
@@ -81,6 +100,14 @@ package final class PartialCache: Sendable {
 }
 
 extension PartialCache.State {
+    /// What is known of the first of these chunks.
+    fileprivate func entry(_ key: PartialCache.Key, _ chunks: [UInt64]) -> PartialCache.Entry? {
+        guard let entry = entries[key], entry.chunks.count <= chunks.count,
+            entry.chunks.elementsEqual(chunks.prefix(entry.chunks.count))
+        else { return nil }
+        return entry
+    }
+
     /// The entry is the one used last.
     fileprivate mutating func use(_ key: PartialCache.Key) {
         clock += 1

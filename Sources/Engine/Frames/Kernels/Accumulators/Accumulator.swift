@@ -8,17 +8,17 @@ protocol Accumulator: AnyObject {
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure)
     /// Takes in a whole piece by what is known of it, without reading it: only asked without groups and filters. False
     /// when that is not enough.
-    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool
+    func addWhole(_ reader: BlockReader, rowCount: Int) throws(Failure) -> Bool
     /// Called before the first block of each piece.
-    func beginPiece()
+    func beginPiece() throws(Failure)
     /// Called once, after the last block.
-    func end()
+    func end() throws(Failure)
 }
 
 extension Accumulator {
-    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool { false }
-    func beginPiece() {}
-    func end() {}
+    func addWhole(_ reader: BlockReader, rowCount: Int) throws(Failure) -> Bool { false }
+    func beginPiece() throws(Failure) {}
+    func end() throws(Failure) {}
 }
 
 /// Numbers by group in memory that kernels can write without checks.
@@ -27,25 +27,37 @@ final class GroupArray<T: BitwiseCopyable> {
     private(set) var count = 0
     private var capacity = 0
     private let identity: T
+    private let lease: MemoryLease
     /// What loops may read beyond the last number.
     private static var slack: Int { 8 }
 
-    init(identity: T) {
+    /// `lease`: of its scan's thread. What it takes from there goes back with all of it.
+    init(identity: T, _ lease: MemoryLease) {
         self.identity = identity
+        self.lease = lease
         start = .allocate(capacity: 1)
     }
 
     deinit { start.deallocate() }
 
-    /// Adds identities until there are `count`.
-    func grow(to count: Int) {
-        guard count > self.count else { return }
+    /// Adds identities until there are `count`. Throws, and changes nothing, when there is no memory for them.
+    @inline(__always)
+    func grow(to count: Int) throws(Failure) {
+        if count > self.count { try growBeyond(count) }
+    }
+
+    @inline(never)
+    private func growBeyond(_ count: Int) throws(Failure) {
         if count > capacity {
-            capacity = max(count, capacity * 2)
-            let larger = UnsafeMutablePointer<T>.allocate(capacity: capacity + Self.slack)
-            larger.update(from: start, count: self.count)
+            let larger = max(count, capacity * 2)
+            // Both are there while one is copied to the other.
+            try lease.take((larger + Self.slack) * MemoryLayout<T>.stride)
+            let moved = UnsafeMutablePointer<T>.allocate(capacity: larger + Self.slack)
+            moved.update(from: start, count: self.count)
             start.deallocate()
-            start = larger
+            start = moved
+            if capacity > 0 { lease.give((capacity + Self.slack) * MemoryLayout<T>.stride) }
+            capacity = larger
         }
         (start + self.count).initialize(repeating: identity, count: count - self.count)
         self.count = count
@@ -57,18 +69,23 @@ final class GroupArray<T: BitwiseCopyable> {
 
 /// Rows by group.
 final class RowCounter: Accumulator {
-    private let counts = GroupArray<UInt64>(identity: 0)
-    private let lanes = GroupArray<UInt32>(identity: 0)
+    private let counts: GroupArray<UInt64>
+    private let lanes: GroupArray<UInt32>
     private var rowsInLanes = 0
     private var laneCount = 1
     private static let laneGroupsMax = 1024
 
-    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) {
-        counts.grow(to: groups)
+    init(_ lease: MemoryLease) {
+        counts = GroupArray(identity: 0, lease)
+        lanes = GroupArray(identity: 0, lease)
+    }
+
+    func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
+        try counts.grow(to: groups)
         switch ids {
         case .one: counts.start[0] &+= UInt64(reader.count)
-        case .bytes(let ids): addToLanes(ids, reader.count, groups)
-        case .shorts(let ids): addToLanes(ids, reader.count, groups)
+        case .bytes(let ids): try addToLanes(ids, reader.count, groups)
+        case .shorts(let ids): try addToLanes(ids, reader.count, groups)
         case .words(let ids):
             let counts = counts.start
             for at in 0..<reader.count { counts[Int(ids[at])] &+= 1 }
@@ -76,10 +93,12 @@ final class RowCounter: Accumulator {
     }
 
     /// Neighbours, often of the same group, count in different arrays, so that neither waits for the other.
-    private func addToLanes<ID: GroupID>(_ ids: UnsafePointer<ID>, _ rowCount: Int, _ groups: Int) {
+    private func addToLanes<ID: GroupID>(
+        _ ids: UnsafePointer<ID>, _ rowCount: Int, _ groups: Int
+    ) throws(Failure) {
         // Ids of these widths are of groups whose number is known from the beginning.
         laneCount = groups <= Self.laneGroupsMax ? 4 : 1
-        lanes.grow(to: groups * laneCount)
+        try lanes.grow(to: groups * laneCount)
         ID.count(ids, rowCount, in: lanes.start, copy: laneCount > 1 ? groups : 0)
         rowsInLanes += rowCount
         if rowsInLanes > 1 << 30 { end() }
@@ -94,14 +113,13 @@ final class RowCounter: Accumulator {
         rowsInLanes = 0
     }
 
-    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
-        counts.grow(to: 1)
-        counts.start[0] &+= UInt64(rowCount)
+    func addWhole(_ reader: BlockReader, rowCount: Int) throws(Failure) -> Bool {
+        try add(rows: rowCount)
         return true
     }
 
-    func add(rows: Int) {
-        counts.grow(to: 1)
+    func add(rows: Int) throws(Failure) {
+        try counts.grow(to: 1)
         counts.start[0] &+= UInt64(rows)
     }
 
@@ -111,12 +129,15 @@ final class RowCounter: Accumulator {
 /// Rows without a value in one column, by group.
 final class NullCounter: Accumulator {
     let slot: Int
-    private let counts = GroupArray<UInt64>(identity: 0)
+    private let counts: GroupArray<UInt64>
 
-    init(slot: Int) { self.slot = slot }
+    init(slot: Int, _ lease: MemoryLease) {
+        self.slot = slot
+        counts = GroupArray(identity: 0, lease)
+    }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        counts.grow(to: groups)
+        try counts.grow(to: groups)
         let nulls = try reader.vector(slot).nulls
         switch ids {
         case .one: counts.start[0] &+= UInt64(nulls.count)
@@ -126,9 +147,9 @@ final class NullCounter: Accumulator {
         }
     }
 
-    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+    func addWhole(_ reader: BlockReader, rowCount: Int) throws(Failure) -> Bool {
         guard let zone = reader.zone(slot) else { return false }
-        counts.grow(to: 1)
+        try counts.grow(to: 1)
         counts.start[0] &+= UInt64(zone.nullCount)
         return true
     }

@@ -10,53 +10,56 @@ final class ColumnEnds: Accumulator {
     private let isText: Bool
     private let bestBy: GroupArray<Int64>
     private let bestKey: GroupArray<Int64>
-    private let saw = GroupArray<UInt8>(identity: 0)
+    private let saw: GroupArray<UInt8>
+    private let lease: MemoryLease
     private var settled: [ColumnEnd?] = []
-    private var ranks: [Int64] = []
-    private var order: [Int] = []
-    /// The ranks are of the dictionary that chunks share, which only grows.
-    private var ranksAreShared = false
-    private var dictionary: DictionaryView?
+    private var ranks: TextRanks
 
-    init(slot: Int, by: Int, isFirst: Bool, isText: Bool) {
+    init(slot: Int, by: Int, isFirst: Bool, isText: Bool, _ lease: MemoryLease) {
+        self.lease = lease
         self.slot = slot
         self.by = by
         self.isFirst = isFirst
         self.isText = isText
-        bestBy = GroupArray(identity: isFirst ? .max : .min)
-        bestKey = GroupArray(identity: isFirst ? .max : .min)
+        bestBy = GroupArray(identity: isFirst ? .max : .min, lease)
+        bestKey = GroupArray(identity: isFirst ? .max : .min, lease)
+        saw = GroupArray(identity: 0, lease)
+        ranks = TextRanks(lease)
     }
 
     func end(of group: Int) -> ColumnEnd? { group < settled.count ? settled[group] : nil }
 
-    func beginPiece() { settle() }
-    func end() { settle() }
+    func beginPiece() throws(Failure) { try settle() }
+    func end() throws(Failure) { try settle() }
 
     /// Moves what a piece had to where ranks do not matter.
-    private func settle() {
-        while settled.count < saw.count { settled.append(nil) }
+    private func settle() throws(Failure) {
+        try settled.grow(to: saw.count, lease)
         for group in 0..<saw.count where saw.start[group] != 0 {
             var found = ColumnEnd(by: bestBy.start[group])
-            if isText, let dictionary {
-                found.text = Array(dictionary[order[Int(bestKey.start[group])]])
+            if isText, ranks.isKnown {
+                found.text = Array(ranks.text(bestKey.start[group]))
             } else {
                 found.key = bestKey.start[group]
             }
-            if settled[group].map({ found.replaces($0, isFirst: isFirst) }) ?? true { settled[group] = found }
+            if settled[group].map({ found.replaces($0, isFirst: isFirst) }) ?? true {
+                if isText { try lease.take(found.text.memoryBytes - (settled[group]?.text.memoryBytes ?? 0)) }
+                settled[group] = found
+            }
             saw.start[group] = 0
             bestBy.start[group] = isFirst ? .max : .min
             bestKey.start[group] = isFirst ? .max : .min
         }
-        dictionary = nil
+        ranks.forget()
     }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        bestBy.grow(to: groups)
-        bestKey.grow(to: groups)
-        saw.grow(to: groups)
+        try bestBy.grow(to: groups)
+        try bestKey.grow(to: groups)
+        try saw.grow(to: groups)
         let values = try reader.vector(slot)
         let keys = try reader.vector(by)
-        if isText { learnRanks(try reader.dictionary(slot)) }
+        if isText { try ranks.learn(try reader.dictionary(slot)) }
         var nullAt = 0
         values.nulls.forEachGap(below: reader.count) { range in
             for at in range {
@@ -70,7 +73,7 @@ final class ColumnEnds: Accumulator {
     @inline(__always)
     private func valueKey(_ vector: BlockVector, _ at: Int) -> Int64 {
         if case .doubles(let doubles) = vector.elements { return doubles[at].totalKey }
-        return isText ? ranks[Int(vector.key(at: at))] : vector.key(at: at)
+        return isText ? ranks.byCode[Int(vector.key(at: at))] : vector.key(at: at)
     }
 
     @inline(__always)
@@ -83,15 +86,5 @@ final class ColumnEnds: Accumulator {
         bestBy.start[group] = by
         bestKey.start[group] = key
         saw.start[group] = 1
-    }
-
-    private func learnRanks(_ view: DictionaryView?) {
-        guard dictionary == nil, let view else { return }
-        dictionary = view
-        if view.isShared, ranksAreShared, order.count == view.count { return }
-        ranksAreShared = view.isShared
-        order = view.sortedCodes()
-        ranks = [Int64](repeating: 0, count: view.count)
-        for (rank, code) in order.enumerated() { ranks[code] = Int64(rank) }
     }
 }

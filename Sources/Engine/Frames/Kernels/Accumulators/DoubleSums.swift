@@ -6,17 +6,21 @@ import CKernels
 
 final class DoubleSums: Accumulator {
     let slot: Int
-    private let highs = GroupArray<Double>(identity: 0)
-    private let lows = GroupArray<Double>(identity: 0)
+    private let highs: GroupArray<Double>
+    private let lows: GroupArray<Double>
 
-    init(slot: Int) { self.slot = slot }
+    init(slot: Int, _ lease: MemoryLease) {
+        self.slot = slot
+        highs = GroupArray(identity: 0, lease)
+        lows = GroupArray(identity: 0, lease)
+    }
 
     func sum(_ group: Int) -> (high: Double, low: Double) { (highs[group], lows[group]) }
 
     /// Rows without a value hold 0.0: adding it to a sum changes nothing but a -0.0.
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        highs.grow(to: groups)
-        lows.grow(to: groups)
+        try highs.grow(to: groups)
+        try lows.grow(to: groups)
         let vector = try reader.vector(slot)
         guard case .doubles(let values) = vector.elements else { preconditionFailure("a column of doubles") }
         switch ids {

@@ -10,18 +10,18 @@ final class KeyExtremes: Accumulator {
     private let isMin: Bool
     private let best: GroupArray<Int64>
 
-    init(slot: Int, isMin: Bool) {
+    init(slot: Int, isMin: Bool, _ lease: MemoryLease) {
         self.slot = slot
         self.isMin = isMin
-        best = GroupArray(identity: isMin ? .max : .min)
+        best = GroupArray(identity: isMin ? .max : .min, lease)
     }
 
     /// Meaningless for a group without values.
     func key(_ group: Int) -> Int64 { best[group] }
 
-    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+    func addWhole(_ reader: BlockReader, rowCount: Int) throws(Failure) -> Bool {
         guard let zone = reader.zone(slot), !reader.isDouble(slot) else { return false }
-        best.grow(to: 1)
+        try best.grow(to: 1)
         if case .keys(let low, let high) = zone.bounds { take(isMin ? low : high, 0) }
         return true
     }
@@ -32,7 +32,7 @@ final class KeyExtremes: Accumulator {
     }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        best.grow(to: groups)
+        try best.grow(to: groups)
         let vector = try reader.vector(slot)
         let count = reader.count
         switch vector.elements {
@@ -105,53 +105,49 @@ final class TextExtremes: Accumulator {
     let slot: Int
     private let isMin: Bool
     private let best: GroupArray<Int64>
+    private let lease: MemoryLease
     private var texts: [[UInt8]?] = []
-    private var ranks: [Int64] = []
-    private var order: [Int] = []
-    private var dictionary: DictionaryView?
+    private var ranks: TextRanks
 
-    init(slot: Int, isMin: Bool) {
+    init(slot: Int, isMin: Bool, _ lease: MemoryLease) {
         self.slot = slot
         self.isMin = isMin
-        best = GroupArray(identity: isMin ? .max : .min)
+        self.lease = lease
+        best = GroupArray(identity: isMin ? .max : .min, lease)
+        ranks = TextRanks(lease)
     }
 
     func text(_ group: Int) -> [UInt8]? { group < texts.count ? texts[group] : nil }
 
-    func beginPiece() { settle() }
-    func end() { settle() }
+    func beginPiece() throws(Failure) { try settle() }
+    func end() throws(Failure) { try settle() }
 
     /// Turns what was found in ranks into text, before ranks mean something else.
-    private func settle() {
+    private func settle() throws(Failure) {
         let identity: Int64 = isMin ? .max : .min
-        guard let dictionary else { return }
-        while texts.count < best.count { texts.append(nil) }
+        guard ranks.isKnown else { return }
+        try texts.grow(to: best.count, lease)
         for group in 0..<best.count where best.start[group] != identity {
-            let text = Array(dictionary[order[Int(best.start[group])]])
+            let text = ranks.text(best.start[group])
             best.start[group] = identity
             if let known = texts[group] {
                 let replaces = isMin ? text.lexicographicallyPrecedes(known) : known.lexicographicallyPrecedes(text)
                 if !replaces { continue }
             }
-            texts[group] = text
+            try lease.take(text.memoryBytes - (texts[group]?.memoryBytes ?? 0))
+            texts[group] = Array(text)
         }
-        self.dictionary = nil
+        ranks.forget()
     }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        best.grow(to: groups)
+        try best.grow(to: groups)
         let vector = try reader.vector(slot)
-        if dictionary == nil, let view = try reader.dictionary(slot) {
-            dictionary = view
-            if !(view.isShared && order.count == view.count) {
-                order = view.sortedCodes()
-                ranks = [Int64](repeating: 0, count: view.count)
-                for (rank, code) in order.enumerated() { ranks[code] = Int64(rank) }
-            }
-        }
+        try ranks.learn(try reader.dictionary(slot))
+        let byCode = ranks.byCode
         vector.nulls.forEachGap(below: reader.count) { range in
             for at in range {
-                let (rank, group) = (ranks[Int(vector.key(at: at))], ids[at])
+                let (rank, group) = (byCode[Int(vector.key(at: at))], ids[at])
                 if isMin ? rank < best.start[group] : rank > best.start[group] { best.start[group] = rank }
             }
         }

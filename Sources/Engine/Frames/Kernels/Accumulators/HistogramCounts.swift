@@ -6,24 +6,26 @@
 final class HistogramCounts: Accumulator {
     private let slot: Int
     private let edges: [Int64]
-    private let counts = GroupArray<UInt64>(identity: 0)
+    private let counts: GroupArray<UInt64>
     /// The bins of the codes of one byte, and what those codes mean.
     private var bins: [Int] = []
     private var meaning: (base: Int64, scale: Int64)?
 
-    init(slot: Int, edges: [Int64]) {
+    init(slot: Int, edges: [Int64], _ lease: MemoryLease) {
         self.slot = slot
         self.edges = edges
+        counts = GroupArray(identity: 0, lease)
     }
 
     private var binCount: Int { edges.count + 1 }
 
-    func counts(of group: Int) -> [Int64] {
-        (0..<binCount).map { Int64(counts[group * binCount + $0]) }
+    /// Adds a group's counts, one for each bin.
+    func append(countsOf group: Int, to list: inout [Int64]) {
+        for bin in 0..<binCount { list.append(Int64(counts[group * binCount + bin])) }
     }
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
-        counts.grow(to: groups * binCount)
+        try counts.grow(to: groups * binCount)
         let vector = try reader.vector(slot)
         if case .bytes(let codes) = vector.elements {
             learnBins(of: vector)

@@ -15,10 +15,11 @@ final class IntegerSums: Accumulator {
     private let mode: Mode
     private let rowsPerFlush: Int
     private var rowsSinceFlush = 0
-    private let partial = GroupArray<UInt64>(identity: 0)
-    private let rowTotals = GroupArray<UInt64>(identity: 0)
-    private let totals = GroupArray<UInt64>(identity: 0)
-    private let wide = GroupArray<Int128>(identity: 0)
+    private let partial: GroupArray<UInt64>
+    private let rowTotals: GroupArray<UInt64>
+    private let totals: GroupArray<UInt64>
+    private let wide: GroupArray<Int128>
+    private let lease: MemoryLease
     /// Exact sums that zones gave.
     private var zoneSum: Int128 = 0
     private var lanes = 1
@@ -31,8 +32,13 @@ final class IntegerSums: Accumulator {
     private static let laneGroupsMax = 512
 
     /// `bounds` are those of the column over all pieces of the scan.
-    init(slot: Int, bounds: Zone.Bounds) {
+    init(slot: Int, bounds: Zone.Bounds, _ lease: MemoryLease) {
         self.slot = slot
+        self.lease = lease
+        partial = GroupArray(identity: 0, lease)
+        rowTotals = GroupArray(identity: 0, lease)
+        totals = GroupArray(identity: 0, lease)
+        wide = GroupArray(identity: 0, lease)
         guard case .keys(let low, let high) = bounds else {
             (base, mode, rowsPerFlush) = (0, .narrow, .max)
             return
@@ -60,7 +66,7 @@ final class IntegerSums: Accumulator {
 
     private var zoneValues: Int64 = 0
 
-    func addWhole(_ reader: BlockReader, rowCount: Int) -> Bool {
+    func addWhole(_ reader: BlockReader, rowCount: Int) throws(Failure) -> Bool {
         guard let zone = reader.zone(slot) else { return false }
         if zone.bounds == .none { return true }
         guard let sum = zone.sum else { return false }
@@ -71,14 +77,14 @@ final class IntegerSums: Accumulator {
 
     func add(_ reader: BlockReader, _ ids: GroupIDs, groups: Int) throws(Failure) {
         let vector = try reader.vector(slot)
-        grow(to: groups)
+        try grow(to: groups)
         if rowsSinceFlush > rowsPerFlush - BitPacking.blockRows { flush() }
         rowsSinceFlush += reader.count
         if mode == .wide { return addWide(vector, reader.count, ids) }
         switch ids {
         case .one: addUngrouped(vector, reader.count)
         case .bytes(let ids):
-            if !addInPairs(vector, reader, ids) { addGrouped(vector, reader, ids) }
+            if !(try addInPairs(vector, reader, ids)) { addGrouped(vector, reader, ids) }
         case .shorts(let ids): addGrouped(vector, reader, ids)
         case .words(let ids): addGrouped(vector, reader, ids)
         }
@@ -91,16 +97,16 @@ final class IntegerSums: Accumulator {
         flush()
     }
 
-    private func grow(to groups: Int) {
+    private func grow(to groups: Int) throws(Failure) {
         if groups > groupCount {
             flush()
             groupCount = groups
             lanes = groups <= Self.laneGroupsMax && groups > 1 ? 4 : 1
         }
-        if mode == .wide { wide.grow(to: groups) }
-        partial.grow(to: groupCount * lanes)
-        totals.grow(to: groups)
-        rowTotals.grow(to: groups)
+        if mode == .wide { try wide.grow(to: groups) }
+        try partial.grow(to: groupCount * lanes)
+        try totals.grow(to: groups)
+        try rowTotals.grow(to: groups)
     }
 
     private func flush() {
@@ -167,7 +173,9 @@ final class IntegerSums: Accumulator {
     }
 
     /// False where that is not possible or does not pay.
-    private func addInPairs(_ vector: BlockVector, _ reader: BlockReader, _ ids: UnsafePointer<UInt8>) -> Bool {
+    private func addInPairs(
+        _ vector: BlockVector, _ reader: BlockReader, _ ids: UnsafePointer<UInt8>
+    ) throws(Failure) -> Bool {
         guard mode == .packed, vector.codeLimit <= 1 << 16, case .keys(_, let high) = vector.bounds else {
             return false
         }
@@ -176,8 +184,8 @@ final class IntegerSums: Accumulator {
         guard PairSums.pays(groups: groupCount, codesUpTo: limit) else { return false }
         let distance = UInt64(bitPattern: vector.base &- base)
         pairUnit = (distance, UInt64(bitPattern: vector.scale))
-        let pairs = self.pairs ?? PairSums(groups: groupCount)
-        self.pairs = pairs
+        if pairs == nil { pairs = try PairSums(groups: groupCount, lease) }
+        guard let pairs else { return false }
         let done = pairs.add(
             ids, vector.elements, reader.count, codesUpTo: limit, prefetch: { reader.prefetch() },
             flush: { takePairs($0, $1) })

@@ -19,14 +19,14 @@ final class PairSums {
     private var width = 0
     private var pairsLeft = 0
 
-    init(groups: Int) {
+    init(groups: Int, _ lease: MemoryLease) throws(Failure) {
         self.groups = groups
-        table = GroupArray(identity: 0)
-        sums = GroupArray(identity: 0)
-        counts = GroupArray(identity: 0)
-        table.grow(to: groups * groups)
-        sums.grow(to: groups)
-        counts.grow(to: groups)
+        table = GroupArray(identity: 0, lease)
+        sums = GroupArray(identity: 0, lease)
+        counts = GroupArray(identity: 0, lease)
+        try table.grow(to: groups * groups)
+        try sums.grow(to: groups)
+        try counts.grow(to: groups)
     }
 
     /// Pairs that fit beside each other for codes up to `limit` of at most 16 bits: the fields of sums have `bits` more than

@@ -25,9 +25,12 @@ final class ValueCounts: Accumulator {
     private var counts: Bool { purpose != .distinct }
     private let mode: Mode
     /// Dense: by group * span + digit. Hashed: by number of (group, value).
-    private let counters = GroupArray<UInt32>(identity: 0)
-    private let seen = GroupArray<UInt8>(identity: 0)
-    private let lanes = GroupArray<UInt32>(identity: 0)
+    private let counters: GroupArray<UInt32>
+    private let seen: GroupArray<UInt8>
+    private let lanes: GroupArray<UInt32>
+    private let lease: MemoryLease
+    private let pace: WorkPace
+    private var account: TableAccount
     private var rowsInLanes = 0
     /// Digits of pieces that were taken in whole.
     private var wholeSeen = CodeBits()
@@ -40,6 +43,8 @@ final class ValueCounts: Accumulator {
     private var sketches: [ValueSketch] = []
     private var sets: [DistinctSet] = []
     private var tables: [FrequencyTable] = []
+    /// What `sketches`, `sets` and `tables` hold.
+    private var settledBytes = 0
     /// Different (group, value) that tables hold.
     static let pairsMax = 1 << 18
     private let isDouble: Bool
@@ -51,8 +56,15 @@ final class ValueCounts: Accumulator {
     /// `dense` as in `KeyDomain`, or nil where the domain is large; nil `groups` where they are not known yet.
     init(
         slot: Int, type: ColumnType, purpose: Purpose, dense: (base: Int64, scale: Int64, count: Int)?, groups: Int?,
-        only: ByteKeyTable? = nil, topValuesMax: Int = FrequencyTable.valuesMax
+        only: ByteKeyTable? = nil, topValuesMax: Int = FrequencyTable.valuesMax, _ lease: MemoryLease,
+        _ pace: WorkPace
     ) {
+        self.lease = lease
+        self.pace = pace
+        account = TableAccount(lease)
+        counters = GroupArray(identity: 0, lease)
+        seen = GroupArray(identity: 0, lease)
+        lanes = GroupArray(identity: 0, lease)
         self.slot = slot
         self.only = only
         self.topValuesMax = topValuesMax
@@ -88,21 +100,21 @@ final class ValueCounts: Accumulator {
         case .dense(let base, let scale, let span):
             let place = DensePlace(vector: vector, base: base, scale: scale, span: span)
             if counts {
-                addCounts(vector, place, reader, ids, groups)
+                try addCounts(vector, place, reader, ids, groups)
             } else {
-                mark(vector, place, reader, ids, groups)
+                try mark(vector, place, reader, ids, groups)
             }
         }
     }
 
     private func addCounts(
         _ vector: BlockVector, _ place: DensePlace, _ reader: BlockReader, _ ids: GroupIDs, _ groups: Int
-    ) {
+    ) throws(Failure) {
         let count = reader.count
         rowsInLanes += count
-        if rowsInLanes > 1 << 31 { spill() }
+        if rowsInLanes > 1 << 31 { try spill() }
         if case .one = ids, place.span <= 1 << 14 {
-            lanes.grow(to: place.span * 4)
+            try lanes.grow(to: place.span * 4)
             let first = lanes.start + place.offset
             if case .integers = vector.elements {
                 let counters = lanes.start
@@ -119,7 +131,7 @@ final class ValueCounts: Accumulator {
             }
             first[0] &-= UInt32(vector.nulls.count)  // rows without a value were counted for code 0
         } else {
-            counters.grow(to: groups * place.span)
+            try counters.grow(to: groups * place.span)
             let counters = counters.start
             forEach(vector, place, count, ids) { counters[$0] &+= 1 }
         }
@@ -127,9 +139,9 @@ final class ValueCounts: Accumulator {
 
     private func mark(
         _ vector: BlockVector, _ place: DensePlace, _ reader: BlockReader, _ ids: GroupIDs, _ groups: Int
-    ) {
+    ) throws(Failure) {
         let count = reader.count
-        seen.grow(to: groups * place.span)
+        try seen.grow(to: groups * place.span)
         let seen = seen.start
         // Rows without a value have code 0: where that is not known yet, they are told apart.
         let isPlain = if case .integers = vector.elements { true } else { false }
@@ -149,9 +161,12 @@ final class ValueCounts: Accumulator {
     }
 
     /// Moves counters that could overflow to larger ones.
-    private func spill() {
-        end()
-        while largeCounts.count < counters.count { largeCounts.append(0) }
+    private func spill() throws(Failure) {
+        try end()
+        if largeCounts.count < counters.count {
+            try lease.take((counters.count - largeCounts.count) * 8)
+            largeCounts.append(contentsOf: repeatElement(0, count: counters.count - largeCounts.count))
+        }
         for index in 0..<counters.count {
             largeCounts[index] += UInt64(counters.start[index])
             counters.start[index] = 0
@@ -159,17 +174,17 @@ final class ValueCounts: Accumulator {
         rowsInLanes = 0
     }
 
-    func end() {
+    func end() throws(Failure) {
         guard case .dense(_, _, let span) = mode else { return }
         if !wholeSeen.isEmpty {
-            seen.grow(to: span)
+            try seen.grow(to: span)
             wholeSeen.forEach { digit in
                 precondition(digit < span, "zones bound the domain")
                 seen.start[digit] = 1
             }
         }
         guard lanes.count > 0 else { return }
-        counters.grow(to: span)
+        try counters.grow(to: span)
         for index in 0..<lanes.count {
             counters.start[index % span] &+= lanes.start[index]  // wrapping: only the sum of lanes is a count
             lanes.start[index] = 0
@@ -230,6 +245,9 @@ final class ValueCounts: Accumulator {
     private func addHashed(
         _ vector: BlockVector, _ dictionary: DictionaryView?, _ count: Int, _ ids: GroupIDs
     ) throws(Failure) {
+        try account.expect(tableBytes(adding: count, dictionary))
+        // Pairs there may be after this block.
+        if counts { try counters.grow(to: pairs.count + count) }
         if let dictionary, remap?.dictionary != dictionary.bytes {
             remap = (dictionary.bytes, (0..<dictionary.count).map { UInt32(strings.intern(dictionary[$0])) })
         }
@@ -244,52 +262,108 @@ final class ValueCounts: Accumulator {
                     number = values.number(UInt64(bitPattern: vector.key(at: at)))
                 }
                 let pair = pairs.number(UInt64(ids[at]) &<< 32 | UInt64(number))
-                if counts {
-                    counters.grow(to: pair + 1)
-                    counters.start[pair] &+= 1
-                }
+                if counts { counters.start[pair] &+= 1 }
             }
         }
         rowsInLanes += count
-        if counts, rowsInLanes > 1 << 31 { spill() }
+        if counts, rowsInLanes > 1 << 31 { try spill() }
         if pairs.count > Self.pairsMax { try settle() }
+        try account.note(tableBytes)
+    }
+
+    private var tableBytes: Int {
+        values.memoryBytes + pairs.memoryBytes + strings.heldBytes + (remap?.ids.count ?? 0) * 4 + settledBytes
+    }
+
+    private func tableBytes(adding rows: Int, _ dictionary: DictionaryView?) -> Int {
+        var bytes = pairs.memoryBytes(adding: rows) + settledBytes
+        if let dictionary, remap?.dictionary != dictionary.bytes {
+            bytes +=
+                strings.heldBytes(adding: dictionary.count, keyBytes: dictionary.packedBytes) + dictionary.count * 4
+        } else {
+            bytes += strings.heldBytes + (remap?.ids.count ?? 0) * 4
+        }
+        return bytes + (dictionary == nil ? values.memoryBytes(adding: rows) : values.memoryBytes)
     }
 
     /// Moves what the tables hold to sketches and sets, which stay within bounds however many values there are.
     private func settle() throws(Failure) {
-        let groupCount = pairs.keys.reduce(0) { max($0, Int($1 >> 32) + 1) }
+        let found = pairs.keys.reduce(0) { max($0, Int($1 >> 32) + 1) }
+        let groupCount = max(found, sketches.count, sets.count, tables.count)
+        try account.note(tableBytes + resultBytes(groupCount: groupCount, shared: nil))
         switch purpose {
-        case .quantiles: sketches = try allSketches(groupCount: max(groupCount, sketches.count))
-        case .distinct: sets = allSets(groupCount: max(groupCount, sets.count), shared: nil)
-        case .frequencies: tables = allTables(groupCount: max(groupCount, tables.count), shared: nil)
+        case .quantiles: sketches = try allSketches(groupCount: groupCount, pace)
+        case .distinct: sets = try allSets(groupCount: groupCount, shared: nil, pace)
+        case .frequencies: tables = try allTables(groupCount: groupCount, shared: nil, pace)
         }
+        settledBytes =
+            sketches.reduce(0) { $0 + $1.memoryBytes } + sets.reduce(0) { $0 + $1.memoryBytes }
+            + tables.reduce(0) { $0 + $1.memoryBytes }
         (values, pairs, strings, remap) = (NumberTable(), NumberTable(), ByteKeyTable(), nil)
         for index in 0..<counters.count { counters.start[index] = 0 }
+        lease.give(largeCounts.count * 8)
         largeCounts = []
+    }
+
+    /// What the results of so many groups take, at most, besides what is settled already.
+    func resultBytes(groupCount: Int, shared: DictionaryView?) -> Int {
+        let eachGroup =
+            switch purpose {
+            case .quantiles: ValueSketch.emptyBytes + 64
+            case .distinct: DistinctSet.emptyBytes
+            case .frequencies: FrequencyTable.emptyBytes
+            }
+        switch mode {
+        case .hashed:
+            // As they grow, arrays have twice the room, and are there twice while they are copied.
+            let text = pairs.count > 0 && isText ? strings.bytes.count / max(1, strings.count) + 1 : 8
+            return settledBytes + groupCount * eachGroup + pairs.count * (text + 16) * 3
+        case .dense(let base, _, let span):
+            let size = counts ? max(counters.count, largeCounts.count) : seen.count
+            if !counts, isText {
+                // Bits for codes; groups of fewer values have the strings.
+                let texts = shared.map { $0.codesMin * ($0.packedBytes / max(1, $0.count) + 16) } ?? 0
+                return groupCount * (eachGroup + max(texts, (Int(base) + span) / 8 + 64))
+            }
+            var used = 0
+            for index in 0..<size where (counts ? total(index) : Int64(seen.start[index])) > 0 { used += 1 }
+            let text = isText ? shared.map { $0.packedBytes / max(1, $0.count) + 1 } ?? 0 : 8
+            return groupCount * eachGroup + used * (text + 16) * 3
+        }
     }
 
     // MARK: Results
 
     /// Of numbers: each group's values with their counts.
-    func allSketches(groupCount: Int) throws(Failure) -> [ValueSketch] {
-        var result = keys(groupCount: groupCount).map { ValueSketch($0, isDouble: isDouble) }
-        for (group, sketch) in sketches.enumerated() { try result[group].combine(sketch, isDouble: isDouble) }
+    func allSketches(groupCount: Int, _ pace: WorkPace) throws(Failure) -> [ValueSketch] {
+        let keys = try keys(groupCount: groupCount, pace)
+        var result: [ValueSketch] = []
+        result.reserveCapacity(groupCount)
+        for keys in keys {
+            try pace.spend(4 + keys.count)
+            result.append(ValueSketch(keys, isDouble: isDouble))
+        }
+        for (group, sketch) in sketches.enumerated() {
+            try pace.spend(sketch.size)
+            try result[group].combine(sketch, isDouble: isDouble)
+        }
         return result
     }
 
     /// Each group's different values. `shared` is the dictionary that dense codes are of.
-    func allSets(groupCount: Int, shared: DictionaryView?) -> [DistinctSet] {
+    func allSets(groupCount: Int, shared: DictionaryView?, _ pace: WorkPace) throws(Failure) -> [DistinctSet] {
         var result = sets
         while result.count < groupCount { result.append(DistinctSet()) }
         if case .dense(let base, _, let span) = mode, isText, let shared {
             for group in 0..<min(groupCount, seen.count / span) {
+                try pace.spend(span / 8 + 16)
                 let marks = UnsafeBufferPointer(start: seen.start + group * span, count: span)
                 result[group] = Self.set(marks, base: Int(base), shared)
             }
         } else if isText {
-            texts(groupCount: groupCount, shared: shared) { group, text, _ in result[group].insert(text) }
+            try texts(shared: shared, pace) { group, text, _ in result[group].insert(text) }
         } else {
-            forEachKey { group, key, _ in result[group].insert(key) }
+            try forEachKey(pace) { group, key, _ in result[group].insert(key) }
         }
         return result
     }
@@ -307,15 +381,17 @@ final class ValueCounts: Accumulator {
     }
 
     /// Each group's values by frequency; `shared` as in `allSets`.
-    func allTables(groupCount: Int, shared: DictionaryView?) -> [FrequencyTable] {
+    func allTables(
+        groupCount: Int, shared: DictionaryView?, _ pace: WorkPace
+    ) throws(Failure) -> [FrequencyTable] {
         var result = tables
         while result.count < groupCount { result.append(FrequencyTable(limit: topValuesMax)) }
         if isText {
-            texts(groupCount: groupCount, shared: shared) { group, text, count in
+            try texts(shared: shared, pace) { group, text, count in
                 if only?.contains(text) ?? true { result[group].add(text, count) }
             }
         } else {
-            forEachKey { group, key, count in
+            try forEachKey(pace) { group, key, count in
                 withUnsafeBytes(of: key.littleEndian) { bytes in
                     let value = bytes.bindMemory(to: UInt8.self)
                     if only?.contains(value) ?? true { result[group].add(value, count) }
@@ -331,15 +407,21 @@ final class ValueCounts: Accumulator {
     }
 
     /// Keys (integers, or `orderedKey` of doubles) with their counts, by group, ascending.
-    private func keys(groupCount: Int) -> [[(key: Int64, count: Int64)]] {
+    private func keys(groupCount: Int, _ pace: WorkPace) throws(Failure) -> [[(key: Int64, count: Int64)]] {
         var result = [[(key: Int64, count: Int64)]](repeating: [], count: groupCount)
-        forEachKey { group, key, count in result[group].append((key, count)) }
-        if case .hashed = mode { for group in result.indices { result[group].sort { $0.key < $1.key } } }
+        try forEachKey(pace) { group, key, count in result[group].append((key, count)) }
+        guard case .hashed = mode else { return result }
+        for group in result.indices {
+            try pace.spend(1 + result[group].count * 8)
+            result[group].sort { $0.key < $1.key }
+        }
         return result
     }
 
-    private func forEachKey(_ body: (_ group: Int, _ key: Int64, _ count: Int64) -> Void) {
-        forEachValue { group, value, count in
+    private func forEachKey(
+        _ pace: WorkPace, _ body: (_ group: Int, _ key: Int64, _ count: Int64) -> Void
+    ) throws(Failure) {
+        try forEachValue(pace) { group, value, count in
             switch mode {
             case .dense(let base, let scale, _): body(group, base &+ scale &* Int64(value), count)
             case .hashed: body(group, Int64(bitPattern: values.keys[value]), count)
@@ -349,31 +431,37 @@ final class ValueCounts: Accumulator {
 
     /// Strings with their counts, by group. `shared` is the dictionary that dense codes are of.
     private func texts(
-        groupCount: Int, shared: DictionaryView?, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void
-    ) {
+        shared: DictionaryView?, _ pace: WorkPace, _ body: (Int, UnsafeBufferPointer<UInt8>, Int64) -> Void
+    ) throws(Failure) {
         switch mode {
         case .dense(let base, _, _):
             guard let shared else { return }
             let texts = shared.strings
-            withExtendedLifetime(shared) {
-                forEachValue { group, value, count in body(group, texts[Int(base) &+ value], count) }
-            }
+            defer { withExtendedLifetime(shared) {} }
+            try forEachValue(pace) { group, value, count in body(group, texts[Int(base) &+ value], count) }
         case .hashed:
-            forEachValue { group, value, count in strings.withKey(value) { body(group, $0, count) } }
+            try forEachValue(pace) { group, value, count in strings.withKey(value) { body(group, $0, count) } }
         }
     }
 
-    private func forEachValue(_ body: (_ group: Int, _ value: Int, _ count: Int64) -> Void) {
+    private func forEachValue(
+        _ pace: WorkPace, _ body: (_ group: Int, _ value: Int, _ count: Int64) -> Void
+    ) throws(Failure) {
         switch mode {
         case .hashed:
-            for (index, pair) in pairs.keys.enumerated() {
-                body(Int(pair >> 32), Int(pair & 0xFFFF_FFFF), counts ? total(index) : 1)
+            try pace.inPieces(pairs.count, units: 8) { range in
+                for index in range {
+                    let pair = pairs.keys[index]
+                    body(Int(pair >> 32), Int(pair & 0xFFFF_FFFF), counts ? total(index) : 1)
+                }
             }
         case .dense(_, _, let span):
             let size = counts ? max(counters.count, largeCounts.count) : seen.count
-            for index in 0..<size {
-                let count = counts ? total(index) : Int64(seen.start[index])
-                if count > 0 { body(index / span, index % span, count) }
+            try pace.inPieces(size, units: 2) { range in
+                for index in range {
+                    let count = counts ? total(index) : Int64(seen.start[index])
+                    if count > 0 { body(index / span, index % span, count) }
+                }
             }
         }
     }

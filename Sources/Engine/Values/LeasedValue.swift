@@ -1,0 +1,32 @@
+// A value on its way to an answer, and the memory that it was leased.
+
+/// The lease ends with its last owner: whoever passes the value on for long passes all of this on.
+package struct LeasedValue: Sendable {
+    package let value: Value
+    /// Nil for what is on nobody's account, as it is small or was there before.
+    package let lease: MemoryLease?
+
+    package init(_ value: Value, _ lease: MemoryLease? = nil) {
+        self.value = value
+        self.lease = lease
+    }
+}
+
+extension Collection<UInt8> {
+    /// What they take as an array of their own, with what the allocator adds.
+    var memoryBytes: Int { isEmpty ? 0 : 48 + count }
+}
+
+extension Value {
+    /// What it takes in memory beside its own place: arrays, with what the allocator adds.
+    package var heldBytes: Int {
+        switch self {
+        case .null, .bool, .int, .double: 0
+        case .bytes(let bytes): bytes.memoryBytes
+        case .array(let list): list.isEmpty ? 0 : list.reduce(48) { $0 + MemoryLayout<Value>.stride + $1.heldBytes }
+        case .map(let pairs):
+            pairs.isEmpty
+                ? 0 : pairs.reduce(48) { $0 + MemoryLayout<Pair>.stride + $1.key.heldBytes + $1.value.heldBytes }
+        }
+    }
+}
