@@ -20,7 +20,7 @@ import Testing
     ]
 
     private static func numbers(_ shape: String, _ count: Int) -> [Int64] {
-        var random = Seeded(UInt64(count))
+        var random = SeededRandom(UInt64(count))
         let far = Int64(1) << 37
         return (0..<count).map { index in
             let noise = Int64(random.below(1_000))

@@ -9,7 +9,7 @@ import Testing
     /// As many groups as rows, by `g` and by `k`.
     private static func part(rows: Int) throws -> FramePart {
         let part = FramePart(schema: schema, resources: FrameResources(chunkRows: 4_096))
-        var random = Seeded(1)
+        var random = SeededRandom(1)
         for start in stride(from: 0, to: rows, by: 4_096) {
             var batch = ColumnBatch(schema: schema)
             for row in start..<min(rows, start + 4_096) {

@@ -35,7 +35,7 @@ import Testing
 
     @Test("a text that is escaped piece by piece is what it is as a whole, wherever it is no UTF-8")
     func pieces() throws {
-        var random = Seeded(7)
+        var random = SeededRandom(7)
         let characters: [[UInt8]] = [
             Array("é".utf8), Array("€".utf8), Array("🛫".utf8), [0x80], [0xBF, 0xBF], [0xE2, 0x82], [0xF0, 0x9F, 0x9B],
             [0xFF], [0xED, 0xA0, 0x80], [0x41], [0x0A], [0xC3],
