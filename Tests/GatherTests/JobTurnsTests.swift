@@ -140,7 +140,7 @@ import Testing
         "what leaves a script is on the account of all before it is there, and off it when it is gone",
         arguments: largeResults)
     func results(source: String) async throws {
-        let node = Self.node(scriptMemoryBytes: 32 << 20)
+        let node = loneNode { $0.scriptMemoryBytes = 32 << 20 }
         let memory = node.cluster.engine.jobStates.memory
         #expect(await Self.store(node, "large", String(repeating: "x", count: 400_000)) == .value(.string("STORED")))
         for _ in 0..<3 {
@@ -158,7 +158,7 @@ import Testing
 
     @Test("partials that a script keeps are on the account, and those that it has let go of are collected for new ones")
     func partials() async throws {
-        let node = Self.node(scriptMemoryBytes: 16 << 20)
+        let node = loneNode { $0.scriptMemoryBytes = 16 << 20 }
         var rows = ""
         for row in 0..<20_000 { rows += "{\"g\":\(row * 977),\"x\":\(row % 100)}\n" }
         #expect(await Self.store(node, "frame:append:f", rows) == .value(.object(["rows": .int(20_000)])))
