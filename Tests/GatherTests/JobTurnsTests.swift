@@ -94,7 +94,9 @@ import Testing
             #expect(answer["result"] == .array([.object(["count": .int(Int64(index + 1))])]), "\(answer)")
         }
         let milliseconds = (monotonicNanoseconds() - start) / 1_000_000
-        #expect(milliseconds < 10_000, "30 steps took \(milliseconds) ms beside ten scripts")
+        // A fraction of a second, where nothing else runs: the pool's threads give way to all other tests. Behind the scripts
+        // each of the thirty would wait for half a minute.
+        #expect(milliseconds < 60_000, "30 steps took \(milliseconds) ms beside ten scripts")
         for index in 0..<10 {
             _ = await node.control(.cancelJob, .object(["query": .int(Int64(100 + index))]))
         }

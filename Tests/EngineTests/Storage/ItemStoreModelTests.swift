@@ -21,9 +21,10 @@ import Testing
                 if case .store(.prepend, _, _, _, _) = command, (model.items[key]?.value.count ?? 0) > 20_000 {
                     continue
                 }
-                let isSame = store.run(command, key, now: now) == model.run(command, key, now: now)
-                #expect(isSame, "seed \(seed), step \(step)")
-                if !isSame { return }
+                let before = model.items[key]
+                let (answer, expected) = (store.run(command, key, now: now), model.run(command, key, now: now))
+                #expect(answer == expected, "seed \(seed), step \(step): \(command) at \(now) of \(before as Any)")
+                if answer != expected { return }
                 if step % 500 == 0 { store.checkInvariants() }
             }
             store.checkInvariants()

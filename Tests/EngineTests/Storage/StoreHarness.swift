@@ -80,13 +80,14 @@ struct StoreModel {
 
     private mutating func arithmetic(_ verb: ArithmeticVerb, _ key: String, _ delta: UInt64) -> ItemOutcome {
         guard let old = items[key] else { return .notFound }
-        let text = String(decoding: old.value, as: UTF8.self).prefix { $0 != " " }
-        guard let number = UInt64(text) else { return .notANumber }
+        // By bytes: what follows the blank may be a mark that makes one character of both.
+        let digits = old.value.prefix { $0 != UInt8(ascii: " ") }
+        guard let number = UInt64(String(decoding: digits, as: UTF8.self)) else { return .notANumber }
         let result = verb == .increment ? number &+ delta : (delta > number ? 0 : number - delta)
-        var digits = Array(String(result).utf8)
-        while digits.count < old.value.count { digits.append(UInt8(ascii: " ")) }
+        var value = Array(String(result).utf8)
+        while value.count < old.value.count { value.append(UInt8(ascii: " ")) }
         lastUnique += 1
-        items[key]?.value = digits
+        items[key]?.value = value
         items[key]?.unique = lastUnique
         return .number(result)
     }
