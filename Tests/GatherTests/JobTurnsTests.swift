@@ -1,5 +1,6 @@
 // Scripts that only compute or eat memory: others go on, deadlines and cancels reach them, and all of them share one memory.
 
+import Coordination
 import Engine
 import Gather
 import Synchronization
@@ -62,12 +63,28 @@ import Testing
         while await node.control(.cancelJob, argument) != .value(.bool(true)) {
             try await Task.sleep(for: .milliseconds(1))
         }
-        #expect(Self.reason(await envelope) == "cancelled")
+        let answer = await envelope
+        #expect(Self.reason(answer) == "cancelled", "\(answer)")
         // Its scripts are over too, soon.
         for _ in 0..<10_000 where node.cluster.engine.jobScripts.running > 0 {
             try await Task.sleep(for: .milliseconds(1))
         }
         #expect(node.cluster.engine.jobScripts.running == 0)
+    }
+
+    @Test("a map that comes after its job was cancelled is cancelled too")
+    func lateMap() async {
+        let node = loneNode()
+        #expect(await node.control(.cancelJob, .object(["query": .int(7)])) == .value(.bool(false)))
+        let map = MapRequest(
+            query: 7, name: "t", source: Array("function map() \(Self.spin) end".utf8), parameters: .null,
+            deadlineMilliseconds: 600_000, now: 0)
+        let peer = PeerConnection(.node(name: "m", incarnation: 1))
+        guard case .failure(let failure) = await node.ask(.map(map), peer) else {
+            Issue.record("it was answered")
+            return
+        }
+        #expect(failure.reason == .cancelled)
     }
 
     @Test("beside ten jobs that compute without an end others run, rows are appended, jobs are defined and loads end")

@@ -1,5 +1,6 @@
 // The jobs of a node: those that it coordinates, under way or just over, and the maps that it runs for any coordinator.
 
+import DequeModule
 package import Engine
 import Synchronization
 
@@ -8,6 +9,8 @@ package final class JobTable: Sendable {
     private static let endedMax = 32
     /// Under way at a time: each keeps a script.
     private static let runningMax = 2_048
+    /// Cancelled ones are remembered, so many of them: a job's map may come after its cancel.
+    private static let cancelledMax = 1_024
 
     private struct Coordinated {
         var query: UInt64
@@ -22,6 +25,8 @@ package final class JobTable: Sendable {
         var jobs: [Coordinated] = []
         var running = 0
         var maps: [UInt64: ScanCoverage] = [:]
+        /// The one that was cancelled last comes last.
+        var cancelled = Deque<UInt64>()
     }
 
     private let state = Mutex(State())
@@ -74,7 +79,14 @@ package final class JobTable: Sendable {
 
     // MARK: Maps
 
-    func beginMap(_ query: UInt64, _ coverage: ScanCoverage) { state.withLock { $0.maps[query] = coverage } }
+    /// What was cancelled before it came is cancelled at once.
+    func beginMap(_ query: UInt64, _ coverage: ScanCoverage) {
+        let isCancelled = state.withLock { state in
+            state.maps[query] = coverage
+            return state.cancelled.contains(query)
+        }
+        if isCancelled { coverage.cancel() }
+    }
 
     func endMap(_ query: UInt64, _ coverage: ScanCoverage) {
         state.withLock { if $0.maps[query] === coverage { $0.maps[query] = nil } }
@@ -85,13 +97,16 @@ package final class JobTable: Sendable {
     /// Ends the job's map here at its next block or instruction, and the job, at once, if it is this node's. False when there is neither.
     package func cancel(_ query: UInt64) -> Bool {
         let (coordinated, map) = state.withLock { state in
-            (
+            state.cancelled.append(query)
+            if state.cancelled.count > Self.cancelledMax { state.cancelled.removeFirst() }
+            return (
                 state.jobs.filter { $0.query == query && $0.endedNanoseconds == nil }.map(\.cancellation),
                 state.maps[query]
             )
         }
-        map?.cancel()
+        // The job first: it answers that it was cancelled, and not what its map failed with.
         for cancellation in coordinated { cancellation.cancel() }
+        map?.cancel()
         return map != nil || !coordinated.isEmpty
     }
 }
