@@ -81,7 +81,7 @@ import Testing
     func sameAsAlone(perGo: Int) throws {
         let node = try Self.node()
         let model = Engine(EngineConfiguration(memoryBytes: 32 << 20))
-        var random = SeededNumbers(seed: 7)
+        var random = SeededRandom(7)
         for _ in 0..<40 {
             let batch = ForwardBatch(node: 1, sink: Sink())
             var expected: [ItemOutcome] = []
@@ -154,7 +154,7 @@ import Testing
     @Test("no bytes of a batch, nor of answers, end a node or an asker", arguments: 0..<20)
     func anyBytes(seed: UInt64) throws {
         let node = try Self.node(["n1"])
-        var random = SeededNumbers(seed: seed)
+        var random = SeededRandom(seed)
         for _ in 0..<200 {
             let batch = ForwardBatch(node: 1, sink: Sink())
             for tag in 0..<UInt64(1 + random.below(20)) {
@@ -198,17 +198,5 @@ import Testing
             Self.with("a") { _ = gets.add(get: $0, tag: tag) }
         }
         #expect(gets.isFull(for: 0))
-    }
-}
-
-/// The same numbers for the same seed.
-private struct SeededNumbers {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-    mutating func below(_ limit: Int) -> Int {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return Int((state >> 33) % UInt64(limit))
     }
 }
