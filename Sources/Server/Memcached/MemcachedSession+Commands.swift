@@ -262,6 +262,7 @@ extension MemcachedSession {
             return out.writeLine(
                 style == .facts ? "ERROR metadump not allowed\r\n" : "ERROR key dump not allowed\r\n")
         }
+        out.writeLine("OK\r\n")
         if isEmpty { out.writeLine(style.end) } else { dump = KeyDump(style) }
     }
 

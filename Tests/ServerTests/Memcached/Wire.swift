@@ -282,7 +282,7 @@ enum Wire {
             "lists of no keys",
             "lru_crawler metadump all\r\nlru_crawler metadump hash\r\nlru_crawler metadump 1\r\nlru_crawler mgdump all\r\n"
                 + Self.setA + "lru_crawler metadump 2,63\r\nstats cachedump 63 0\r\n",
-            "END\r\nEND\r\nEND\r\nEN\r\nEND\r\nEND\r\n"),
+            "OK\r\nEND\r\nOK\r\nEND\r\nOK\r\nEND\r\nOK\r\nEN\r\nOK\r\nEND\r\nEND\r\n"),
         Exchange(
             "lists of keys that are malformed",
             "lru_crawler metadump\r\nlru_crawler metadump 0\r\nlru_crawler metadump 64\r\nlru_crawler metadump x\r\n"
