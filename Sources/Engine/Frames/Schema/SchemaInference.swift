@@ -22,11 +22,11 @@ package struct SchemaInference: Sendable {
             (fitsBool, fitsTime) = (type == .bool, type == .time)
         }
 
-        /// Of one number.
+        /// Of one number that JSON writes without quotes, so that it is no name.
         init(number: UnsafeBufferPointer<UInt8>) {
             sawValue = true
             (fitsBool, fitsTime) = (false, false)
-            narrowNumber(number)
+            narrowNumber(number, isNumber: true)
         }
 
         mutating func narrow(_ field: UnsafeBufferPointer<UInt8>) {
@@ -38,9 +38,9 @@ package struct SchemaInference: Sendable {
 
         /// A whole number beyond 2^53 is an int and no double: among doubles it makes the column text. What is not finite
         /// makes it text too, unless double was declared.
-        private mutating func narrowNumber(_ field: UnsafeBufferPointer<UInt8>) {
+        private mutating func narrowNumber(_ field: UnsafeBufferPointer<UInt8>, isNumber: Bool = false) {
             if fitsInt { fitsInt = FieldParsing.integer(field) != nil }
-            if fitsDouble { fitsDouble = FieldParsing.double(field)?.isFinite == true }
+            if fitsDouble { fitsDouble = FieldParsing.double(field, isNumber: isNumber)?.isFinite == true }
         }
 
         mutating func formIntersection(_ other: Candidates) {

@@ -44,7 +44,8 @@ package enum FieldParsing {
     /// `DecimalShape.mayBeName`), no plus, no leading zero, at most 17 significant
     /// digits, neither beyond a double's range nor below it, that print again as they were written; whole numbers up to 2^53;
     /// or nan, inf, infinity. Correctly rounded. Nil for anything else.
-    static func double(_ field: Field) -> Double? {
+    /// `isNumber`: it is known to be no name, as JSON writes it without quotes.
+    static func double(_ field: Field, isNumber: Bool = false) -> Double? {
         let isNegative = field.count > 0 && field[0] == UInt8(ascii: "-")
         var at = isNegative ? 1 : 0
         if field.count &- at > 1, field[at] == UInt8(ascii: "0"), field[at &+ 1] &- 48 < 10 { return nil }
@@ -61,13 +62,13 @@ package enum FieldParsing {
             } else if byte == UInt8(ascii: "."), !sawPoint {
                 sawPoint = true
             } else {
-                return slowDouble(field)
+                return slowDouble(field, isNumber)
             }
             at &+= 1
         }
         guard digits > 0 else { return nil }
         // Both are exact doubles, so that one division rounds once: Clinger's fast path.
-        guard digits <= 15, fractionDigits <= 15 else { return slowDouble(field) }
+        guard digits <= 15, fractionDigits <= 15 else { return slowDouble(field, isNumber) }
         guard sawPoint || mantissa > 0 || !isNegative else { return nil }  // -0 is no whole number
         let number = Double(mantissa) / powersOfTen[fractionDigits]
         return isNegative ? -number : number
@@ -78,10 +79,10 @@ package enum FieldParsing {
     ]
 
     @inline(never)
-    private static func slowDouble(_ field: Field) -> Double? {
+    private static func slowDouble(_ field: Field, _ isNumber: Bool) -> Double? {
         guard let shape = DecimalShape(field) else { return notFinite(field) }
         guard shape.isFractional else { return integer(field).flatMap(exactDouble) }
-        guard !shape.mayBeName else { return nil }
+        guard isNumber || !shape.mayBeName else { return nil }
         guard shape.significantDigits <= DecimalShape.significantDigitsMax,
             let number = Double(String(decoding: field, as: UTF8.self)), number.isFinite
         else { return nil }

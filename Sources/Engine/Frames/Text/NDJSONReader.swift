@@ -119,7 +119,7 @@ package struct NDJSONReader: Sendable {
         case (.string, .string(let text)), (.string, .number(let text)): column.append(string: text)
         case (.string, .bool(let flag)): Self.append(flag ? "true" : "false", to: &column)
         case (.double, .number(let text)):
-            guard let number = FieldParsing.double(text) else { throw misfit(token, index) }
+            guard let number = FieldParsing.double(text, isNumber: true) else { throw misfit(token, index) }
             column.append(double: number)
         case (.int, .number(let text)):
             guard let number = FieldParsing.integer(text) else { throw misfit(token, index) }
