@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct JobSliceTests {
     /// What `map` returns on the first shard, run on the only thread of the node's pool.
     private static func map(
-        _ engine: Engine, _ source: String, deadline: Deadline = .after(milliseconds: 20_000)
+        _ engine: Engine, _ source: String, deadline: Deadline = .after(milliseconds: 600_000)
     ) async throws -> Value {
         let coverage = ScanCoverage()
         let result = await withCheckedContinuation {
@@ -39,7 +39,7 @@ import Testing
 
     private static func call(_ engine: Engine, _ key: String) async -> Result<Value, Failure> {
         await withCheckedContinuation { continuation in
-            engine.shards[0].objects.call(parse(key), data: nil, deadline: .after(milliseconds: 10_000)) {
+            engine.shards[0].objects.call(parse(key), data: nil, deadline: .never) {
                 continuation.resume(returning: $0)
             }
         }
@@ -158,50 +158,18 @@ import Testing
 
     @Test("a walk over objects ends however many calls wait, and leaves no notes")
     func fullGate() async throws {
-        var configuration = EngineConfiguration(shards: 1, computeThreads: 2, memoryBytes: 64 << 20)
-        configuration.objectTypes = try ObjectTypes(adding: [
-            script(
-                """
-                local Thing = object "thing"
-                function Thing.new() return { n = 0 } end
-                function Thing:spin() local n = 0 while true do n = n + 1 end end
-                """, file: "thing.lua")
-        ])
-        let engine = Engine(configuration)
+        let engine = Engine(EngineConfiguration(shards: 1, computeThreads: 2, memoryBytes: 64 << 20))
         for index in 0..<40_000 { Self.set(engine, "item:\(index)") }
-        for index in 0..<600 { _ = await Self.call(engine, "counter:new:c\(index)") }
-        _ = await Self.call(engine, "thing:new:t")
-        let isOver = Mutex(false)
-        // As many calls as may wait do so all the time, and some of them take long.
-        let flood = Task.detached {
-            var call = 0
-            while !isOver.withLock({ $0 }) {
-                engine.shards[0].objects.call(
-                    parse(call % 4_000 == 0 ? "thing:spin:t" : "counter:get:c1"), data: nil, deadline: .never,
-                    completion: { _ in })
-                call += 1
-            }
-        }
-        let source = "function map(s) local list, cursor = s:objects('counter') return #list end"
-        var isFull = false
-        for _ in 0..<500 where !isFull {
-            try await Task.sleep(for: .milliseconds(20))
-            isFull = engine.shards[0].objects.statistics.refused > 0
-        }
-        // Some of them find a place, and end while there is none.
-        for _ in 0..<5 {
-            _ = try? await Self.map(engine, source, deadline: .after(milliseconds: 20_000))
-            try await Task.sleep(for: .milliseconds(20))
-        }
-        isOver.withLock { $0 = true }
-        await flood.value
-        #expect(isFull)
-        // Once what waited is done.
-        for _ in 0..<1_000 {
-            if case .success = await Self.call(engine, "counter:get:c1") { break }
-            try await Task.sleep(for: .milliseconds(20))
-        }
-        #expect(try await Self.map(engine, "function map(s) return #s:objects('thing') end") == .int(1))
+        for index in 0..<300 { _ = await Self.call(engine, "counter:new:c\(index)") }
+        let crowd = Crowd(at: engine.shards[0].objects)
+        await crowd.gather()
+        async let count = Self.map(engine, "function map(s) return #s:objects('counter') end")
+        // The walk has begun, and nobody comes in any more: not even the walk's end, if it had to stand in line.
+        await crowd.isFull()
+        // Time enough for the walk to come to its end: where it is not, this test only finds less.
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(300)) { crowd.goOn() }
+        #expect(try await count == .int(256))
+        #expect(crowd.refused > 0)
         #expect(engine.shards[0].objects.statistics.walks == 0)
     }
 
@@ -299,4 +267,55 @@ import Testing
             _ = try await Self.map(engine, source, deadline: .after(milliseconds: 0))
         } throws: { ($0 as? Failure)?.reason == .timeout || ($0 as? Failure)?.reason == .budgetExceeded }
     }
+}
+
+/// Calls that keep a shard's gate nearly full, each making the next one, until a walk is under way: then they fill it to the last
+/// place, and the one that has the gate keeps it until `goOn`.
+private final class Crowd: Sendable {
+    private static let waitingMax = ObjectHostConfiguration().waitingMax
+    private let objects: ObjectHost
+    private let isGathering = Atomic<Bool>(true)
+    private let refusals = Atomic<Int>(0)
+    private let full = AsyncStream.makeStream(of: Void.self)
+    private let end = DispatchSemaphore(value: 0)
+
+    init(at objects: ObjectHost) { self.objects = objects }
+
+    var refused: Int { refusals.load(ordering: .relaxed) }
+
+    /// Two places are left: for the walk's beginning, and one more.
+    func gather() async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            DispatchQueue.global().async {
+                self.objects.call(parse("counter:get:c1"), data: nil, deadline: .never) { _ in
+                    for _ in 0..<Self.waitingMax - 2 { self.enter() }
+                    continuation.resume()
+                }
+            }
+        }
+    }
+
+    private func enter() {
+        objects.call(parse("counter:get:c1"), data: nil, deadline: .never) { result in
+            if case .failure(let failure) = result, failure.reason == .overloaded {
+                self.refusals.add(1, ordering: .relaxed)
+            } else {
+                self.hadItsTurn()
+            }
+        }
+    }
+
+    /// Under the gate.
+    private func hadItsTurn() {
+        guard isGathering.load(ordering: .relaxed) else { return }
+        guard objects.statistics.walks > 0 else { return enter() }
+        isGathering.store(false, ordering: .relaxed)
+        while refused == 0 { enter() }
+        full.continuation.finish()
+        end.wait()
+    }
+
+    func isFull() async { for await _ in full.stream {} }
+
+    func goOn() { end.signal() }
 }
