@@ -42,8 +42,11 @@ package final class ComputePool: TaskExecutor {
     /// Runs `work` on one of the pool's threads. At most `width` closures run at a time.
     package func submit(_ work: @escaping Work) { enter { $0.queue.add(work) } }
 
-    /// As `submit`, for what takes a few milliseconds at most, looks at nobody's script, and is awaited: it goes first.
-    package func submitUrgent(_ work: @escaping Work) { enter { $0.queue.add(urgent: work) } }
+    /// As `submit`, for what takes a few milliseconds at most, looks at nobody's script, and is awaited: it goes first. What
+    /// takes longer after all, and says when others may run, waits for none but urgent ones then.
+    package func submitUrgent(_ work: @escaping Work) {
+        enter { $0.queue.add(urgent: { PoolWorker.urgently(work) }) }
+    }
 
     /// For what may be left undone: it is run when there is nothing else to do.
     package func submitOptional(_ work: @escaping Work) { enter { $0.queue.add(optional: work) } }
@@ -164,11 +167,12 @@ package final class ComputePool: TaskExecutor {
 
     private func endTurn(of worker: PoolWorker, after nanoseconds: UInt64) {
         let turn = PausedTurn()
+        let isUrgent = worker.isUrgent
         let (isPaused, next) = state.withLock { state -> (Bool, TurnQueue<Work, PausedTurn>.Next?) in
             guard state.queue.pausedCount < Self.pausedMax, state.queue.endsTurn(after: nanoseconds) else {
                 return (false, nil)
             }
-            state.queue.add(paused: turn)
+            if isUrgent { state.queue.add(urgentPaused: turn) } else { state.queue.add(paused: turn) }
             guard state.running <= width, let next = state.queue.next() else {
                 state.running -= 1
                 return (true, nil)
@@ -228,12 +232,21 @@ private final class PoolWorker {
     var next = Deque<ComputePool.Work>()
     /// On the monotonic clock: since then it is at what it is at, without having made room for others.
     var turnBegan: UInt64 = 0
+    /// What it is at goes before others.
+    private(set) var isUrgent = false
 
     init(_ pool: ComputePool) { self.pool = pool }
 
     /// The calling thread's, if it is one.
     static var current: PoolWorker? {
         linux_worker().map { Unmanaged<PoolWorker>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    static func urgently(_ work: ComputePool.Work) {
+        let worker = current
+        worker?.isUrgent = true
+        work()
+        worker?.isUrgent = false
     }
 
     func makeCurrent() { linux_set_worker(Unmanaged.passUnretained(self).toOpaque()) }

@@ -18,10 +18,12 @@ package struct TurnQueue<Work, Paused> {
     static var turnNanoseconds: UInt64 { 2_000_000 }
     static var longTurnNanoseconds: UInt64 { 8_000_000 }
 
-    private var urgent = Deque<Work>()
+    private var urgent = Deque<Next>()
     private var new = Deque<Work>()
     private var paused = Deque<Paused>()
     private var optional = Deque<Work>()
+    /// Of what is urgent, how many have begun.
+    private var urgentPaused = 0
     private var urgentInARow = 0
     private var newInARow = 0
     /// How many have been given out: whoever looks twice knows whether somebody had a turn.
@@ -29,7 +31,12 @@ package struct TurnQueue<Work, Paused> {
 
     package init() {}
 
-    package mutating func add(urgent work: Work) { urgent.append(work) }
+    package mutating func add(urgent work: Work) { urgent.append(.begin(work)) }
+    /// What is urgent and long is so after its turns, too: it waits for nobody but the others of its kind.
+    package mutating func add(urgentPaused turn: Paused) {
+        urgent.append(.goOn(turn))
+        urgentPaused += 1
+    }
     package mutating func add(_ work: Work) { new.append(work) }
     package mutating func add(paused: Paused) { self.paused.append(paused) }
     package mutating func add(optional work: Work) {
@@ -37,9 +44,9 @@ package struct TurnQueue<Work, Paused> {
         if optional.count > Self.optionalMax { optional.removeFirst() }
     }
 
-    /// What has not begun and is not optional.
+    /// What is urgent, or has not begun and is not optional.
     package var waiting: Int { urgent.count + new.count }
-    package var pausedCount: Int { paused.count }
+    package var pausedCount: Int { paused.count + urgentPaused }
 
     /// Whether what has run for so long is to make room.
     package func endsTurn(after nanoseconds: UInt64) -> Bool {
@@ -55,9 +62,10 @@ package struct TurnQueue<Work, Paused> {
 
     private mutating func pick() -> Next? {
         let othersWait = !new.isEmpty || !paused.isEmpty
-        if !othersWait || urgentInARow < Self.urgentInARowMax, let work = urgent.popFirst() {
+        if !othersWait || urgentInARow < Self.urgentInARowMax, let next = urgent.popFirst() {
             urgentInARow = othersWait ? urgentInARow + 1 : 0
-            return .begin(work)
+            if case .goOn = next { urgentPaused -= 1 }
+            return next
         }
         urgentInARow = 0
         if paused.isEmpty || newInARow < Self.newInARowMax, let work = new.popFirst() {
