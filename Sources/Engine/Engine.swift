@@ -1,6 +1,7 @@
 // One node's data and compute. It knows no socket and no other node.
 
 package struct EngineConfiguration: Sendable {
+    package var environment: any Environment = SystemEnvironment()
     package var shards: Int
     package var computeThreads: Int
     /// Those that serve clients: as many may read from one shard at a time.
@@ -56,6 +57,7 @@ package struct EngineConfiguration: Sendable {
         objects.pinnedBytesMax = max(2 << 20, memoryBytes / shards / 2)
         objects.memoryBytesMax = max(objects.memoryBytesMax, objects.pinnedBytesMax / 4 * 5 + 16 << 20)
         objects.log = scriptLog
+        objects.environment = environment
         return objects
     }
 }
@@ -78,13 +80,16 @@ package final class Engine: Sendable {
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
         self.configuration = configuration
-        let compute = ComputePool(width: configuration.computeThreads, givesWay: true)
+        let environment = configuration.environment
+        let compute = ComputePool(width: configuration.computeThreads, givesWay: true, environment: environment)
         // Clients wait for methods that take long, and for those behind them: a scan must not hold them up.
-        let scripts = ComputePool(width: configuration.computeThreads, name: "scripts")
+        let scripts = ComputePool(
+            width: configuration.computeThreads, name: "scripts", environment: environment)
         var items = ItemStoreConfiguration(
             memoryBytes: configuration.itemMemoryBytes / configuration.shards,
             itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts,
             compresses: configuration.compresses, background: { compute.submit($0) })
+        items.environment = environment
         items.readers = min(configuration.servingThreads, EngineConfiguration.readersMax)
         shards = (0..<configuration.shards).map {
             Shard(
@@ -92,7 +97,7 @@ package final class Engine: Sendable {
                 compute: scripts)
         }
         stores = ItemStores(shards.map(\.items))
-        flush = NodeFlush(shards: shards)
+        flush = NodeFlush(shards: shards, environment: environment)
         objects = ObjectHosts(shards.map(\.objects))
         self.compute = compute
         jobStates = JobStates(memory: ScriptMemory(limitBytes: configuration.scriptMemoryBytes))
@@ -100,10 +105,13 @@ package final class Engine: Sendable {
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
         lowLevel = LowLevelHost(
             configuration.objectTypes.lowLevel,
-            services: NodeItems(stores: stores, logs: configuration.scriptLog), compute: scripts)
+            services: NodeItems(stores: stores, environment: environment, logs: configuration.scriptLog),
+            compute: scripts)
         frames = FrameCatalog(
             shardCount: configuration.shards,
-            resources: FrameResources(memory: FrameMemory(limitBytes: configuration.frameMemoryBytes)))
+            resources: FrameResources(
+                memory: FrameMemory(limitBytes: configuration.frameMemoryBytes),
+                cache: ColumnCache(clock: { environment.unixSeconds }), environment: environment))
     }
 
     package var objectTypes: ObjectTypes { catalog.current }

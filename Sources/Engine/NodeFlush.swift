@@ -2,21 +2,24 @@
 //
 // The stores drop their items by themselves at the first look at them from that second on, so that nothing stored later is
 // lost to a late timer. Objects have no clock of their own: whoever serves clients calls `carryOutDue` with the second that
-// was read anyway, and one timer stands by where nobody does.
+// was read anyway, and a timer stands by where nobody does.
 
-import Dispatch
 import Synchronization
 
 package final class NodeFlush: @unchecked Sendable {
     private let shards: [Shard]
+    private let environment: any Environment
     /// Orders are taken one at a time, so that all shards follow the same one.
     private let order = Mutex(())
-    /// Guarded by `order`; made for the first flush that is to come.
-    private var timer: (any DispatchSourceTimer)?
+    /// Whether a timer is set; guarded by `order`.
+    private var isWatched = false
     /// `UInt32.max` when there is none.
     private let due = Atomic<UInt32>(.max)
 
-    init(shards: [Shard]) { self.shards = shards }
+    init(shards: [Shard], environment: any Environment) {
+        self.shards = shards
+        self.environment = environment
+    }
 
     /// Unix seconds of the flush to come; `UInt32.max` when there is none. Cost: a load.
     @inline(__always)
@@ -63,26 +66,23 @@ package final class NodeFlush: @unchecked Sendable {
     private func note(_ second: UInt32, _ now: UInt32) {
         due.store(second, ordering: .relaxed)
         for shard in shards { shard.items.orderFlush(at: second) }
-        guard second < .max else { return }
-        let timer = self.timer ?? makeTimer()
-        self.timer = timer
-        // From the caller's second on, which is the one that counts; up to a second later than whoever looks at the clock.
-        timer.schedule(
-            wallDeadline: .now() + .seconds(Int(second - now)), repeating: .seconds(1), leeway: .milliseconds(1))
+        if second < .max, !isWatched {
+            isWatched = true
+            watch()
+        }
     }
 
-    private func makeTimer() -> any DispatchSourceTimer {
-        let timer = DispatchSource.makeTimerSource(queue: .global())
-        timer.setEventHandler { [weak self] in self?.timerFired() }
-        timer.resume()
-        return timer
+    /// Looks every second until nothing is to come any more: the flush may be put off or be sooner, and the clock be set.
+    /// A second late at most; the second that the order named is the one that counts.
+    private func watch() {
+        environment.schedule(afterMilliseconds: 1_000) { [weak self] in self?.look() }
     }
 
-    /// Every second from the flush on until it is carried out: the clock may have been set back.
-    private func timerFired() {
-        carryOutDue(now: UInt32(clamping: unixMilliseconds() / 1000))
+    private func look() {
+        carryOutDue(now: environment.unixSeconds)
         order.withLock { _ in
-            if dueSecond == .max { timer?.schedule(deadline: .distantFuture) }
+            isWatched = dueSecond < .max
+            if isWatched { watch() }
         }
     }
 }

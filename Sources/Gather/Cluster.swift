@@ -9,6 +9,10 @@ import Synchronization
 /// Shared by everything in Gather. The registry changes under a lock; nothing else changes after the start.
 package final class Cluster: Sendable {
     package let engine: Engine
+    /// The engine's.
+    package let environment: any Environment
+    /// Of what is under way here.
+    let alarms: DeadlineAlarms
     package let topology: Topology
     /// Names this run of the process.
     package let incarnation: UInt64
@@ -17,7 +21,7 @@ package final class Cluster: Sendable {
     package let identity: PeerIdentity
     /// What is known of each node of the topology, this one among them, which nothing is known of.
     package let statuses: [PeerStatus]
-    package let jobs = JobTable()
+    package let jobs: JobTable
     /// Those that this node holds rows of.
     let loads: LoadParticipants
     /// How long a forwarded plain command may take.
@@ -29,7 +33,7 @@ package final class Cluster: Sendable {
     private let state = Mutex(State())
     private let shardsByNode = Mutex([String: Int]())
     private let publishIsScheduled = Atomic<Bool>(false)
-    private let nextQuery = Atomic<UInt64>(UInt64.random(in: 1...(1 << 48)))
+    private let nextQuery: Atomic<UInt64>
 
     private struct State: Sendable {
         var registry = Registry()
@@ -41,16 +45,21 @@ package final class Cluster: Sendable {
 
     /// `serving`: the loops that serve clients, if they carry what those ask of other nodes; else `loops` do.
     package init(
-        engine: Engine, topology: Topology, loops: [any EventLoop], serving: [any PeerLoop] = [],
+        engine: Engine, topology: Topology, loops: [any PeerLoop], serving: [any PeerLoop] = [],
         requestTimeoutMilliseconds: Int = 1_000,
         security: PeerSecurity = PeerSecurity(), logger: Logger
     ) {
         self.engine = engine
+        let environment = engine.configuration.environment
+        self.environment = environment
+        alarms = DeadlineAlarms(environment)
+        jobs = JobTable(environment)
+        nextQuery = Atomic(environment.randomNumber() >> 16)
         self.topology = topology
         self.requestTimeoutMilliseconds = requestTimeoutMilliseconds
         self.logger = logger
-        loads = LoadParticipants(frames: engine.frames)
-        let incarnation = UInt64.random(in: .min ... .max)
+        loads = LoadParticipants(frames: engine.frames, environment)
+        let incarnation = environment.randomNumber()
         let identity = security.identity(topology: topology, incarnation: incarnation)
         let statuses = topology.nodes.map { PeerStatus(name: $0.name, address: $0.address, logger: logger) }
         self.incarnation = incarnation
@@ -70,7 +79,7 @@ package final class Cluster: Sendable {
                     believe: believe)
             }
         }
-        self.links = links(loops.map { NIOPeerLoop($0) }, .anything)
+        self.links = links(loops, .anything)
         forwardLinks = links(serving, .forwards)
     }
 
@@ -84,7 +93,9 @@ package final class Cluster: Sendable {
     }
 
     /// Any loop's links, for work that belongs to none.
-    package var anyLinks: PeerLinks? { links.randomElement() }
+    package var anyLinks: PeerLinks? {
+        links.isEmpty ? nil : links[Int(environment.randomNumber() % UInt64(links.count))]
+    }
 
     package func newQuery() -> UInt64 { nextQuery.wrappingAdd(1, ordering: .relaxed).newValue }
 
@@ -162,7 +173,8 @@ extension Cluster {
 
     /// Tells every other node what this one knows, and takes in what they know. Returns the nodes that did not answer.
     @discardableResult
-    package func publish(deadline: Deadline = .after(milliseconds: 1_000)) async -> [(node: Int, failure: Failure)] {
+    package func publish(by deadline: Deadline? = nil) async -> [(node: Int, failure: Failure)] {
+        let deadline = deadline ?? environment.deadline(afterMilliseconds: 1_000)
         guard !otherNodes.isEmpty else { return [] }
         let state = currentRegistry().value
         return await withTaskGroup(of: (Int, Failure)?.self) { group in
@@ -233,10 +245,10 @@ extension Cluster {
     /// An append does not wait for this: a node that dies in between takes rows with it that nobody expects.
     package func publishSoon() {
         guard !topology.isAlone, !publishIsScheduled.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        Task {
-            try? await Task.sleep(for: .milliseconds(20))
-            publishIsScheduled.store(false, ordering: .releasing)
-            await publish()
+        environment.task {
+            await self.environment.sleep(milliseconds: 20)
+            self.publishIsScheduled.store(false, ordering: .releasing)
+            await self.publish()
         }
     }
 }

@@ -29,7 +29,7 @@ extension ClusterNode {
         let status = cluster.statuses[index]
         let (state, reason) = isSelf ? ("up", "") : Self.words(status.state)
         let incarnation = isSelf ? cluster.incarnation : status.incarnation
-        let silent = isSelf ? 0 : status.silentMilliseconds(now: .now)
+        let silent = isSelf ? 0 : status.silentMilliseconds(now: cluster.environment.now)
         var lost: [Value.Pair] = []
         for frame in incarnation == nil ? [] : frames.sorted(by: { $0.frame < $1.frame }) {
             let rows = frame.lostRows(node: node.name, incarnation: incarnation ?? 0)

@@ -36,19 +36,20 @@ package final class ClusterNode: PeerService {
     /// Once a second: keeps the registry the same on all nodes, and so whenever a node comes back, and drops what frames are not
     /// to keep, and compresses what nobody reads; and, more often, finds out about loads in doubt. Returns when cancelled.
     package func synchronizeForever() async {
-        let ticking = Task { [loads] in
+        let environment = cluster.environment
+        let ticking = environment.task { [loads] in
             while !Task.isCancelled {
                 loads.tick()
-                do { try await Task.sleep(for: .milliseconds(250)) } catch { return }
+                await environment.sleep(milliseconds: 250)
             }
         }
         defer { ticking.cancel() }
         while !Task.isCancelled {
-            cluster.retire(now: unixMilliseconds())
+            cluster.retire(now: environment.unixMilliseconds)
             let frames = cluster.engine.frames
             cluster.engine.compute.submit { frames.compressCold() }
             if !cluster.otherNodes.isEmpty { await cluster.publish() }
-            do { try await Task.sleep(for: .seconds(1)) } catch { return }
+            await environment.sleep(milliseconds: 1_000)
         }
     }
 
@@ -95,7 +96,7 @@ package final class ClusterNode: PeerService {
         case .call(let key, let data, _):
             router.callForPeer(key, data: data, deadline: time.due) { reply(PeerReply($0)) }
         case .fetch(let key, let milliseconds, let byJob):
-            let deadline = min(time.due, .after(milliseconds: Int(milliseconds)))
+            let deadline = min(time.due, cluster.environment.deadline(afterMilliseconds: Int(milliseconds)))
             router.fetch(key, deadline: deadline, byJob: byJob) { reply(PeerReply($0)) }
         case .map(var map):
             map.deadlineMilliseconds = min(map.deadlineMilliseconds, UInt32(clamping: time.leftMilliseconds))
@@ -110,7 +111,7 @@ package final class ClusterNode: PeerService {
                 return loads.stage(block, from: connection, due: time.due) { reply(PeerReply($0)) }
             }
             cluster.engine.compute.submit {
-                guard !time.due.hasPassed else { return reply(.failure(self.tooLate)) }
+                guard !self.cluster.environment.hasPassed(time.due) else { return reply(.failure(self.tooLate)) }
                 let coordinator = NodeRun(name: name, incarnation: incarnation)
                 reply(PeerReply(self.cluster.loads.stage(block, from: coordinator)))
             }
@@ -119,7 +120,7 @@ package final class ClusterNode: PeerService {
                 return reply(.failure(PeerRequest.notForClients))
             }
             cluster.engine.compute.submitUrgent {
-                guard !time.due.hasPassed else { return reply(.failure(self.tooLate)) }
+                guard !self.cluster.environment.hasPassed(time.due) else { return reply(.failure(self.tooLate)) }
                 let coordinator = NodeRun(name: name, incarnation: incarnation)
                 reply(PeerReply(self.cluster.answerAboutLoad(verb, argument, from: coordinator)))
             }
@@ -130,11 +131,13 @@ package final class ClusterNode: PeerService {
                 let why = "\(cluster.selfName) was started with -F, and flushes nothing"
                 return reply(.failure(Failure(.scriptError, why)))
             }
-            router.flushLocally(delaySeconds: UInt32(clamping: delay), now: unixSeconds()) { reply(.value(.null)) }
+            router.flushLocally(delaySeconds: UInt32(clamping: delay), now: cluster.environment.unixSeconds) {
+                reply(.value(.null))
+            }
         case .control(let verb, let argument):
-            Task {
-                guard !time.due.hasPassed else { return reply(.failure(tooLate)) }
-                reply(PeerReply(await control(verb, argument, connection, time)))
+            cluster.environment.task {
+                guard !self.cluster.environment.hasPassed(time.due) else { return reply(.failure(self.tooLate)) }
+                reply(PeerReply(await self.control(verb, argument, connection, time)))
             }
         }
     }

@@ -18,14 +18,14 @@ extension Router {
         defers: (_ commandBytes: Int) -> Void,
         later: @escaping @Sendable (_ index: Int, _ commandBytes: Int, Result<Value, Failure>) -> Void
     ) -> ForwardedProgress {
-        let now = unixSeconds()
+        let now = environment.unixSeconds
         engine.flush.carryOutDue(now: now)
         return batch.bytes.withUnsafeReadableBytes { bytes in
             withAhead { ahead, owners in
                 while batch.at < bytes.count {
                     let count = lookAhead(bytes, from: batch.at, into: ahead, owners)
                     guard count > 0, batch.index + count <= ForwardBatch.commandsMax else { return .malformed }
-                    guard !batch.due.hasPassed else { return .late }
+                    guard !environment.hasPassed(batch.due) else { return .late }
                     for at in 0..<count {
                         let command = ahead[at]
                         guard mayGoOn(answers.readableBytes) else { return .paused }
@@ -39,7 +39,7 @@ extension Router {
                             }
                         case .method, .call:
                             // Those before it may have taken their time.
-                            guard !batch.due.hasPassed else { return .late }
+                            guard !environment.hasPassed(batch.due) else { return .late }
                             let due = batch.due
                             let commandBytes = command.end &- command.keyAt
                             guard

@@ -13,7 +13,7 @@ extension Router {
                 .budgetExceeded, "getInParallel asks for \(questions.count) keys, at most \(FreeFormRun.fanOutMax)")
             return completion(questions.map { JobAnswer(question: $0, result: .failure(failure)) })
         }
-        Task {
+        environment.task {
             let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
                 for (index, question) in questions.enumerated() {
                     group.addTask {
@@ -30,7 +30,9 @@ extension Router {
         let nodes = cluster.topology.nodes
         let named = nodes.firstIndex { $0.name == question.server || $0.address == question.server }
         guard let node = named else {
-            return await ForeignServer.get(question.key, from: question.server, deadline: deadline)
+            return await ForeignServer.get(
+                question.key, from: question.server,
+                milliseconds: environment.remainingMilliseconds(until: deadline))
         }
         guard node != cluster.topology.selfIndex else {
             return await withCheckedContinuation { continuation in
@@ -38,7 +40,8 @@ extension Router {
             }
         }
         let request = PeerRequest.fetch(
-            key: question.key, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds), byJob: false)
+            key: question.key, deadlineMilliseconds: UInt32(environment.remainingMilliseconds(until: deadline)),
+            byJob: false)
         return Self.value(of: await cluster.send(request, to: node, deadline: deadline))
     }
 }

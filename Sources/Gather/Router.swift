@@ -55,6 +55,7 @@ package final class Router: Sendable {
     /// `type:` of each service, so that plain keys are told apart without making strings of them.
     private let servicePrefixes: [[UInt8]]
     private let answersVirtualKeys: Bool
+    let environment: any Environment
     /// There is no other node.
     private let isAlone: Bool
     /// `servicePrefixes`, in a form that one comparison each can tell apart from most keys.
@@ -68,6 +69,7 @@ package final class Router: Sendable {
     ) {
         engine = cluster.engine
         self.cluster = cluster
+        environment = cluster.environment
         self.services = Dictionary(uniqueKeysWithValues: services.map { ($0.type, $0) })
         isAlone = cluster.topology.isAlone
         servicePrefixes = services.map { Array("\($0.type):".utf8) }
@@ -179,7 +181,7 @@ package final class Router: Sendable {
         guard let links = links ?? cluster.anyLinks else {
             return batch.fail(Failure(.unreachable, "this node has no peers"))
         }
-        links.send(batch, deadline: .after(milliseconds: cluster.requestTimeoutMilliseconds))
+        links.send(batch, deadline: environment.deadline(afterMilliseconds: cluster.requestTimeoutMilliseconds))
     }
 
     /// Sends a command to the node that owns its key: by `deadline`, or sooner, as forwarded commands have little time.
@@ -189,7 +191,7 @@ package final class Router: Sendable {
         guard let links = cluster.anyLinks else {
             return completion(.failed(Failure(.unreachable, "this node has no peers")))
         }
-        let deadline = min(deadline, .after(milliseconds: cluster.requestTimeoutMilliseconds))
+        let deadline = min(deadline, environment.deadline(afterMilliseconds: cluster.requestTimeoutMilliseconds))
         links.send(.item(command, key: key), to: node, deadline: deadline) { result in
             switch result {
             case .success(.item(let outcome)): completion(outcome)
@@ -205,7 +207,7 @@ package final class Router: Sendable {
             guard cluster.topology.owner(ofKey: bytes) == cluster.topology.selfIndex else {
                 return .failed(notTheOwner)
             }
-            return executeLocally(command, key: bytes, now: unixSeconds())
+            return executeLocally(command, key: bytes, now: environment.unixSeconds)
         }
     }
 
@@ -222,7 +224,8 @@ package final class Router: Sendable {
         let waiting = FlushAnswers(count: nodes.count + 1, completion)
         let request = PeerRequest.control(verb: .flush, argument: .object(["delay": .int(Int64(delaySeconds))]))
         // A node waits for a method that is at work, and for those that wait for it already.
-        let deadline = Deadline.after(milliseconds: cluster.requestTimeoutMilliseconds + 2 * callTimeoutMilliseconds)
+        let deadline = environment.deadline(
+            afterMilliseconds: cluster.requestTimeoutMilliseconds + 2 * callTimeoutMilliseconds)
         for node in nodes { links?.send(request, to: node, deadline: deadline) { waiting.take($0) } }
         flushLocally(delaySeconds: delaySeconds, now: now) { waiting.take(.success(.value(.null))) }
     }
@@ -246,7 +249,7 @@ package final class Router: Sendable {
                 key, data: data, deadline: deadline ?? .never, router: self, completion: completion)
         }
         if let refusal = engine.objectTypes.refusal(of: key) { return completion(.failure(refusal)) }
-        let deadline = deadline ?? .after(milliseconds: callTimeoutMilliseconds)
+        let deadline = deadline ?? environment.deadline(afterMilliseconds: callTimeoutMilliseconds)
         let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
         guard owner != cluster.topology.selfIndex else {
             return callLocally(key, data: data, deadline: deadline, completion: completion)
@@ -255,7 +258,7 @@ package final class Router: Sendable {
             return completion(.failure(Failure(.unreachable, "this node has no peers")))
         }
         let request = PeerRequest.call(
-            key, data: data, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds))
+            key, data: data, deadlineMilliseconds: UInt32(environment.remainingMilliseconds(until: deadline)))
         links.send(request, to: owner, deadline: deadline) { completion(Self.value(of: $0)) }
     }
 
@@ -304,7 +307,7 @@ package final class Router: Sendable {
         }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
         case .local:
-            let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: unixSeconds()) }
+            let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: environment.unixSeconds) }
             completion(Self.value(of: outcome))
         case .remote(let node):
             guard let links = cluster.anyLinks else {
@@ -342,11 +345,13 @@ package final class Router: Sendable {
             }
         }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
-        case .local: finish(key.withUnsafeBytes { executeLocally(command, key: $0, now: unixSeconds()) })
+        case .local: finish(key.withUnsafeBytes { executeLocally(command, key: $0, now: environment.unixSeconds) })
         case .remote(let node):
             forward(command, key: key, node: node, deadline: deadline, completion: finish)
         case .virtual(let virtualKey):
-            let limit = isService(virtualKey) ? deadline : min(deadline, .after(milliseconds: callTimeoutMilliseconds))
+            let limit =
+                isService(virtualKey)
+                ? deadline : min(deadline, environment.deadline(afterMilliseconds: callTimeoutMilliseconds))
             call(virtualKey, data: value, links: nil, deadline: limit, completion: completion)
         }
     }

@@ -8,7 +8,7 @@ import Testing
 @Suite struct DeadlineAlarmsTests {
     @Test("alarms go off in the order of their deadlines, those that were taken back never")
     func order() async {
-        let alarms = DeadlineAlarms()
+        let alarms = DeadlineAlarms(SystemEnvironment())
         let (rung, ring) = AsyncStream<Int>.makeStream()
         let late = Deadline.after(milliseconds: 60)
         for number in [5, 3, 1, 4, 2] {
@@ -25,7 +25,7 @@ import Testing
 
     @Test("a deadline that has passed already rings at once")
     func passed() async {
-        let alarms = DeadlineAlarms()
+        let alarms = DeadlineAlarms(SystemEnvironment())
         await withCheckedContinuation { continuation in
             _ = alarms.set(Deadline(uptimeNanoseconds: 1)) { continuation.resume() }
         }
@@ -35,7 +35,7 @@ import Testing
     @Test("questions that are answered in time share a timer, and leave nothing")
     func sharing() {
         final class Answer: Sendable {}
-        let alarms = DeadlineAlarms()
+        let alarms = DeadlineAlarms(SystemEnvironment())
         weak var kept: Answer?
         for number in 0..<1_000 {
             let answer = Answer()

@@ -20,7 +20,8 @@ package final class ComputePool: TaskExecutor {
         var turnsSeen: UInt64 = 0
     }
     private let state = Mutex(State())
-    private let crew: ThreadCrew
+    private let crew: any Crew
+    package let environment: any Environment
     package let width: Int
 
     /// Closures that sleep in the middle of themselves, each with a thread; beyond that a turn has no end.
@@ -31,10 +32,14 @@ package final class ComputePool: TaskExecutor {
 
     /// `name`: of its threads. `givesWay`: whatever else runs on the machine goes first, so that nobody may wait for this
     /// pool who holds others up; only there do turns end.
-    package init(width: Int, name: String = "compute", givesWay: Bool = false) {
+    package init(
+        width: Int, name: String = "compute", givesWay: Bool = false,
+        environment: any Environment = SystemEnvironment()
+    ) {
         precondition(width > 0)
         self.width = width
-        crew = ThreadCrew(name: name, givesWay: givesWay)
+        self.environment = environment
+        crew = environment.makeCrew(name: name, givesWay: givesWay)
     }
 
     deinit { crew.end() }
@@ -189,9 +194,7 @@ package final class ComputePool: TaskExecutor {
     // MARK: What holds others up
 
     private func watch() {
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(Self.patienceMilliseconds)) { [weak self] in
-            self?.look()
-        }
+        environment.schedule(afterMilliseconds: Self.patienceMilliseconds) { [weak self] in self?.look() }
     }
 
     /// Whoever waits gets another thread when none of those that there are had anything new in the meantime.

@@ -10,7 +10,7 @@ import Synchronization
 import Glibc
 
 /// As many threads as there was work to do at a time, until `end`.
-final class ThreadCrew: Sendable {
+final class ThreadCrew: Crew {
     private struct State {
         var bodies = Deque<@Sendable () -> Void>()
         /// Threads that sleep, and nobody has woken yet.

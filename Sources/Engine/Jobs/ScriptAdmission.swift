@@ -67,7 +67,7 @@ package final class ScriptAdmission: Sendable {
                 return next
             }
             guard let next else { return }
-            guard !next.deadline.hasPassed else {
+            guard !pool.environment.hasPassed(next.deadline) else {
                 next.work(Failure(.timeout, "the deadline passed while a script waited for its turn"))
                 continue
             }

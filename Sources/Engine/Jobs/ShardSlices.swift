@@ -35,7 +35,9 @@ extension ShardHandle {
 
     private func checkTime(_ method: String) throws(Failure) {
         if coverage.isCancelled { throw Failure(.cancelled, "the job was cancelled during shard:\(method)") }
-        if deadline.hasPassed { throw Failure(.timeout, "the deadline passed during shard:\(method)") }
+        if shard.environment.hasPassed(deadline) {
+            throw Failure(.timeout, "the deadline passed during shard:\(method)")
+        }
     }
 
     /// `shard:keys(prefix, cursor)`: a list of `{key, bytes, ttl}`, and the cursor to go on with. Items that are no client's
@@ -44,7 +46,7 @@ extension ShardHandle {
         guard let prefix = (arguments.first ?? .string("")).text else {
             throw Failure(.scriptError, "shard:keys(prefix, cursor) takes what the keys begin with")
         }
-        let now = unixSeconds()
+        let now = shard.environment.unixSeconds
         let cursor = try SliceCursor.number(arguments, 1, of: "keys")
         guard cursor.map(cursors.keys.contains) ?? true else { throw SliceCursor.foreign(to: "keys") }
         let (items, next) = try shard.items.slice(
@@ -92,7 +94,9 @@ extension ShardHandle {
         let result = Result { () throws(Failure) in
             var cursor: Int? = 0
             while let from = cursor {
-                let (found, next) = try items.slice(prefix: prefix, from: from, count: 4_096, now: unixSeconds()) {
+                let (found, next) = try items.slice(
+                    prefix: prefix, from: from, count: 4_096, now: shard.environment.unixSeconds
+                ) {
                     () throws(Failure) in try checkTime("objects")
                 }
                 for item in found { names.insert(Array(item.key.dropFirst(prefix.count))) }
@@ -227,7 +231,7 @@ extension ObjectMachine {
     /// live object.
     func endWalk(over type: String, since mark: Int) -> [[UInt8]] {
         statistics.walks -= 1
-        let now = unixSeconds()
+        let now = configuration.environment.unixSeconds
         let wanted = number(ofType: type)
         let live = keys { $0.type == wanted && ($0.expiry == 0 || $0.expiry > now) }.map(\.name)
         return live + walks.end(since: mark).filter { $0.type == type }.map(\.name)
@@ -235,7 +239,7 @@ extension ObjectMachine {
 
     /// `{name, state, ttl}` of those that are still there.
     func states(of type: String, _ names: ArraySlice<[UInt8]>, _ items: ItemStore) throws(Failure) -> [Value] {
-        let now = unixSeconds()
+        let now = configuration.environment.unixSeconds
         var list: [Value] = []
         for name in names {
             guard let (expiry, state) = try state(of: ObjectKey(type: type, name: name), items, now),

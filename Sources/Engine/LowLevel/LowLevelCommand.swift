@@ -19,7 +19,11 @@ final class LowLevelCommand: LuaHostObject {
     var output: [UInt8] = []
     static let outputBytesMax = 8 << 20
 
-    init(verb: String, key: [UInt8], data: [UInt8]) {
+    /// Unix seconds when the command came.
+    private let second: UInt32
+
+    init(verb: String, key: [UInt8], data: [UInt8], second: UInt32) {
+        self.second = second
         self.verb = verb
         self.key = key
         self.data = data
@@ -96,7 +100,7 @@ final class LowLevelCommand: LuaHostObject {
             return .int(0)
         }
         methods["newCacheItem"] = LuaMethod(LowLevelCommand.self) { (command, _) throws(Failure) in
-            let expiry = LowLevelCommand.instant(command.expiryTime)
+            let expiry = command.instant(command.expiryTime)
             return .object(
                 LowLevelCacheItem(
                     LowLevelItem(key: command.key, data: command.data, flags: command.flags, expiry: expiry)))
@@ -117,10 +121,10 @@ final class LowLevelCommand: LuaHostObject {
     }
 
     /// memcached's rule: up to 30 days from now, else an instant; negative is over at once.
-    private static func instant(_ expiryTime: Int64) -> UInt32 {
+    private func instant(_ expiryTime: Int64) -> UInt32 {
         if expiryTime == 0 { return 0 }
         if expiryTime < 0 { return 1 }
-        let instant = expiryTime <= 2_592_000 ? Int64(unixSeconds()) + expiryTime : expiryTime
+        let instant = expiryTime <= 2_592_000 ? Int64(second) + expiryTime : expiryTime
         return UInt32(clamping: instant)
     }
 }

@@ -103,7 +103,9 @@ package final class LowLevelHost: @unchecked Sendable {
                 return call.completion(
                     .failure(Failure(.scriptError, "there is no script '\(call.key.type)'")))
             }
-            let (run, step) = machine.start(call.key, data: call.data, deadline: call.deadline)
+            let (run, step) = machine.start(
+                call.key, data: call.data, deadline: call.deadline,
+                nanoseconds: compute.environment.uptimeNanoseconds, second: compute.environment.unixSeconds)
             go(on: step, run.map { Waiting(machine, $0, call) }, call)
         case .resume(let waiting, let answers):
             go(on: waiting.machine.resume(waiting.run, with: answers), waiting, waiting.call)

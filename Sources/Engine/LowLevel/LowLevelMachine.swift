@@ -84,8 +84,11 @@ final class LowLevelMachine {
 
     // MARK: Running
 
-    func start(_ key: VirtualKey, data: [UInt8]?, deadline: Deadline) -> (run: Run?, step: Step) {
-        guard !deadline.hasPassed else {
+    /// `nanoseconds`, `second`: what time it is, on the monotonic clock and since 1970.
+    func start(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, nanoseconds: UInt64, second: UInt32
+    ) -> (run: Run?, step: Step) {
+        guard !deadline.hasPassed(at: nanoseconds) else {
             let late = Failure(.timeout, "the deadline had passed before \(key.type):\(key.method) could start")
             return (nil, .finished(.failure(late)))
         }
@@ -93,7 +96,7 @@ final class LowLevelMachine {
             return (nil, .finished(.failure(Failure(.scriptError, "\(key.type) has no handler '\(key.method)'"))))
         }
         let text = key.text
-        let command = LowLevelCommand(verb: data == nil ? "get" : "set", key: text, data: data ?? [])
+        let command = LowLevelCommand(verb: data == nil ? "get" : "set", key: text, data: data ?? [], second: second)
         let budget = LuaBudget(deadline: deadline, outputBytesMax: LowLevelCommand.outputBytesMax)
         let run = Run(command, LuaCoroutine(handler, budget: budget))
         let parts = key.object.isEmpty && key.arguments.isEmpty ? [] : [key.object] + key.arguments

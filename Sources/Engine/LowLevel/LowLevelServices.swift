@@ -42,6 +42,7 @@ struct LowLevelPlaceholders: LowLevelServices {
 /// All items of the node, whichever shard they belong to.
 struct NodeItems: LowLevelServices {
     let stores: ItemStores
+    let environment: any Environment
     let logs: @Sendable (String) -> Void
 
     func get(_ key: [UInt8]) -> LowLevelItem? {
@@ -49,7 +50,8 @@ struct NodeItems: LowLevelServices {
             let hash = keyHash(bytes)
             var command = MetaCommand(.get)
             command.options = .wantsValue
-            let outcome = stores[hash].execute(.meta(command, value: []), key: bytes, hash: hash, now: unixSeconds())
+            let outcome = stores[hash].execute(
+                .meta(command, value: []), key: bytes, hash: hash, now: environment.unixSeconds)
             guard case .meta(let answer) = outcome, answer.status == .found else { return nil }
             return LowLevelItem(key: key, data: answer.value, flags: answer.facts.flags, expiry: answer.facts.expiry)
         }
@@ -60,23 +62,23 @@ struct NodeItems: LowLevelServices {
         return item.key.withUnsafeBytes { bytes in
             let hash = keyHash(bytes)
             let command = ItemCommand.store(.set, flags: item.flags, expiry: item.expiry, cas: 0, value: item.data)
-            return stores[hash].execute(command, key: bytes, hash: hash, now: unixSeconds()) == .stored
+            return stores[hash].execute(command, key: bytes, hash: hash, now: environment.unixSeconds) == .stored
         }
     }
 
     func delete(_ key: [UInt8]) {
         key.withUnsafeBytes { bytes in
             let hash = keyHash(bytes)
-            _ = stores[hash].delete(key: bytes, hash: hash, now: unixSeconds())
+            _ = stores[hash].delete(key: bytes, hash: hash, now: environment.unixSeconds)
         }
     }
 
     func deleteLeastUsed(bytes: Int) {
-        for store in stores.all { store.evict(bytes: bytes / stores.count, now: unixSeconds()) }
+        for store in stores.all { store.evict(bytes: bytes / stores.count, now: environment.unixSeconds) }
     }
 
     func keys(prefix: [UInt8], limit: Int) -> [[UInt8]] {
-        let keys = stores.all.flatMap { $0.keys(prefix: prefix, limit: limit, now: unixSeconds()) }
+        let keys = stores.all.flatMap { $0.keys(prefix: prefix, limit: limit, now: environment.unixSeconds) }
         // Objects on the shelf begin with a zero byte: nobody else's.
         return Array(keys.filter { $0.first != 0 }.sorted { $0.lexicographicallyPrecedes($1) }.prefix(limit))
     }

@@ -23,8 +23,7 @@ package struct ObjectHostConfiguration: Sendable {
     package var methodNanosecondsMax: UInt64 = 100_000_000
     package var instructionsMax = 10_000_000
     package var answerBytesMax = 8 << 20
-    /// Milliseconds since 1970.
-    package var clock: @Sendable () -> UInt64 = { UInt64(unixMilliseconds()) }
+    package var environment: any Environment = SystemEnvironment()
     /// Takes what scripts say with `log`.
     package var log: @Sendable (String) -> Void = { _ in }
 

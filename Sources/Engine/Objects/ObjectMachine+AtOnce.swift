@@ -238,7 +238,7 @@ extension ObjectMachine {
     @inline(never)
     private func pause(_ bytes: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?, changes: Bool) {
         guard let key = VirtualKey(bytes) else { preconditionFailure("a key that named a method is a virtual key") }
-        let now = monotonicNanoseconds()
+        let now = configuration.environment.uptimeNanoseconds
         running = Running(
             call: ObjectCall(
                 key: key, data: data.map { Array($0) }, deadline: .never, completion: { _ in }),

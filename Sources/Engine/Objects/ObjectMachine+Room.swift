@@ -99,7 +99,7 @@ extension ObjectMachine {
     // MARK: Expiry
 
     private func expireSome() {
-        let now = UInt32(truncatingIfNeeded: configuration.clock() / 1000)
+        let now = UInt32(truncatingIfNeeded: UInt64(configuration.environment.unixMilliseconds) / 1000)
         var slotsLeft = min(Self.slotsPerLook, live.capacity)
         while slotsLeft > 0 {
             room.expiryHand &= live.capacity - 1

@@ -132,7 +132,7 @@ final class ObjectMachine {
 
     /// What `now()` answers during a call, in milliseconds since 1970.
     var nowMilliseconds: UInt64 {
-        if clockReading == 0 { clockReading = configuration.clock() }
+        if clockReading == 0 { clockReading = UInt64(configuration.environment.unixMilliseconds) }
         return clockReading
     }
     var nowSeconds: UInt32 { UInt32(truncatingIfNeeded: nowMilliseconds / 1000) }
@@ -158,7 +158,7 @@ final class ObjectMachine {
         beginCall()
         clua_views_begin(state.control)
         do throws(Failure) {
-            let start = monotonicNanoseconds()
+            let start = configuration.environment.uptimeNanoseconds
             guard start < call.deadline.uptimeNanoseconds else {
                 throw Failure(
                     .timeout, "the deadline had passed before \(call.key.type):\(call.key.method) could start")
@@ -186,7 +186,7 @@ final class ObjectMachine {
     /// Goes on with the paused method, to its end.
     func resume() -> Progress {
         guard var call = running else { preconditionFailure("no method is paused") }
-        let now = monotonicNanoseconds()
+        let now = configuration.environment.uptimeNanoseconds
         call.deadlineNanoseconds &+= now &- call.pausedNanoseconds
         running = call
         setLimits(
@@ -341,12 +341,13 @@ final class ObjectMachine {
     private func advance(arguments: Int32, sliceNanoseconds: UInt64) -> Progress {
         let thread = methodThread()
         let control = state.control
-        control.pointee.sliceEndNanoseconds = sliceNanoseconds == 0 ? 0 : monotonicNanoseconds() &+ sliceNanoseconds
+        control.pointee.sliceEndNanoseconds =
+            sliceNanoseconds == 0 ? 0 : configuration.environment.uptimeNanoseconds &+ sliceNanoseconds
         var results: Int32 = 0
         let status = clua_resume(thread, nil, arguments, &results)
         if status == LUA_YIELD {
             running?.instructionsLeft = Int(control.pointee.instructionsLeft)
-            running?.pausedNanoseconds = monotonicNanoseconds()
+            running?.pausedNanoseconds = configuration.environment.uptimeNanoseconds
             statistics.moved += 1
             return .paused
         }
@@ -381,7 +382,7 @@ final class ObjectMachine {
     /// A budget that ended because the caller's own time was over is a timeout.
     private func explained(_ failure: Failure) -> Failure {
         guard Int(state.control.pointee.aborted) == CLUA_ABORTED_DEADLINE, let deadline = running?.call.deadline,
-            deadline.hasPassed
+            configuration.environment.hasPassed(deadline)
         else { return failure }
         return Failure(.timeout, failure.message)
     }

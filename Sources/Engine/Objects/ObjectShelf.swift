@@ -33,19 +33,19 @@ extension ItemStore: ObjectShelf {
     }
 
     package func keys(prefix: [UInt8]) -> [[UInt8]] {
-        slice(prefix: prefix, from: 0, count: .max, now: unixSeconds()) {}.items.map(\.key)
+        slice(prefix: prefix, from: 0, count: .max, now: configuration.environment.unixSeconds) {}.items.map(\.key)
     }
 
     package func remove(_ key: [UInt8]) { _ = onShelf(.delete, key) }
 
     package func contains(_ key: [UInt8]) -> Bool {
-        key.withUnsafeBytes { holds(key: $0, hash: keyHash($0), now: unixSeconds()) }
+        key.withUnsafeBytes { holds(key: $0, hash: keyHash($0), now: configuration.environment.unixSeconds) }
     }
 
-    package func share(_ bytes: Int) { lend(bytes: bytes, now: unixSeconds()) }
+    package func share(_ bytes: Int) { lend(bytes: bytes, now: configuration.environment.unixSeconds) }
 
     private func onShelf(_ command: ItemCommand, _ key: [UInt8]) -> ItemOutcome {
-        key.withUnsafeBytes { execute(command, key: $0, hash: keyHash($0), now: unixSeconds()) }
+        key.withUnsafeBytes { execute(command, key: $0, hash: keyHash($0), now: configuration.environment.unixSeconds) }
     }
 }
 

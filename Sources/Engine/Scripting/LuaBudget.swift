@@ -11,7 +11,7 @@ package struct LuaBudget: Sendable {
     package var outputBytesMax: Int
 
     package init(
-        instructionsMax: Int = 10_000_000, deadline: Deadline = .after(milliseconds: 100),
+        instructionsMax: Int = 10_000_000, deadline: Deadline = .after(milliseconds: 100, from: monotonicNanoseconds()),
         outputBytesMax: Int = 16 << 20
     ) {
         self.instructionsMax = instructionsMax

@@ -13,6 +13,7 @@ package struct ItemStoreConfiguration: Sendable {
     package var compresses: Bool
     /// Threads that read at the same time without waiting for each other; a writer waits for each of them.
     package var readers = 1
+    package var environment: any Environment = SystemEnvironment()
     /// Runs what takes long beside the store; nil: at once, in the thread that stores.
     package var background: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
 

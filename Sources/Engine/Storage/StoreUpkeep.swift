@@ -1,7 +1,6 @@
 // Work on all stores of a node in the background, when somebody asks for it: dropping what has expired, and changing the
 // memory they have.
 
-import Dispatch
 import Synchronization
 
 /// What the search for expired items has done so far.
@@ -35,13 +34,15 @@ package final class ExpiryCrawls: Sendable {
 }
 
 extension ItemStores {
+    private var environment: any Environment { all[0].configuration.environment }
+
     /// Starts to drop everything whose time is over at `now`, a segment at a time under its store's lock; false while that
     /// is under way already. Cost: a look at each item that may expire, on a thread of its own.
     package func crawlExpired(now: UInt32) -> Bool {
         let crawls = crawls
         guard crawls.begin() else { return false }
         let stores = all
-        DispatchQueue.global(qos: .utility).async {
+        environment.runInBackground {
             for store in stores {
                 var number: UInt32 = 1
                 while let (checked, reclaimed) = store.sweep(segment: number, now: now) {
@@ -59,7 +60,7 @@ extension ItemStores {
     package func resize(memoryBytes: Int, now: UInt32) {
         let stores = all
         for store in stores { store.resize(memoryBytes: memoryBytes / count) }
-        DispatchQueue.global(qos: .utility).async {
+        environment.runInBackground {
             for store in stores { while store.shrinkFurther(now: now) {} }
         }
     }

@@ -58,8 +58,9 @@ struct FreeFormRun {
             let known = cluster.topology.nodes.map(\.name).joined(separator: ", ")
             throw Failure(.scriptError, "there is no server '\(question.server)'; there are \(known)")
         }
-        let started = monotonicNanoseconds()
-        let limit = Deadline.after(milliseconds: JobRunner.mapMilliseconds(of: deadline))
+        let started = cluster.environment.uptimeNanoseconds
+        let limit = cluster.environment.deadline(
+            afterMilliseconds: JobRunner(cluster: cluster).mapMilliseconds(of: deadline))
         let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
             for (index, question) in questions.enumerated() {
                 group.addTask {
@@ -69,7 +70,7 @@ struct FreeFormRun {
             }
             return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
-        let milliseconds = Double(monotonicNanoseconds() - started) / 1e6
+        let milliseconds = Double(cluster.environment.uptimeNanoseconds - started) / 1e6
         for answer in answers {
             let node = answer.question.server
             var report =
@@ -102,7 +103,8 @@ struct FreeFormRun {
             }
         }
         let request = PeerRequest.fetch(
-            key: question.key, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds), byJob: true)
+            key: question.key, deadlineMilliseconds: UInt32(cluster.environment.remainingMilliseconds(until: deadline)),
+            byJob: true)
         return Router.value(of: await cluster.send(request, to: node, deadline: deadline))
     }
 }

@@ -39,10 +39,10 @@ struct JobMap {
                 run(rest, encodes: encodes, completion: completion)
             }
         }
-        let started = monotonicNanoseconds()
+        let started = cluster.environment.uptimeNanoseconds
         // Like the coordinator, which takes its reserve off: what a client or another version says is no reason to go on for weeks.
         let milliseconds = min(Int(request.deadlineMilliseconds), JobRequest.timeoutMillisecondsMax)
-        let deadline = Deadline.after(milliseconds: milliseconds)
+        let deadline = cluster.environment.deadline(afterMilliseconds: milliseconds)
         let candidates: TopCandidates?
         do throws(Failure) {
             candidates = request.candidates.isEmpty ? nil : try TopCandidates(decoding: request.candidates)
@@ -78,7 +78,7 @@ struct JobMap {
                 incarnation: cluster.incarnation, shards: results.count, partial: encoded,
                 rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
                 chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
-                milliseconds: Double(monotonicNanoseconds() - started) / 1e6,
+                milliseconds: Double(cluster.environment.uptimeNanoseconds - started) / 1e6,
                 frames: acknowledgements(of: scanned.frames.keys))
             answer.rowsEver = scanned.rowsEver
             answer.loads = scanned.frames

@@ -7,22 +7,22 @@ enum JobRace {
     /// What `work` comes to; or `timeout` at the deadline, or `cancelled` at once. Then `work` goes on with what it is at, its scripts
     /// cancelled, and what it comes to is dropped.
     static func run<R: Sendable>(
-        job: String, by deadline: Deadline, _ cancellation: Cancellation, on pool: ComputePool,
+        job: String, by deadline: Deadline, _ cancellation: Cancellation, in cluster: Cluster,
         _ work: @escaping @Sendable () async -> R
     ) async throws(Failure) -> R {
-        let answer = FirstAnswer<R>()
+        let (answer, alarms) = (FirstAnswer<R>(), cluster.alarms)
         let result = await withCheckedContinuation { continuation in
             answer.wait(continuation)
-            let alarm = DeadlineAlarms.shared.set(deadline) {
+            let alarm = alarms.set(deadline) {
                 answer.give(.failure(Failure(.timeout, "job \(job) was not done when its time was over")))
                 cancellation.cancel()
             }
             let stop = cancellation.whenCancelled {
                 answer.give(.failure(Failure(.cancelled, "job \(job) was cancelled")))
             }
-            Task(executorPreference: pool) {
+            Task(executorPreference: cluster.engine.compute) {
                 let result = await work()
-                DeadlineAlarms.shared.takeBack(alarm)
+                alarms.takeBack(alarm)
                 cancellation.forget(stop)
                 answer.give(.success(result))
             }

@@ -5,10 +5,10 @@ package import Engine
 extension JobRunner {
     /// `{job, about, parameters, nodes, plans: [{plan, shards, rows, chunks, pruned, cached, reads, groups, kernels}, …]}`.
     package func explain(_ request: JobRequest) async throws(Failure) -> Value {
-        let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
+        let deadline = cluster.environment.deadline(afterMilliseconds: request.timeoutMilliseconds)
         let cancellation = Cancellation()
         let outcome = try await JobRace.run(
-            job: request.name, by: deadline, cancellation, on: cluster.engine.compute
+            job: request.name, by: deadline, cancellation, in: cluster
         ) { () async -> Result<Value, Failure> in
             do throws(Failure) {
                 return .success(try await explain(request, deadline, cancellation))
@@ -22,7 +22,8 @@ extension JobRunner {
     private func explain(
         _ request: JobRequest, _ deadline: Deadline, _ cancellation: Cancellation
     ) async throws(Failure) -> Value {
-        let definition = try await load(request, now: unixMilliseconds(), deadline, cancellation).definition
+        let definition = try await load(request, now: cluster.environment.unixMilliseconds, deadline, cancellation)
+            .definition
         let parameters = try JobParameters.resolve(
             given: request.parameters, defaults: definition.parameters, job: request.name)
         var plans: [Value] = []
@@ -30,10 +31,10 @@ extension JobRunner {
         if !definition.hasRun {
             let map = MapRequest(
                 query: cluster.newQuery(), name: request.name, source: request.source, parameters: parameters,
-                deadlineMilliseconds: UInt32(Self.mapMilliseconds(of: deadline)), now: unixMilliseconds(),
+                deadlineMilliseconds: UInt32(mapMilliseconds(of: deadline)), now: cluster.environment.unixMilliseconds,
                 explains: true)
             let outcome = await scatter(
-                map, require: .all, by: .after(milliseconds: Int(map.deadlineMilliseconds)))
+                map, require: .all, by: cluster.environment.deadline(afterMilliseconds: Int(map.deadlineMilliseconds)))
             if let (node, failure) = outcome.failures.first {
                 throw failure.naming(cluster.topology.nodes[node].name)
             }

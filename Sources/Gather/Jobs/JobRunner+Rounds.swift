@@ -44,14 +44,14 @@ extension JobRunner {
         var map = map
         for _ in 0..<Self.attemptsMax {
             envelope = blank
-            map.deadlineMilliseconds = UInt32(Self.mapMilliseconds(of: deadline))
+            map.deadlineMilliseconds = UInt32(mapMilliseconds(of: deadline))
             let first = try await round(map, script, require: requirement, envelope: &envelope)
             guard case .aggregate(let partial) = first.partial, let rest = try partial.secondRound() else {
                 return first
             }
             var second = map
             second.candidates = rest.candidates.encoded()
-            second.deadlineMilliseconds = UInt32(Self.mapMilliseconds(of: deadline))
+            second.deadlineMilliseconds = UInt32(mapMilliseconds(of: deadline))
             envelope = blank
             var found = try await round(second, script, require: requirement, envelope: &envelope)
             guard case .aggregate(var exact) = found.partial, let rows = found.rows(since: first) else { continue }

@@ -19,7 +19,7 @@ extension JobRunner {
     ) async -> (Scatter<NodeAnswer>.Outcome, [Loss]) {
         var (outcome, views) = (outcome, LoadViews())
         for (node, found) in outcome.answers { views.answered(node: node, found.answer.loads.mapValues(\.view)) }
-        func milliseconds() -> Int { Int((monotonicNanoseconds() - started) / 1_000_000) + 1 }
+        func milliseconds() -> Int { Int((cluster.environment.uptimeNanoseconds - started) / 1_000_000) + 1 }
         for _ in 0..<LoadViews.roundsMax {
             let missing = views.missing(startedMilliseconds: milliseconds())
             guard !missing.isEmpty else { break }
@@ -50,10 +50,10 @@ extension JobRunner {
         let nodes = missing.keys.sorted()
         let includes = nodes.map { views.include(missing[$0] ?? [], node: $0) }
         let again: Scatter<NodeAnswer>.Outcome = await ScatterDriver.run(
-            nodes: nodes.count, require: .any, deadline: deadline
+            nodes: nodes.count, require: .any, deadline: deadline, cluster.alarms
         ) { index, deliver in
             var request = map
-            request.deadlineMilliseconds = UInt32(max(1, deadline.remainingMilliseconds))
+            request.deadlineMilliseconds = UInt32(max(1, cluster.environment.remainingMilliseconds(until: deadline)))
             request.include = includes[index]
             ask(nodes[index], request, deadline, deliver)
         }

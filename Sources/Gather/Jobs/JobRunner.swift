@@ -9,15 +9,15 @@ package struct JobRunner: Sendable {
 
     /// Runs a job to its envelope; every failure is in the envelope, nothing is thrown.
     package func run(_ request: JobRequest, router: Router) async -> Envelope {
-        let started = monotonicNanoseconds()
+        let started = cluster.environment.uptimeNanoseconds
         let query = request.query ?? cluster.newQuery()
         let cancellation = Cancellation()
         var envelope = Envelope(query: query, job: request.name)
         do throws(Failure) {
             try cluster.jobs.begin(query, name: request.name, cancellation)
-            let deadline = Deadline.after(milliseconds: request.timeoutMilliseconds)
+            let deadline = cluster.environment.deadline(afterMilliseconds: request.timeoutMilliseconds)
             envelope = try await JobRace.run(
-                job: request.name, by: deadline, cancellation, on: cluster.engine.compute
+                job: request.name, by: deadline, cancellation, in: cluster
             ) {
                 await perform(request, query, deadline, cancellation, router)
             }
@@ -26,7 +26,7 @@ package struct JobRunner: Sendable {
             envelope.error = error
         }
         cluster.jobs.end(query, cancellation, status: envelope.status.rawValue)
-        envelope.milliseconds = Double(monotonicNanoseconds() - started) / 1e6
+        envelope.milliseconds = Double(cluster.environment.uptimeNanoseconds - started) / 1e6
         return envelope
     }
 
@@ -35,7 +35,7 @@ package struct JobRunner: Sendable {
     ) async -> Envelope {
         var envelope = Envelope(query: query, job: request.name)
         do throws(Failure) {
-            let now = unixMilliseconds()
+            let now = cluster.environment.unixMilliseconds
             let script = try await load(request, now: now, deadline, cancellation)
             let parameters = try JobParameters.resolve(
                 given: request.parameters, defaults: script.definition.parameters, job: request.name)
@@ -45,7 +45,7 @@ package struct JobRunner: Sendable {
             } else {
                 let map = MapRequest(
                     query: envelope.query, name: request.name, source: request.source, parameters: parameters,
-                    deadlineMilliseconds: UInt32(Self.mapMilliseconds(of: deadline)), now: now)
+                    deadlineMilliseconds: UInt32(mapMilliseconds(of: deadline)), now: now)
                 try await mapAndReduce(
                     map, script, require: request.requirement, deadline: deadline, envelope: &envelope)
             }
@@ -60,7 +60,7 @@ package struct JobRunner: Sendable {
         _ request: JobRequest, now: Int64, _ deadline: Deadline, _ cancellation: Cancellation
     ) async throws(Failure) -> JobScript {
         // Of the coordinator's own script too, a reason why it ended should come before the deadline does.
-        let limit = Self.scriptDeadline(deadline)
+        let limit = scriptDeadline(deadline)
         return try await cluster.engine.jobScripts.attempt(by: limit) { () throws(Failure) in
             try JobScript(
                 request.source, name: request.name, now: now, deadline: limit, states: cluster.engine.jobStates,
@@ -69,8 +69,8 @@ package struct JobRunner: Sendable {
     }
 
     /// A little before the job's: a twentieth of what is left, 20 ms at most.
-    private static func scriptDeadline(_ deadline: Deadline) -> Deadline {
-        let reserve = min(20, deadline.remainingMilliseconds / 20)
+    private func scriptDeadline(_ deadline: Deadline) -> Deadline {
+        let reserve = min(20, cluster.environment.remainingMilliseconds(until: deadline) / 20)
         return Deadline(uptimeNanoseconds: deadline.uptimeNanoseconds - UInt64(reserve) * 1_000_000)
     }
 
@@ -92,8 +92,8 @@ package struct JobRunner: Sendable {
     func round(
         _ map: MapRequest, _ script: JobScript, require requirement: Requirement, envelope: inout Envelope
     ) async throws(Failure) -> ReducedRound {
-        let started = monotonicNanoseconds()
-        let limit = Deadline.after(milliseconds: Int(map.deadlineMilliseconds))
+        let started = cluster.environment.uptimeNanoseconds
+        let limit = cluster.environment.deadline(afterMilliseconds: Int(map.deadlineMilliseconds))
         let outcome = await scatter(map, require: requirement, by: limit)
         let (aligned, torn) = await inOneView(outcome, map, since: started, limit)
         let lost = torn + checkCoverage(of: aligned, in: &envelope)
@@ -109,8 +109,8 @@ package struct JobRunner: Sendable {
     }
 
     /// The map gets what is left less a reserve for the reduce: a tenth, at least 20 ms.
-    static func mapMilliseconds(of deadline: Deadline) -> Int {
-        let remaining = deadline.remainingMilliseconds
+    func mapMilliseconds(of deadline: Deadline) -> Int {
+        let remaining = cluster.environment.remainingMilliseconds(until: deadline)
         return max(1, remaining - max(20, remaining / 10))
     }
 
@@ -120,7 +120,7 @@ package struct JobRunner: Sendable {
         _ map: MapRequest, require requirement: Requirement, by deadline: Deadline
     ) async -> Scatter<NodeAnswer>.Outcome {
         await ScatterDriver.run(
-            nodes: cluster.topology.nodes.count, require: requirement, deadline: deadline
+            nodes: cluster.topology.nodes.count, require: requirement, deadline: deadline, cluster.alarms
         ) { node, deliver in ask(node, map, deadline, deliver) }
     }
 

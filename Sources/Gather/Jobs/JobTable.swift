@@ -31,13 +31,15 @@ package final class JobTable: Sendable {
 
     private let state = Mutex(State())
 
-    package init() {}
+    private let environment: any Environment
+
+    package init(_ environment: any Environment) { self.environment = environment }
 
     // MARK: The coordinator's
 
     func begin(_ query: UInt64, name: String, _ cancellation: Cancellation) throws(Failure) {
         let job = Coordinated(
-            query: query, name: name, cancellation: cancellation, startedNanoseconds: monotonicNanoseconds())
+            query: query, name: name, cancellation: cancellation, startedNanoseconds: environment.uptimeNanoseconds)
         let isFull = state.withLock { state in
             guard state.running < Self.runningMax else { return true }
             state.running += 1
@@ -55,7 +57,7 @@ package final class JobTable: Sendable {
                 })
             else { return }
             state.running -= 1
-            state.jobs[index].endedNanoseconds = monotonicNanoseconds()
+            state.jobs[index].endedNanoseconds = environment.uptimeNanoseconds
             state.jobs[index].status = status
             let ended = state.jobs.indices.filter { state.jobs[$0].endedNanoseconds != nil }
             if ended.count > Self.endedMax { state.jobs.remove(at: ended[0]) }
@@ -64,7 +66,7 @@ package final class JobTable: Sendable {
 
     /// `[{id, job, status, ms}, …]`, in the order they began.
     package var list: Value {
-        let now = monotonicNanoseconds()
+        let now = environment.uptimeNanoseconds
         return state.withLock { state in
             .array(
                 state.jobs.map { job in

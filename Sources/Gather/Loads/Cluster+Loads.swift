@@ -85,9 +85,12 @@ extension Cluster {
         guard let node = topology.index(of: question.node), let links = anyLinks else { return }
         let argument = Value.object([
             "load": LoadMessage.value(entry.number), "gone": LoadMessage.value(question.gone),
-            "milliseconds": .int(Int64(min(Instant.now.milliseconds(since: entry.begun), Int(Int32.max)))),
+            "milliseconds": .int(Int64(min(environment.now.milliseconds(since: entry.begun), Int(Int32.max)))),
         ])
-        links.send(.control(verb: .askLoad, argument: argument), to: node, deadline: .after(milliseconds: 1_000)) {
+        links.send(
+            .control(verb: .askLoad, argument: argument), to: node,
+            deadline: environment.deadline(afterMilliseconds: 1_000)
+        ) {
             reply in
             guard let answer = try? Router.value(of: reply).get(), case .int(let incarnation)? = answer["incarnation"],
                 case .int(let raw)? = answer["state"],

@@ -71,12 +71,13 @@ final class LoadCoordination: Sendable {
         guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
             let (participants, run, own) = (cluster.loads, cluster.run, passed)
             cluster.engine.compute.submit {
-                let result = due.hasPassed ? .failure(Self.late) : participants.stage(own, from: run)
+                let result =
+                    self.cluster.environment.hasPassed(due) ? .failure(Self.late) : participants.stage(own, from: run)
                 self.answered(index, result, completion)
             }
             return
         }
-        let deadline = min(due, .after(milliseconds: Self.roundMilliseconds))
+        let deadline = min(due, cluster.environment.deadline(afterMilliseconds: Self.roundMilliseconds))
         links.send(.stage(passed), to: node, deadline: deadline) { reply in
             self.answered(index, Router.value(of: reply), completion)
         }
@@ -129,7 +130,7 @@ final class LoadCoordination: Sendable {
 
     private func receive(_ event: LoadCoordinator.Event) {
         let (effects, counts) = state.withLock { state in
-            (state.machine.receive(event, now: .now), state.machine.counts)
+            (state.machine.receive(event, now: cluster.environment.now), state.machine.counts)
         }
         for effect in effects {
             switch effect {
@@ -223,7 +224,10 @@ final class LoadCoordination: Sendable {
             }
             return
         }
-        links.send(.control(verb: verb, argument: argument), to: node, deadline: .after(milliseconds: milliseconds)) {
+        links.send(
+            .control(verb: verb, argument: argument), to: node,
+            deadline: cluster.environment.deadline(afterMilliseconds: milliseconds)
+        ) {
             completion(Router.value(of: $0))
         }
     }

@@ -38,14 +38,19 @@ final class LoadParticipants: Sendable {
     private let frames: FrameCatalog
     private let state = Mutex(State())
 
-    init(frames: FrameCatalog) { self.frames = frames }
+    private let environment: any Environment
+
+    init(frames: FrameCatalog, _ environment: any Environment) {
+        self.frames = frames
+        self.environment = environment
+    }
 
     // MARK: What coordinators ask
 
     /// Once more is fine, from the same coordinator.
     func begin(_ number: UInt64, into name: String, coordinator: NodeRun) throws(Failure) {
         let frame = try frames.require(name)
-        let now = Instant.now
+        let now = environment.now
         let result = state.withLock { state -> Result<Void, Failure> in
             if let entry = state.entries[number] {
                 guard entry.machine.withLock({ $0.coordinator }) == coordinator else {
@@ -123,7 +128,7 @@ final class LoadParticipants: Sendable {
             receive(.asked(gone: gone), entry)
             return entry.machine.withLock { $0.state }
         }
-        return state.withLock { $0.outcomes.state(of: number, begunMilliseconds: milliseconds, now: .now) }
+        return state.withLock { $0.outcomes.state(of: number, begunMilliseconds: milliseconds, now: environment.now) }
     }
 
     /// To be called a few times a second: what loads want to know that nothing was heard of for a while.
@@ -146,7 +151,7 @@ final class LoadParticipants: Sendable {
     private func receive(_ event: LoadParticipant.Event, _ entry: LoadEntry) -> [Question] {
         entry.machine.withLock { machine in
             var questions: [Question] = []
-            for effect in machine.receive(event, now: .now) {
+            for effect in machine.receive(event, now: environment.now) {
                 switch effect {
                 case .commit:
                     // It fails only when the frame was dropped, and with it all that there is to show.
@@ -165,7 +170,7 @@ final class LoadParticipants: Sendable {
     private func end(_ entry: LoadEntry, committed: Bool) {
         state.withLock { state in
             state.entries[entry.number] = nil
-            state.outcomes.note(entry.number, committed: committed, now: .now)
+            state.outcomes.note(entry.number, committed: committed, now: environment.now)
         }
     }
 

@@ -88,7 +88,7 @@ final class LoadTable: Sendable {
                         }
                     }
                     let request = PeerRequest.control(verb: .beginLoad, argument: argument)
-                    let deadline = Deadline.after(milliseconds: Self.beginMilliseconds)
+                    let deadline = cluster.environment.deadline(afterMilliseconds: Self.beginMilliseconds)
                     return (node, Router.value(of: await cluster.send(request, to: node, deadline: deadline)))
                 }
             }
@@ -156,7 +156,7 @@ final class LoadTable: Sendable {
 
     /// Waits a little until participants know that it is over, so that nothing is left when the command ends.
     private func allKnow(_ coordination: LoadCoordination) async {
-        for _ in 0..<100 where !coordination.isOver { try? await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<100 where !coordination.isOver { await cluster.environment.sleep(milliseconds: 10) }
     }
 
     /// Cancelled unless it was decided; told to the participants until they all know.
@@ -223,9 +223,9 @@ final class LoadTable: Sendable {
             take(number, from: connection)
         }
         if made.withLock({ $0.values.contains { $0.connection === connection } }) {
-            Task {
-                for case let coordination? in abandoned.values { await allKnow(coordination) }
-                await discardMade(by: connection)
+            cluster.environment.task {
+                for case let coordination? in abandoned.values { await self.allKnow(coordination) }
+                await self.discardMade(by: connection)
             }
         }
     }

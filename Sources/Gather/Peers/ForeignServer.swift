@@ -7,7 +7,7 @@ import NIOPosix
 enum ForeignServer {
     /// The value of a key; `miss`, or why there is no answer. A connection for each: this is no way for much traffic.
     /// - Parameter server: `host:port`.
-    static func get(_ key: [UInt8], from server: String, deadline: Deadline) async -> Result<Value, Failure> {
+    static func get(_ key: [UInt8], from server: String, milliseconds: Int) async -> Result<Value, Failure> {
         guard let colon = server.lastIndex(of: ":"), let port = Int(server[server.index(after: colon)...]),
             (1...65_535).contains(port)
         else {
@@ -18,7 +18,7 @@ enum ForeignServer {
         }
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let answer = loop.makePromise(of: Value.self)
-        let left = TimeAmount.milliseconds(Int64(deadline.remainingMilliseconds))
+        let left = TimeAmount.milliseconds(Int64(milliseconds))
         let connecting = ClientBootstrap(group: loop).connectTimeout(left).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.addHandler(ForeignGetHandler(key: key, server: server, answer))

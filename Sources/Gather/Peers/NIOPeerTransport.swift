@@ -1,5 +1,6 @@
 // Peer connections over SwiftNIO: what jobs, loads and commands use, which are slow and large beside a key's value.
 
+package import Coordination
 import Engine
 import Glibc
 package import NIOCore
@@ -11,6 +12,7 @@ package final class NIOPeerLoop: PeerLoop {
 
     package init(_ loop: any EventLoop) { self.loop = loop }
 
+    package var now: Instant { Instant(nanoseconds: monotonicNanoseconds()) }
     package var isCurrent: Bool { loop.inEventLoop }
 
     package func execute(_ errand: @escaping @Sendable () -> Void) { loop.execute(errand) }

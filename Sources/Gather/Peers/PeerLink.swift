@@ -130,7 +130,7 @@ package final class PeerLink: @unchecked Sendable {
     private func sendOnLoop(
         _ deadline: Deadline, _ waiter: Waiter, commands: Int, _ encode: (inout ByteBuffer) -> Void
     ) {
-        let now = Instant.now
+        let now = loop.now
         // Another loop's link may know already what this one would have to find out.
         if let status, status.isSilent { receive(.suspected, now) }
         if machine.phase == .idle || !machine.takesRequests {
@@ -164,12 +164,14 @@ package final class PeerLink: @unchecked Sendable {
         guard deadline < expiryDeadline else { return }
         expiry?.cancel()
         expiryDeadline = deadline
-        expiry = loop.schedule(afterMilliseconds: deadline.remainingMilliseconds + 1) { self.expire() }
+        expiry = loop.schedule(afterMilliseconds: deadline.remainingMilliseconds(at: loop.now.nanoseconds) + 1) {
+            self.expire()
+        }
     }
 
     private func expire() {
         expiryDeadline = .never
-        let now = Instant.now
+        let now = loop.now
         let late = Failure(.timeout, "\(address) did not answer in time; what was asked of it may have happened")
         let expired = pending.takeExpired(now: Deadline(uptimeNanoseconds: now.nanoseconds))
         for (_, waiter) in expired { waiter.fail(late) }
@@ -179,7 +181,8 @@ package final class PeerLink: @unchecked Sendable {
 
     // MARK: The machine
 
-    private func receive(_ event: LinkMachine.Event, _ now: Instant = .now) {
+    private func receive(_ event: LinkMachine.Event, _ given: Instant? = nil) {
+        let now = given ?? loop.now
         for effect in machine.receive(event, now: now) { carryOut(effect, now) }
     }
 
@@ -364,12 +367,12 @@ package final class PeerLink: @unchecked Sendable {
         }
         switch message {
         case .ping(let sent, let isHolding):
-            write(.pong(echo: sent, stamp: Instant.now.nanoseconds))
+            write(.pong(echo: sent, stamp: loop.now.nanoseconds))
             return isHolding
         case .pong: return true
         default: break
         }
-        switch greeting?.receive(message, stamp: Instant.now.nanoseconds) {
+        switch greeting?.receive(message, stamp: loop.now.nanoseconds) {
         case .send(let answer): write(answer)
         case .declined(let refusal): decline(refusal)
         case .welcomed(let counterpart): welcomed(counterpart)
@@ -382,7 +385,7 @@ package final class PeerLink: @unchecked Sendable {
         guard machine.phase == .greeting else { return }
         greeting = nil
         self.counterpart = counterpart
-        let now = Instant.now
+        let now = loop.now
         upSince = now
         if case .node(_, let incarnation) = counterpart { status?.met(incarnation: incarnation) }
         status?.note(.up(now: now))
@@ -391,7 +394,7 @@ package final class PeerLink: @unchecked Sendable {
 
     fileprivate func heard(on channel: any PeerChannel) {
         guard channel === self.channel else { return }
-        let now = Instant.now
+        let now = loop.now
         status?.heard(now)
         receive(.heard, now)
     }

@@ -39,6 +39,7 @@ package struct PeerSecurity: Sendable {
         return (try? SocketAddress(ipAddress: host, port: 0))?.isLoopback ?? false
     }
 
+    /// Of the system's chance, which nobody can foretell: nothing but proofs depends on it.
     static func nonce() -> [UInt8] {
         var generator = SystemRandomNumberGenerator()
         return (0..<LinkMessage.nonceBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
@@ -73,8 +74,8 @@ extension SocketAddress {
     }
 }
 
-extension Instant {
-    package static var now: Instant { Instant(nanoseconds: monotonicNanoseconds()) }
+extension Environment {
+    package var now: Instant { Instant(nanoseconds: uptimeNanoseconds) }
 }
 
 extension Refusal {

@@ -199,7 +199,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
     /// Four times a second: asks for the other side's clock, and whether it lives; looks whether there is room again.
     private func tick() {
         guard case .taken(let connection) = phase else { return }
-        let now = Instant.now
+        let now = channel.loop.now
         // A timer that comes much too late was not late alone: this process was stopped.
         if now.milliseconds(since: tickDue) > Self.tickMilliseconds || isHolding || hasRead { heardAt = now }
         hasRead = false
@@ -227,7 +227,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
             guard frame.id == PeerFrame.linkID, let message = LinkMessage(Array(frame.message.readableBytesView)) else {
                 return refuse(Refusal(.version, "\(identity.name) did not expect that message"))
             }
-            let step = greeting.receive(message, now: .now)
+            let step = greeting.receive(message, now: channel.loop.now)
             phase = .greeting(greeting)
             switch step {
             case .send(let answer): write(answer)
@@ -240,7 +240,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
             }
         case .refused(let failure): write(.failure(failure), id: frame.id)
         case .taken(let connection):
-            let now = Instant.now
+            let now = channel.loop.now
             if frame.id == PeerFrame.linkID { return handle(link: frame.message, now) }
             handle(request: frame, connection, now)
         case .closed: break
@@ -248,7 +248,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
     }
 
     private func take(_ counterpart: Counterpart, asked: Instant, stamp: UInt64) {
-        let now = Instant.now
+        let now = channel.loop.now
         guard estimate.answered(stamp: stamp, asked: asked, now: now) else {
             return refuse(Refusal(.version, "\(identity.name) was told a time that is none"))
         }

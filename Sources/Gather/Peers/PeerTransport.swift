@@ -1,10 +1,13 @@
 // What carries a peer connection's bytes: a loop and its connections, as links and servers of peers need them. Decides nothing.
 
+package import Coordination
 package import NIOCore
 import Glibc
 
 /// A thread that connections live on. What is not said otherwise may be called from any thread.
 package protocol PeerLoop: AnyObject, Sendable {
+    /// On the monotonic clock of its node.
+    var now: Instant { get }
     /// Whether this is the loop's own thread.
     var isCurrent: Bool { get }
     /// Runs `errand` on the loop's thread, soon, and after those that came before it.

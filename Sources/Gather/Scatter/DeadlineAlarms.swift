@@ -1,6 +1,5 @@
 // Calls that are made once a deadline has passed, unless they are taken back before, as nearly all are.
 
-import Dispatch
 package import Engine
 import Synchronization
 
@@ -8,8 +7,6 @@ import Synchronization
 /// one timer is set for the earliest deadline, and left as it is when that question is answered: the next deadlines are
 /// later.
 package final class DeadlineAlarms: Sendable {
-    static let shared = DeadlineAlarms()
-
     private struct State {
         var calls: [UInt64: (deadline: Deadline, call: @Sendable () -> Void)] = [:]
         var lastNumber: UInt64 = 0
@@ -20,14 +17,16 @@ package final class DeadlineAlarms: Sendable {
 
     private let state = Mutex(State())
 
-    package init() {}
+    private let environment: any Environment
+
+    package init(_ environment: any Environment) { self.environment = environment }
 
     /// Calls waiting.
     package var count: Int { state.withLock { $0.calls.count } }
     /// How often a timer was set.
     package var plans: Int { state.withLock { $0.plans } }
 
-    /// `call` runs on a thread of the system's, soon after the deadline. The number takes it back.
+    /// `call` runs on any thread, soon after the deadline. The number takes it back.
     package func set(_ deadline: Deadline, _ call: @escaping @Sendable () -> Void) -> UInt64 {
         state.withLock { state in
             state.lastNumber += 1
@@ -49,13 +48,13 @@ package final class DeadlineAlarms: Sendable {
         state.planned = deadline
         state.plans += 1
         // Rounded up: one that goes off too early would be set again at once.
-        let milliseconds = deadline.remainingMilliseconds + 1
-        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(milliseconds)) { self.ring() }
+        let milliseconds = environment.remainingMilliseconds(until: deadline) + 1
+        environment.schedule(afterMilliseconds: milliseconds) { self.ring() }
     }
 
     private func ring() {
         let due = state.withLock { state -> [@Sendable () -> Void] in
-            let now = Deadline.after(milliseconds: 0)
+            let now = Deadline(uptimeNanoseconds: environment.uptimeNanoseconds)
             // Of two timers for one instant, or one that an earlier deadline overtook, the first does it all.
             guard state.planned <= now else { return [] }
             let due = state.calls.filter { $0.value.deadline <= now }

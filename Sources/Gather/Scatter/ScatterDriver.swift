@@ -9,10 +9,10 @@ enum ScatterDriver {
     /// Asks every node through `send`, which delivers once, from any thread. Returns at the latest shortly after the
     /// deadline, whatever the nodes do.
     static func run<Answer: Sendable>(
-        nodes: Int, require requirement: Requirement, deadline: Deadline,
+        nodes: Int, require requirement: Requirement, deadline: Deadline, _ alarms: DeadlineAlarms,
         send: (Int, @escaping Deliver<Answer>) -> Void
     ) async -> Scatter<Answer>.Outcome {
-        let shared = Shared(Scatter<Answer>(nodes: nodes, require: requirement))
+        let shared = Shared(Scatter<Answer>(nodes: nodes, require: requirement), alarms)
         return await withCheckedContinuation { continuation in
             shared.wait(continuation)
             shared.setAlarm(deadline)
@@ -37,7 +37,12 @@ enum ScatterDriver {
         }
         private let state: Mutex<State>
 
-        init(_ scatter: Scatter<Answer>) { state = Mutex(State(scatter: scatter)) }
+        private let alarms: DeadlineAlarms
+
+        init(_ scatter: Scatter<Answer>, _ alarms: DeadlineAlarms) {
+            state = Mutex(State(scatter: scatter))
+            self.alarms = alarms
+        }
 
         func wait(_ continuation: CheckedContinuation<Outcome, Never>) {
             state.withLock { $0.waiter = continuation }
@@ -45,7 +50,7 @@ enum ScatterDriver {
 
         /// Before anything is asked.
         func setAlarm(_ deadline: Deadline) {
-            let alarm = DeadlineAlarms.shared.set(deadline) { self.receive(.deadlinePassed) }
+            let alarm = alarms.set(deadline) { self.receive(.deadlinePassed) }
             state.withLock { $0.alarm = alarm }
         }
 
@@ -56,7 +61,7 @@ enum ScatterDriver {
                 return (state, outcome)
             }
             guard let (decided, outcome) = decided else { return }
-            if let alarm = decided.alarm { DeadlineAlarms.shared.takeBack(alarm) }
+            if let alarm = decided.alarm { alarms.takeBack(alarm) }
             decided.waiter?.resume(returning: outcome)
         }
     }

@@ -13,14 +13,15 @@ extension FrameService {
         let argument = Value.object(["name": .string(name), "besides": .int(Int64(bitPattern: load))])
         for node in cluster.otherNodes {
             let request = PeerRequest.control(verb: .frameStatistics, argument: argument)
-            let reply = await cluster.send(request, to: node, deadline: .after(milliseconds: discardMilliseconds))
+            let reply = await cluster.send(
+                request, to: node, deadline: cluster.environment.deadline(afterMilliseconds: discardMilliseconds))
             guard let answer = try? Router.value(of: reply).get() else { continue }
             if answer["rows"] != .int(0) || answer["loads"] != .int(0) { return }
         }
         guard isEmpty(name, id, cluster) else { return }
         cluster.changeRegistry { registry in
             guard registry.frames[name]?.id == id else { return }
-            registry.dropFrame(name, now: unixMilliseconds())
+            registry.dropFrame(name, now: cluster.environment.unixMilliseconds)
         }
         await cluster.publish()
     }

@@ -16,9 +16,11 @@ extension FrameService {
             )
         }
         let column = try timeColumn(words.count > 1 ? words[1] : nil, try FrameSchema(value: entry.schema), name)
-        cluster.changeRegistry { $0.retain(name, seconds: seconds, column: column, now: unixMilliseconds()) }
+        cluster.changeRegistry {
+            $0.retain(name, seconds: seconds, column: column, now: cluster.environment.unixMilliseconds)
+        }
         await cluster.publish()
-        let rows = cluster.retire(now: unixMilliseconds())
+        let rows = cluster.retire(now: cluster.environment.unixMilliseconds)
         return .object([
             "frame": .string(name), "seconds": .int(seconds), "column": .string(column), "rows": .int(Int64(rows)),
         ])

@@ -25,15 +25,19 @@ package struct FrameService: VirtualService {
             let names = cluster.readRegistry { $0.frames.keys.sorted() }
             completion(.success(.array(names.map { .string($0) })))
         case "append":
-            Task {
+            cluster.environment.task {
                 completion(await Self.answer { () async throws(Failure) in try await Self.append(key, data, cluster) })
             }
         case "retain":
-            Task { completion(await Self.answer { () async throws(Failure) in try await Self.retain(key, cluster) }) }
+            cluster.environment.task {
+                completion(await Self.answer { () async throws(Failure) in try await Self.retain(key, cluster) })
+            }
         case "info":
-            Task { completion(await Self.answer { () async throws(Failure) in try await Self.info(key, cluster) }) }
+            cluster.environment.task {
+                completion(await Self.answer { () async throws(Failure) in try await Self.info(key, cluster) })
+            }
         default:
-            Task {
+            cluster.environment.task {
                 completion(
                     await Self.answer { () async throws(Failure) in
                         try await Self.drop(.object(["name": .string(try Self.name(key))]), cluster)
@@ -90,8 +94,10 @@ package struct FrameService: VirtualService {
         var made: UInt64?
         if cluster.engine.frames.find(name) == nil { made = try await createOnOwner(name, schema, cluster) }
         _ = try cluster.engine.frames.create(name, schema: schema)  // refuses another schema than the frame has
-        let id = UInt64.random(in: .min ... .max)
-        cluster.changeRegistry { $0.createFrame(name, id: id, schema: schema.value, now: unixMilliseconds()) }
+        let id = cluster.environment.randomNumber()
+        cluster.changeRegistry {
+            $0.createFrame(name, id: id, schema: schema.value, now: cluster.environment.unixMilliseconds)
+        }
         if cluster.currentRegistry().frames[name]?.id == id { made = id }
         await cluster.publish()
         return made
@@ -106,7 +112,8 @@ package struct FrameService: VirtualService {
         guard owner != cluster.topology.selfIndex else { return nil }
         let request = PeerRequest.control(
             verb: .createFrame, argument: .object(["name": .string(name), "schema": schema.value]))
-        let reply = await cluster.send(request, to: owner, deadline: .after(milliseconds: ownerMilliseconds))
+        let reply = await cluster.send(
+            request, to: owner, deadline: cluster.environment.deadline(afterMilliseconds: ownerMilliseconds))
         switch Router.value(of: reply) {
         case .success(let answer):
             await cluster.publish()  // and so learns of it, by its id
@@ -124,7 +131,7 @@ package struct FrameService: VirtualService {
     package static func drop(_ argument: Value, _ cluster: Cluster) async throws(Failure) -> Value {
         guard let name = argument["name"]?.text else { throw ClusterNode.malformed }
         guard let entry = cluster.currentRegistry().frames[name] else { throw unknown(name, cluster) }
-        cluster.changeRegistry { $0.dropFrame(name, now: unixMilliseconds()) }
+        cluster.changeRegistry { $0.dropFrame(name, now: cluster.environment.unixMilliseconds) }
         await cluster.publish()
         return .object(["dropped": .string(name), "rows": .int(Int64(entry.acknowledged.expectedRows))])
     }
@@ -187,9 +194,9 @@ package struct FrameService: VirtualService {
         guard let entry = cluster.readRegistry({ $0.frames[name] }) else { throw unknown(name, cluster) }
         let schema = try FrameSchema(value: entry.schema)
         let argument = Value.object(["name": .string(name)])
-        let deadline = Deadline.after(milliseconds: gatherMilliseconds)
+        let deadline = cluster.environment.deadline(afterMilliseconds: gatherMilliseconds)
         let outcome: Scatter<Value>.Outcome = await ScatterDriver.run(
-            nodes: cluster.topology.nodes.count, require: .all, deadline: deadline
+            nodes: cluster.topology.nodes.count, require: .all, deadline: deadline, cluster.alarms
         ) { node, deliver in
             guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
                 return deliver(Result { () throws(Failure) in try statistics(argument, cluster) })

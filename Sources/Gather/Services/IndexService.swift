@@ -23,9 +23,9 @@ package struct IndexService: VirtualService {
         guard key.method != "list" else { return completion(.success(Self.list(router.engine.objectTypes))) }
         do throws(Failure) {
             let asked = try Asked(key, router.engine.objectTypes)
-            let own = Deadline.after(milliseconds: Self.timeoutMilliseconds)
+            let own = router.cluster.environment.deadline(afterMilliseconds: Self.timeoutMilliseconds)
             let deadline = deadline.uptimeNanoseconds < own.uptimeNanoseconds ? deadline : own
-            Task {
+            router.cluster.environment.task {
                 let answer = await Self.answer(asked, deadline, router)
                 completion(answer.map { asked.isHere ? Self.part($0) : Self.value($0, asked.question) })
             }
@@ -119,7 +119,9 @@ package struct IndexService: VirtualService {
         _ node: Int, _ asked: Asked, _ deadline: Deadline, _ router: Router
     ) async -> Result<IndexAnswer, Failure> {
         let request = PeerRequest.fetch(
-            key: asked.keyForNode, deadlineMilliseconds: UInt32(deadline.remainingMilliseconds), byJob: false)
+            key: asked.keyForNode,
+            deadlineMilliseconds: UInt32(router.cluster.environment.remainingMilliseconds(until: deadline)),
+            byJob: false)
         let name = router.cluster.topology.nodes[node].name
         switch Router.value(of: await router.cluster.send(request, to: node, deadline: deadline)) {
         case .failure(let failure): return .failure(failure.naming(name))

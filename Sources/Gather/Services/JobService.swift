@@ -24,8 +24,8 @@ package struct JobService: VirtualService {
     ) {
         switch key.method {
         case "list": completion(.success(Self.list(router.cluster)))
-        case "define": Task { completion(await Self.define(key, data, router.cluster)) }
-        case "drop": Task { completion(await Self.drop(key, router.cluster)) }
+        case "define": router.cluster.environment.task { completion(await Self.define(key, data, router.cluster)) }
+        case "drop": router.cluster.environment.task { completion(await Self.drop(key, router.cluster)) }
         default:
             Task(executorPreference: router.cluster.engine.compute) {
                 completion(await Self.run(key, deadline, router))
@@ -56,15 +56,16 @@ package struct JobService: VirtualService {
                 throw Failure(
                     .budgetExceeded, "job \(name) has \(source.count) bytes of Lua, at most \(sourceBytesMax)")
             }
-            let deadline = Deadline.after(milliseconds: checkMilliseconds)
+            let deadline = cluster.environment.deadline(afterMilliseconds: checkMilliseconds)
             let states = cluster.engine.jobStates
             try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
-                _ = try JobScript(source, name: name, now: unixMilliseconds(), deadline: deadline, states: states)
+                _ = try JobScript(
+                    source, name: name, now: cluster.environment.unixMilliseconds, deadline: deadline, states: states)
             }
             let isFull = cluster.changeRegistry { registry in
                 let (count, bytes) = registry.jobTotals(without: name)
                 guard count < jobsMax, bytes + source.count <= allSourceBytesMax else { return true }
-                registry.defineJob(name, source: source, now: unixMilliseconds())
+                registry.defineJob(name, source: source, now: cluster.environment.unixMilliseconds)
                 return false
             }
             guard !isFull else {
@@ -84,7 +85,7 @@ package struct JobService: VirtualService {
     private static func drop(_ key: VirtualKey, _ cluster: Cluster) async -> Result<Value, Failure> {
         do throws(Failure) {
             let name = try name(key)
-            guard cluster.changeRegistry({ $0.dropJob(name, now: unixMilliseconds()) }) else {
+            guard cluster.changeRegistry({ $0.dropJob(name, now: cluster.environment.unixMilliseconds) }) else {
                 throw Failure(.scriptError, "there is no job '\(name)'")
             }
             await cluster.publish()
@@ -105,7 +106,8 @@ package struct JobService: VirtualService {
             var request = JobRequest(name: name, source: source)
             try request.take(assignments: key.arguments.map { String(decoding: $0, as: UTF8.self) })
             if deadline != .never {
-                request.timeoutMilliseconds = min(request.timeoutMilliseconds, deadline.remainingMilliseconds)
+                request.timeoutMilliseconds = min(
+                    request.timeoutMilliseconds, router.cluster.environment.remainingMilliseconds(until: deadline))
             }
             return .success(await JobRunner(cluster: router.cluster).run(request, router: router).value)
         } catch {

@@ -148,7 +148,7 @@ struct BenchServer: Sendable {
     }
 
     private func waitUntilUp() async throws {
-        let deadline = Deadline.after(milliseconds: 10_000)
+        let deadline = SystemEnvironment().deadline(afterMilliseconds: 10_000)
         while true {
             do {
                 let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -166,7 +166,7 @@ struct BenchServer: Sendable {
             } catch let error as Failure {
                 throw error
             } catch {
-                guard !deadline.hasPassed, processes.allSatisfy(\.isRunning) else {
+                guard !SystemEnvironment().hasPassed(deadline), processes.allSatisfy(\.isRunning) else {
                     throw Failure(.unreachable, "\(kind.rawValue) did not start on port \(address.port)")
                 }
                 try await Task.sleep(for: .milliseconds(20))

@@ -53,9 +53,9 @@ final class ChildProcess: Sendable {
     /// Waits until it has ended; after a few seconds without patience.
     func stop() {
         terminate()
-        let deadline = Deadline.after(milliseconds: Self.stopMilliseconds)
+        let deadline = SystemEnvironment().deadline(afterMilliseconds: Self.stopMilliseconds)
         while isRunning {
-            if deadline.hasPassed { kill(identifier, SIGKILL) }
+            if SystemEnvironment().hasPassed(deadline) { kill(identifier, SIGKILL) }
             usleep(10_000)
         }
         close(inputEnd)

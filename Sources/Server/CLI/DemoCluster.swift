@@ -52,7 +52,7 @@ struct DemoCluster: Sendable {
     }
 
     private func waitUntilUp() async throws(Failure) {
-        let deadline = Deadline.after(milliseconds: Self.startMilliseconds)
+        let deadline = SystemEnvironment().deadline(afterMilliseconds: Self.startMilliseconds)
         for (index, address) in addresses.enumerated() {
             let client = NodeClient(address)
             defer { client.close() }
@@ -61,7 +61,7 @@ struct DemoCluster: Sendable {
                     _ = try await client.control(.topology, .null, timeoutMilliseconds: 500)
                     break
                 } catch {
-                    guard !deadline.hasPassed, processes[index].isRunning else {
+                    guard !SystemEnvironment().hasPassed(deadline), processes[index].isRunning else {
                         throw Failure(error.reason, "node n\(index + 1) at \(address) did not start: \(error.message)")
                     }
                 }

@@ -62,7 +62,8 @@ struct NodeClient: Sendable {
     }
 
     func send(_ request: PeerRequest, timeoutMilliseconds: Int) async throws(Failure) -> Value {
-        let reply = try await link.send(request, deadline: .after(milliseconds: timeoutMilliseconds))
+        let reply = try await link.send(
+            request, deadline: SystemEnvironment().deadline(afterMilliseconds: timeoutMilliseconds))
         return try Router.value(of: .success(reply)).get()
     }
 

@@ -194,7 +194,7 @@ struct Serve: AsyncParsableCommand {
         }
         let connections = makeRoomForConnections(nodes: topology.nodes.count, logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
-        let loops = Array(group.makeIterator())
+        let loops = group.makeIterator().map { NIOPeerLoop($0) }
         let serving = (0..<threads).map { ServingLoop(index: $0) }
         let engine = try makeEngine(logger)
         let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }

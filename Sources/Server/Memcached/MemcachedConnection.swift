@@ -74,7 +74,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         self.counters = counters
         idleSeconds = configuration.idleTimeoutSeconds
         readerTimeoutMilliseconds = configuration.readerTimeoutMilliseconds
-        lastSecond = loop.now
+        lastSecond = loop.second
         let waker = Waker(loop)
         self.waker = waker
         var configuration = configuration
@@ -136,7 +136,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
 
     private func answersHaveCome() {
         guard !hasEnded, drainsUntil == nil else { return }
-        session.collect(now: loop.now)
+        session.collect(now: loop.second)
         answerAndRead()
         tellAccount()
     }
@@ -151,7 +151,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         {
             counters.add(.slowReaderKicks)
             cutOff()
-        } else if idleSeconds > 0, Int(loop.now) - Int(lastSecond) >= idleSeconds, session.isSettled {
+        } else if idleSeconds > 0, Int(loop.second) - Int(lastSecond) >= idleSeconds, session.isSettled {
             counters.add(.idleKicks)
             end()
         }
@@ -181,7 +181,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
 
     /// False when the connection is gone.
     private func readInput() -> Bool {
-        lastSecond = loop.now
+        lastSecond = loop.second
         if !inputAhead.isEmpty {
             let input = inputAhead
             inputAhead = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -208,9 +208,9 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         movedBytes &+= input.count
         readsLittle = input.count < ServingLoop.aheadBytes
         session.lend(&loop.spare)
-        surroundings.activity.note(second: loop.now)
+        surroundings.activity.note(second: loop.second)
         surroundings.activity.note(.working)
-        session.receive(input, now: loop.now)
+        session.receive(input, now: loop.second)
         surroundings.activity.note(session.awaitsBlock ? .readingBlock : .reading)
     }
 
@@ -230,7 +230,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
                     loop.deferTurn(of: self)
                     return false
                 }
-                session.resume(now: loop.now)
+                session.resume(now: loop.second)
                 // Still stalled without anything to send: it waits for answers, and will be woken.
                 if session.verdict == .stalled, session.outputBytes == 0 { return false }
             case .closing, .shutdown:

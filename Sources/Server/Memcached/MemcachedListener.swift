@@ -138,7 +138,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         }
         let handle = AcceptorHandle(socket: socket, acceptor: acceptor)
         acceptors.withLock { $0.append(handle) }
-        statistics.add(listener: socket.address?.description ?? socket.name, now: unixSeconds())
+        statistics.add(listener: socket.address?.description ?? socket.name, now: SystemEnvironment().unixSeconds)
         let loop = loops[0]
         loop.execute { _ = loop.add(handle.acceptor, .readable) }
     }
@@ -148,7 +148,8 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     private func accepted(_ descriptor: Int32, _ address: String, listener: String) {
         guard
             let (number, activity) = statistics.admit(
-                max: configuration.connectionsMax, address: address, listener: listener, now: unixSeconds())
+                max: configuration.connectionsMax, address: address, listener: listener,
+                now: SystemEnvironment().unixSeconds)
         else { return refuse(descriptor) }
         let at = nextLoop.wrappingAdd(1, ordering: .relaxed).oldValue % loops.count
         if at == 0 { return serve(descriptor, number, activity, at) }

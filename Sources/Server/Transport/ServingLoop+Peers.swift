@@ -1,10 +1,13 @@
 // A serving loop as the place of peer connections: timers, errands of its own, and connections that it makes.
 
 import Dispatch
+package import Coordination
 import Engine
 package import Gather
 
 extension ServingLoop: PeerLoop {
+    package var now: Instant { Instant(nanoseconds: monotonicNanoseconds()) }
+
     package func schedule(afterMilliseconds: Int, _ errand: @escaping @Sendable () -> Void) -> PeerTimer {
         let number = timers.add(afterMilliseconds: afterMilliseconds, now: monotonicNanoseconds(), errand)
         return PeerTimer { [weak self] in self?.timers.remove(number) }

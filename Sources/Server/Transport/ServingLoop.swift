@@ -57,7 +57,7 @@ package final class ServingLoop: @unchecked Sendable {
     // Everything below is touched on the loop's thread alone.
     @exclusivity(unchecked) private var members: [LoopMember?] = []
     /// Unix seconds, as of the last time that events came.
-    @exclusivity(unchecked) private(set) var now = unixSeconds()
+    @exclusivity(unchecked) private(set) var second = SystemEnvironment().unixSeconds
     private var lastTickMilliseconds = 0
     /// Members that have more to do at once.
     @exclusivity(unchecked) private var deferred: [LoopMember] = []
@@ -163,7 +163,7 @@ package final class ServingLoop: @unchecked Sendable {
         var mustEnd = false
         while !mustEnd {
             let count = poll.wait(milliseconds: waitMilliseconds)
-            now = unixSeconds()
+            second = SystemEnvironment().unixSeconds
             if !deferred.isEmpty { runDeferred() }
             for at in 0..<count {
                 if at % Self.aheadMax == 0, count &- at > 1 { readAhead(at..<min(count, at &+ Self.aheadMax)) }

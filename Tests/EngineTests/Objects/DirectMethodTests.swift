@@ -66,7 +66,7 @@ import Testing
         configuration.methodNanosecondsMax = 2_000_000
         // The method asks for the time once its own has begun, or before: then it is over when the answer comes.
         let stalls = Atomic<Bool>(false)
-        configuration.clock = {
+        configuration.environment = ClockedEnvironment {
             if stalls.load(ordering: .relaxed) { usleep(2_500) }
             return clock.now
         }

@@ -79,7 +79,7 @@ func makeHost(
 ) throws -> ObjectHost {
     var configuration = ObjectHostConfiguration()
     configuration.methodNanosecondsMax = 10_000_000_000
-    if let clock { configuration.clock = { clock.now } }
+    if let clock { configuration.environment = ClockedEnvironment { clock.now } }
     adjust(&configuration)
     return ObjectHost(
         types: try ObjectTypes(adding: scripts), shelf: shelf, compute: compute, configuration: configuration)

@@ -25,7 +25,7 @@ private final class TwoNodes {
         for at in 0..<2 {
             let cluster = Cluster(
                 engine: Engine(EngineConfiguration(shards: shards, memoryBytes: 64 << 20)),
-                topology: try Topology(peers: peers, selfName: "n\(at + 1)"), loops: [group.next()],
+                topology: try Topology(peers: peers, selfName: "n\(at + 1)"), loops: [NIOPeerLoop(group.next())],
                 serving: [loops[at]], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             nodes.append(ClusterNode(cluster: cluster))
         }

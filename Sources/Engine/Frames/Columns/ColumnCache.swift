@@ -33,7 +33,9 @@ package final class ColumnCache: Sendable {
     let clock: @Sendable () -> UInt32
     private let state = Mutex(State())
 
-    package init(limitBytes: Int = 256 << 20, clock: @escaping @Sendable () -> UInt32 = { unixSeconds() }) {
+    package init(
+        limitBytes: Int = 256 << 20, clock: @escaping @Sendable () -> UInt32 = { SystemEnvironment().unixSeconds }
+    ) {
         self.limitBytes = limitBytes
         self.clock = clock
     }

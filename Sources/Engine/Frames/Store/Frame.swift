@@ -80,7 +80,8 @@ package final class Frame: Sendable {
     /// All parts at one moment. Cost: microseconds for each shard; no row is copied.
     package func view() -> FrameView {
         loads.withLock { loads in
-            FrameView(parts: parts.map { $0.snapshot() }, loads: loads.seen(now: monotonicNanoseconds()))
+            FrameView(
+                parts: parts.map { $0.snapshot() }, loads: loads.seen(now: resources.environment.uptimeNanoseconds))
         }
     }
 
@@ -112,7 +113,7 @@ package final class Frame: Sendable {
         let tail = fullestTail()
         let full = loads.withLock { loads in
             for (part, share) in zip(parts, shares) where !share.isEmpty { part.adopt(share) }
-            loads.committed(load, now: monotonicNanoseconds())
+            loads.committed(load, now: resources.environment.uptimeNanoseconds)
             return rest.rowCount > 0 ? tail.take(rest) : []
         }
         for view in full { tail.seal(view) }

@@ -149,11 +149,14 @@ package struct FrameResources: Sendable {
     package let sharedStringsMax: Int
     /// Columns that nobody has read for so long are compressed.
     package let coldSeconds: UInt32
+    package let environment: any Environment
 
     package init(
         memory: FrameMemory = FrameMemory(), cache: ColumnCache = ColumnCache(), chunkRows: Int = chunkRowsMax,
-        sharedStringsMax: Int = SharedDictionary.countMax, coldSeconds: UInt32 = 600, partialBytes: Int = 64 << 20
+        sharedStringsMax: Int = SharedDictionary.countMax, coldSeconds: UInt32 = 600, partialBytes: Int = 64 << 20,
+        environment: any Environment = SystemEnvironment()
     ) {
+        self.environment = environment
         self.coldSeconds = coldSeconds
         cache.account(in: memory)
         precondition((1...Self.chunkRowsMax).contains(chunkRows))

@@ -286,7 +286,7 @@ extension ObjectHost {
         _ work: IndexWork, _ deadline: Deadline,
         _ completion: @escaping @Sendable (Result<IndexAnswer, Failure>) -> Void
     ) {
-        guard !deadline.hasPassed else {
+        guard !compute.environment.hasPassed(deadline) else {
             return completion(.failure(Failure(.timeout, "the deadline passed before index \(work.name) could answer")))
         }
         inspect { entered in
