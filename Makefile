@@ -4,7 +4,7 @@
 SWIFT_BUILD = swift build --configuration release
 SWIFT_SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help demo test bench bench-cluster bench-analytics fuzz tsan format lint clean
+.PHONY: help demo test bench bench-cluster bench-analytics simulate fuzz tsan format lint clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -35,6 +35,14 @@ bench-analytics: ## Measure queries beside DuckDB and ClickHouse (from PyPI, int
 	@test -x .build-peers/bin/python || python3 -m venv .build-peers
 	@.build-peers/bin/python -m pip install --quiet --disable-pip-version-check duckdb chdb || true
 	@.build-peers/bin/python Benchmarks/Analytics/run.py --all
+
+SEEDS ?= 20
+EVENTS ?= 100000
+
+simulate: ## Lives of simulated clusters, SEEDS=20 EVENTS=100000 FIRST=1; SEED=17 shows one
+	@scripts/install-dependencies
+	$(SWIFT_BUILD) --product Simulation
+	@.build/release/Simulation SEEDS=$(SEEDS) EVENTS=$(EVENTS) $(if $(FIRST),FIRST=$(FIRST)) $(if $(SEED),SEED=$(SEED))
 
 FUZZ_SECONDS ?= 60
 # Without a main of its own from the sanitizer, and with the linker that takes what the fuzzer adds. No backtraces: they would

@@ -70,6 +70,20 @@ let package = Package(
             name: "Replay", dependencies: ["Engine"], path: "Benchmarks/Replay", swiftSettings: strict),
         .executableTarget(
             name: "Scaling", dependencies: ["Engine", "CLinux"], path: "Benchmarks/Scaling", swiftSettings: strict),
+        // Whole clusters in one process, on a clock and a network of their own (`make simulate`).
+        .executableTarget(
+            name: "Simulation",
+            dependencies: [
+                "Engine", "Gather", "Coordination", "CLinux",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Tests/Simulation",
+            // They belong to the transport, which has sockets.
+            exclude: ["Memcached/MemcachedConnection.swift", "Memcached/MemcachedListener.swift"],
+            swiftSettings: strict),
         .testTarget(
             name: "EngineTests", dependencies: ["Engine", "CKernels", "CLinux"], swiftSettings: strict),
         .testTarget(
