@@ -148,7 +148,10 @@ final class CommandConnection: @unchecked Sendable {
         let number = last
         waiting[number] = answer
         world.after(.microseconds(50 + world.latencyChance.below(300)), of: run.process, on: run.loops[0]) {
-            guard self.run.isAlive else { return }
+            guard self.run.isAlive else {
+                self.waiting.removeValue(forKey: number)?(.failure(Self.lost))
+                return
+            }
             let time = RequestTime(
                 due: self.run.environment.deadline(afterMilliseconds: milliseconds), leftMilliseconds: milliseconds)
             self.run.service.handle(request, from: self.connection, time: time) { reply in
