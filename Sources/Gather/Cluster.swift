@@ -3,7 +3,6 @@
 package import Coordination
 package import Engine
 package import Logging
-package import NIOCore
 import Synchronization
 
 /// Shared by everything in Gather. The registry changes under a lock; nothing else changes after the start.
