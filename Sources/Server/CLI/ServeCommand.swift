@@ -193,7 +193,9 @@ struct Serve: AsyncParsableCommand {
                 "the port is \(port), but the peers will look for this node at \(topology.nodes[index].address)")
         }
         let connections = makeRoomForConnections(nodes: topology.nodes.count, logger)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: topology.isAlone ? 1 : threads)
+        // The process's own group: its loops end with it, as what is still at work at the end may yet answer to them.
+        NIOSingletons.groupLoopCountSuggestion = topology.isAlone ? 1 : threads
+        let group = MultiThreadedEventLoopGroup.singleton
         let loops = group.makeIterator().map { NIOPeerLoop($0) }
         let serving = (0..<threads).map { ServingLoop(index: $0) }
         let engine = try makeEngine(logger)

@@ -10,7 +10,6 @@ import Glibc
 
 struct ServingNode: Service, CustomStringConvertible {
     let node: ClusterNode
-    let group: MultiThreadedEventLoopGroup
     let loops: [ServingLoop]
     let listener: MemcachedListener<Router>
     let logger: Logger
@@ -28,7 +27,6 @@ struct ServingNode: Service, CustomStringConvertible {
         scripts: ScriptFiles?
     ) {
         self.node = node
-        self.group = group
         self.logger = logger
         self.endsWithStandardInput = endsWithStandardInput
         self.scripts = scripts
@@ -77,8 +75,6 @@ struct ServingNode: Service, CustomStringConvertible {
         watching?.cancel()
         listener.stop()
         node.cluster.close()
-        // The loops end with the process: methods and jobs that are still at work may yet answer to them.
-        _ = Unmanaged.passRetained(group)
     }
 
     private func requestShutdownAtEndOfInput() {
