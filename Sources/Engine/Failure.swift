@@ -27,11 +27,13 @@ package enum Reason: String, Sendable, CaseIterable {
     case cancelled
     /// Rows that were acknowledged are no longer there.
     case incompleteData = "incomplete_data"
+    /// There are several frames, or jobs, of one name, made by nodes that could not reach each other: one has to be dropped.
+    case conflict
 
     /// Who can mend it, unless a failure says otherwise: the one table of that.
     package var fault: Fault {
         switch self {
-        case .miss, .wrongType, .scriptError, .budgetExceeded: .caller
+        case .miss, .wrongType, .scriptError, .budgetExceeded, .conflict: .caller
         case .evicted, .timeout, .unreachable, .wrongEpoch, .scriptVersion, .overloaded, .cancelled, .incompleteData:
             .server
         }

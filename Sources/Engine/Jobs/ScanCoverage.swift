@@ -12,11 +12,14 @@ package final class ScanCoverage: Sendable {
         package var chunksCached = 0
         /// By frame, what the view has of loads.
         package var frames: [String: FrameLoads.Seen] = [:]
+        /// By frame, which one of that name it is.
+        package var frameIDs: [String: String] = [:]
         /// Rows that the frames' parts ever had, those that are gone for their age too.
         package var rowsEver = 0
     }
 
     private struct Look: Sendable {
+        let id: String
         var view: FrameView
         var shards: Set<Int> = []
     }
@@ -60,7 +63,7 @@ package final class ScanCoverage: Sendable {
     /// A shard's part in the map's view of the frame, which counts as looked at from now on.
     package func look(at frame: Frame, shard: Int) -> FrameSnapshot {
         state.withLock { state in
-            var look = state.looks[frame.name] ?? Look(view: frame.view())
+            var look = state.looks[frame.name] ?? Look(id: frame.id, view: frame.view())
             look.shards.insert(shard)
             state.looks[frame.name] = look
             return look.view.parts[shard]
@@ -79,7 +82,7 @@ package final class ScanCoverage: Sendable {
         state.withLock { state in
             var total = Total(
                 chunksScanned: state.chunksScanned, chunksPruned: state.chunksPruned, chunksCached: state.chunksCached,
-                frames: state.looks.mapValues(\.view.loads))
+                frames: state.looks.mapValues(\.view.loads), frameIDs: state.looks.mapValues(\.id))
             for look in state.looks.values {
                 for shard in look.shards {
                     total.rows += look.view.parts[shard].rowCount

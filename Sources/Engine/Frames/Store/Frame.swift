@@ -4,6 +4,8 @@ import Synchronization
 
 package final class Frame: Sendable {
     package let name: String
+    /// Tells it from others of the name, now or later.
+    package let id: String
     package let schema: FrameSchema
     /// One for each shard, in the shards' order.
     package let parts: [FramePart]
@@ -17,10 +19,13 @@ package final class Frame: Sendable {
     private let reservation: MemoryReservation
 
     /// Throws when the frame memory is full.
-    init(name: String, schema: FrameSchema, shardCount: Int, resources: FrameResources) throws(Failure) {
+    init(
+        name: String, id: String = "", schema: FrameSchema, shardCount: Int, resources: FrameResources
+    ) throws(Failure) {
         reservation = MemoryReservation(resources.memory, isSchema: true)
         try reservation.grow(by: Self.bytes(schema: schema, shardCount: shardCount))
         self.name = name
+        self.id = id
         self.schema = schema
         self.resources = resources
         let dictionaries = FramePart.dictionaries(for: schema, resources)
@@ -43,6 +48,8 @@ package final class Frame: Sendable {
     package func append(_ batch: ColumnBatch) throws(Failure) {
         try requireLiving()
         try fullestTail().append(batch)
+        // Dropped beside it: nobody will see the rows, so they are not said to be there.
+        try requireLiving()
     }
 
     /// Drops whole chunks that are older than `limit`; see `FramePart.retire`. `column` is one of times, `spanMax` in

@@ -1,4 +1,4 @@
-// The frames of a node by name, and the loads under way into them.
+// The frames of a node by name, one to a name but where several were made under it, and the loads under way into them.
 
 import Synchronization
 
@@ -7,8 +7,24 @@ package final class FrameCatalog: Sendable {
     package static let framesMax = 10_000
 
     private struct State: Sendable {
-        var frames: [String: Frame] = [:]
+        /// None of them empty.
+        var frames: [String: [Frame]] = [:]
         var loads: [UInt64: FrameLoad] = [:]
+        /// What whoever asks for one of several frames of a name is told.
+        var conflicts: [String: Failure] = [:]
+
+        var count: Int { frames.values.reduce(0) { $0 + $1.count } }
+
+        func conflict(_ name: String) -> Failure? {
+            if let conflict = conflicts[name] { return conflict }
+            guard let named = frames[name], named.count > 1 else { return nil }
+            return Failure(.conflict, "there are \(named.count) frames '\(name)': drop all but one")
+        }
+
+        func only(_ name: String) -> Frame? {
+            guard let named = frames[name], named.count == 1 else { return nil }
+            return named[0]
+        }
     }
 
     package let resources: FrameResources
@@ -25,47 +41,86 @@ package final class FrameCatalog: Sendable {
     package func create(_ name: String, schema: FrameSchema) throws(Failure) -> Frame {
         try Self.checkName(name)
         let result = state.withLock { state -> Result<Frame, Failure> in
-            if let frame = state.frames[name] {
-                return frame.schema == schema ? .success(frame) : .failure(Self.otherSchema(frame, schema))
-            }
-            guard state.frames.count < Self.framesMax else {
-                return .failure(
-                    Failure(
-                        .budgetExceeded, "there are \(Self.framesMax) frames already; drop some", fault: .server))
-            }
-            do throws(Failure) {
-                let frame = try Frame(name: name, schema: schema, shardCount: shardCount, resources: resources)
-                state.frames[name] = frame
-                return .success(frame)
-            } catch {
-                return .failure(error)
-            }
+            if let conflict = state.conflict(name) { return .failure(conflict) }
+            guard let frame = state.only(name) else { return make(name, id: "", schema, &state) }
+            return frame.schema == schema ? .success(frame) : .failure(Self.otherSchema(name, frame.schema, schema))
         }
         return try result.get()
     }
 
-    package func find(_ name: String) -> Frame? { state.withLock { $0.frames[name] } }
+    /// The frame of this name and id, made if there is none, beside others of the name.
+    package func create(_ name: String, id: String, schema: FrameSchema) throws(Failure) -> Frame {
+        try Self.checkName(name)
+        let result = state.withLock { state -> Result<Frame, Failure> in
+            if let frame = state.frames[name]?.first(where: { $0.id == id }) { return .success(frame) }
+            return make(name, id: id, schema, &state)
+        }
+        return try result.get()
+    }
 
-    /// The frame of this name; a `miss` that lists what exists otherwise.
+    private func make(
+        _ name: String, id: String, _ schema: FrameSchema, _ state: inout State
+    ) -> Result<Frame, Failure> {
+        guard state.count < Self.framesMax else {
+            return .failure(
+                Failure(.budgetExceeded, "there are \(Self.framesMax) frames already; drop some", fault: .server))
+        }
+        do throws(Failure) {
+            let frame = try Frame(name: name, id: id, schema: schema, shardCount: shardCount, resources: resources)
+            state.frames[name, default: []].append(frame)
+            return .success(frame)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Nil also where there are several of the name.
+    package func find(_ name: String) -> Frame? { state.withLock { $0.only(name) } }
+
+    package func find(_ name: String, id: String) -> Frame? {
+        state.withLock { $0.frames[name]?.first { $0.id == id } }
+    }
+
+    /// The frame of this name; a `miss` that lists what exists otherwise, or a `conflict` where there are several.
     package func require(_ name: String) throws(Failure) -> Frame {
-        let (frame, names) = state.withLock { ($0.frames[name], $0.frames.keys.sorted()) }
+        let (frame, conflict, names) = state.withLock { state in
+            (state.only(name), state.conflict(name), state.frames.keys)
+        }
+        if let conflict { throw conflict }
         if let frame { return frame }
-        let known = names.isEmpty ? "none is loaded" : "there are \(names.prefix(20).joined(separator: ", "))"
+        let known =
+            names.isEmpty ? "none is loaded" : "there are \(names.sorted().prefix(20).joined(separator: ", "))"
         throw Failure(.miss, "there is no frame '\(name)'; \(known)")
     }
 
-    /// Removes the frame. Its memory is free once running queries are done with it. False when there is none.
-    package func drop(_ name: String) -> Bool {
-        let frame = state.withLock { state -> Frame? in
-            for (id, load) in state.loads where load.frame.name == name { state.loads[id] = nil }
-            return state.frames.removeValue(forKey: name)
+    /// What is said of names with several frames, whether or not all of them are here; of no others.
+    package func setConflicts(_ conflicts: [String: Failure]) { state.withLock { $0.conflicts = conflicts } }
+
+    /// Removes all frames of the name. Their memory is free once running queries are done with them. False when there is none.
+    package func drop(_ name: String) -> Bool { drop(name) { _ in true } }
+
+    /// Removes this one.
+    package func drop(_ name: String, id: String) -> Bool { drop(name) { $0.id == id } }
+
+    private func drop(_ name: String, where isMeant: (Frame) -> Bool) -> Bool {
+        let dropped = state.withLock { state -> [Frame] in
+            let named = state.frames[name] ?? []
+            let dropped = named.filter(isMeant)
+            let left = named.filter { !isMeant($0) }
+            state.frames[name] = left.isEmpty ? nil : left
+            for (number, load) in state.loads where dropped.contains(where: { $0 === load.frame }) {
+                state.loads[number] = nil
+            }
+            return dropped
         }
-        frame?.markDropped()
-        return frame != nil
+        for frame in dropped { frame.markDropped() }
+        return !dropped.isEmpty
     }
 
     /// All frames by name.
-    package var frames: [Frame] { state.withLock { $0.frames.values.sorted { $0.name < $1.name } } }
+    package var frames: [Frame] {
+        state.withLock { $0.frames.values.flatMap(\.self).sorted { ($0.name, $0.id) < ($1.name, $1.id) } }
+    }
 
     /// Columns compressed at a time: a few milliseconds.
     package static let coldColumnsMax = 8
@@ -97,8 +152,8 @@ package final class FrameCatalog: Sendable {
         }
     }
 
-    private static func otherSchema(_ frame: Frame, _ schema: FrameSchema) -> Failure {
-        Failure(.wrongType, "frame '\(frame.name)' exists with columns \(frame.schema); these rows have \(schema)")
+    package static func otherSchema(_ name: String, _ known: FrameSchema, _ other: FrameSchema) -> Failure {
+        Failure(.wrongType, "frame '\(name)' exists with columns \(known); these rows have \(other)")
     }
 }
 
