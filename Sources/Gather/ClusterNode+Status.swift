@@ -4,10 +4,11 @@ import Coordination
 import Engine
 
 extension ClusterNode {
-    /// `{self, epoch, version, incarnation, shards, scripts, nodes}`; `epoch`, `incarnation` and hashes as text in
+    /// `{self, epoch, version, incarnation, shards, scripts, conflicts, nodes}`; `epoch`, `incarnation` and hashes as text in
     /// hexadecimal digits.
     var status: Value {
-        let registry = cluster.readRegistry { $0.frames.values.map(\.acknowledged) }
+        let registry = cluster.currentRegistry()
+        let frames = registry.frames.ids.compactMap { registry.frame($0)?.acknowledged }
         return .object([
             "self": .string(cluster.selfName), "epoch": Self.hexadecimal(cluster.topology.epoch),
             "version": .string(version), "incarnation": Self.hexadecimal(cluster.incarnation),
@@ -19,7 +20,8 @@ extension ClusterNode {
                         "error": script.failure.map { .string($0.message) } ?? .null,
                     ])
                 }),
-            "nodes": .array(cluster.topology.nodes.indices.map { describe($0, registry) }),
+            "conflicts": registry.conflictsValue,
+            "nodes": .array(cluster.topology.nodes.indices.map { describe($0, frames) }),
         ])
     }
 
@@ -30,16 +32,19 @@ extension ClusterNode {
         let (state, reason) = isSelf ? ("up", "") : Self.words(status.state)
         let incarnation = isSelf ? cluster.incarnation : status.incarnation
         let silent = isSelf ? 0 : status.silentMilliseconds(now: cluster.environment.now)
-        var lost: [Value.Pair] = []
-        for frame in incarnation == nil ? [] : frames.sorted(by: { $0.frame < $1.frame }) {
+        // Of several frames of one name, those of all.
+        var lost: [String: Int] = [:]
+        for frame in incarnation == nil ? [] : frames {
             let rows = frame.lostRows(node: node.name, incarnation: incarnation ?? 0)
-            if rows > 0 { lost.append(Value.Pair(.string(frame.frame), .int(Int64(rows)))) }
+            if rows > 0 { lost[frame.frame] = (lost[frame.frame] ?? 0).clampedAdding(rows) }
         }
         return .object([
             "name": .string(node.name), "host": .string(node.host), "port": .int(Int64(node.port)),
             "state": .string(state), "reason": .string(reason),
             "incarnation": incarnation.map(Self.hexadecimal) ?? .null,
-            "silentMs": silent.map { .int(Int64($0)) } ?? .null, "lostRows": .map(lost),
+            "silentMs": silent.map { .int(Int64($0)) } ?? .null,
+            "lostRows": .map(
+                lost.sorted { $0.key < $1.key }.map { Value.Pair(.string($0.key), .int(Int64($0.value))) }),
         ])
     }
 

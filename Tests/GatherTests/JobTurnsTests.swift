@@ -226,8 +226,8 @@ import Testing
         let node = loneNode()
         node.cluster.changeRegistry { registry in
             for index in 0..<10_000 {
-                registry.defineJob("j\(index)", source: [1], now: Int64(index + 1))
-                _ = registry.dropJob("j\(index)", now: Int64(index + 1))
+                registry.defineJob("j\(index)", source: [1])
+                _ = registry.dropJob("j\(index)")
             }
         }
         #expect(await Self.store(node, "job:define:new", "function run() return 1 end") == .value(.string("DEFINED")))

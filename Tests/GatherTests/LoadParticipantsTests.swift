@@ -15,8 +15,7 @@ import Testing
             cluster: Cluster(
                 engine: Engine(EngineConfiguration(memoryBytes: 8 << 20)), topology: topology, loops: [],
                 logger: Logger(label: "test")))
-        let schema = try FrameSchema(parsing: "a:int").value
-        node.cluster.changeRegistry { $0.createFrame("f", id: 5, schema: schema, now: 1) }
+        _ = try node.cluster.createFrame("f", try FrameSchema(parsing: "a:int"))
         return node
     }
 
@@ -38,10 +37,17 @@ import Testing
         return try Router.value(of: .success(reply)).get()
     }
 
+    /// Its only frame.
+    private static func frame(_ node: ClusterNode) throws(Failure) -> DefinitionID {
+        guard let id = node.cluster.readRegistry({ $0.frames.ids.first }) else { throw Failure(.miss, "no frame") }
+        return id
+    }
+
     private static func begin(
         _ node: ClusterNode, load: Int64 = 7, _ counterpart: Counterpart = coordinator
     ) async throws(Failure) {
-        let answer = try await control(node, .beginLoad, [("frame", .string("f"))], load: load, counterpart)
+        let answer = try await control(
+            node, .beginLoad, [("frame", .string("f")), ("id", frame(node).value)], load: load, counterpart)
         #expect(answer["incarnation"] == .int(Int64(bitPattern: node.cluster.incarnation)))
     }
 
@@ -59,11 +65,15 @@ import Testing
         return try await control(node, .prepareLoad, [("others", others)], load: load)
     }
 
-    private static func decide(_ node: ClusterNode, commit: Bool, load: Int64 = 7) async throws(Failure) {
+    private static func decide(
+        _ node: ClusterNode, commit: Bool, load: Int64 = 7, id: DefinitionID? = nil
+    ) async throws(Failure) {
         let counts = Value.array([.array([.string("n3"), .int(13), .int(40)])])
+        let frame: DefinitionID
+        if let id { frame = id } else { frame = try Self.frame(node) }
         _ = try await control(
             node, .decideLoad,
-            [("commit", .bool(commit)), ("counts", counts), ("frame", .string("f")), ("id", .int(5))], load: load)
+            [("commit", .bool(commit)), ("counts", counts), ("id", frame.value)], load: load)
     }
 
     private static func map(_ node: ClusterNode, include: Set<UInt64> = []) async throws -> MapAnswer {
@@ -111,15 +121,18 @@ import Testing
         try await Self.begin(node)
         _ = try await Self.prepare(node)
         try await Self.decide(node, commit: true)
-        let rows = node.cluster.currentRegistry().frames["f"]?.acknowledged
+        let id = try Self.frame(node)
+        let rows = node.cluster.currentRegistry().frame(id)?.acknowledged
         #expect(rows?.rows["n3"] == [13: 40])
         #expect(rows?.lostRows(node: "n3", incarnation: 14) == 40)
         // Of a frame that was made anew under the name, they say nothing.
         try await Self.begin(node, load: 8)
         _ = try await Self.prepare(node, load: 8)
-        node.cluster.changeRegistry { $0.dropFrame("f", now: 2) }
-        try await Self.decide(node, commit: true, load: 8)
-        #expect(node.cluster.currentRegistry().frames["f"] == nil)
+        node.cluster.changeRegistry { _ = $0.dropFrame(id) }
+        _ = try node.cluster.createFrame("f", try FrameSchema(parsing: "a:int"))
+        try await Self.decide(node, commit: true, load: 8, id: id)
+        let anew = try Self.frame(node)
+        #expect(anew != id && node.cluster.currentRegistry().frame(anew)?.acknowledged.isEmpty == true)
     }
 
     @Test("a load is its coordinator's run's alone, and over once it is discarded")

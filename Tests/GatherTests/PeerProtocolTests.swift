@@ -70,7 +70,10 @@ import Testing
             MapAnswer(
                 incarnation: .max, shards: 2, partial: [1, 2], rowsScanned: 3, chunksScanned: 4, chunksPruned: 5,
                 milliseconds: 1.25,
-                frames: [FrameAcknowledgements(frame: "f", id: .max, rows: ["n1": [1: 2, .max: 3], "n2": [:]])])),
+                frames: [
+                    FrameAcknowledgements(
+                        frame: "f", id: DefinitionID(run: .max, number: 5), rows: ["n1": [1: 2, .max: 3], "n2": [:]])
+                ])),
         .mapped(answerWithLoads),
     ]
 
@@ -216,11 +219,11 @@ import Testing
 
     @Test("the hello line says version, name and epoch")
     func hello() {
-        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 5 n1 ff\r\n")
-        #expect(PeerHello(line: "peer 5 n1 ff") == PeerHello(name: "n1", epoch: 255))
-        #expect(PeerHello(line: "peer 5 - -") == .client)
+        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 6 n1 ff\r\n")
+        #expect(PeerHello(line: "peer 6 n1 ff") == PeerHello(name: "n1", epoch: 255))
+        #expect(PeerHello(line: "peer 6 - -") == .client)
         for broken in [
-            "peer 5  ff", "peer 5 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
+            "peer 6  ff", "peer 6 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
         ] {
             #expect(PeerHello(line: broken) == nil)
         }

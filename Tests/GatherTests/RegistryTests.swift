@@ -1,30 +1,59 @@
 // The registry: nodes that hear of things in any order end up knowing the same, and lost rows stay expected.
 
+import Coordination
 import Engine
 import Gather
 import Testing
 
 @Suite struct RegistryTests {
+    private static let schema: [UInt8] = [0x90]
+
+    private static func merged(_ registries: Registry...) -> Registry {
+        registries.reduce(into: Registry(run: 99)) { $0.merge($1.everything) }
+    }
+
+    /// A frame `f`.
+    private static func made(in registry: inout Registry) throws -> DefinitionID {
+        let id = registry.createFrame("f", schema: schema)
+        return try #require(id)
+    }
+
+    private static func only(_ registry: Registry, _ name: String) -> Registry.FrameEntry? {
+        if case .one(let entry) = registry.frame(named: name) { entry } else { nil }
+    }
+
+    /// One source, `several`, or nothing.
+    private static func job(_ registry: Registry, _ name: String = "j") -> [UInt8]? {
+        switch registry.job(named: name) {
+        case .none: nil
+        case .one(let job): job.definition.source
+        case .conflict: Array("several".utf8)
+        }
+    }
+
     @Test("rows dropped for their age are expected no longer, neither of a node that lost its memory since")
     func retired() throws {
-        var one = Registry()
-        one.createFrame("f", id: 5, schema: .null, now: 1)
-        var two = one
-        one.acknowledge(100, retired: 30, frame: "f", node: "n1", incarnation: 7)
-        one.retain("f", seconds: 60, column: "at", now: 10)
-        two.acknowledge(80, retired: 10, frame: "f", node: "n1", incarnation: 7)
-        two.retain("f", seconds: 90, column: "at", now: 11)
-        two.acknowledge(50, frame: "f", node: "n2", incarnation: 8)
-        var (left, right) = (one, two)
-        left.merge(two)
-        right.merge(one)
+        var one = Registry(run: 1)
+        let id = try Self.made(in: &one)
+        var two = Registry(run: 2)
+        two.merge(one.everything)
+        one.acknowledge(100, retired: 30, frame: id, node: "n1", incarnation: 7)
+        one.retain(id, seconds: 60, column: "at")
+        two.acknowledge(80, retired: 10, frame: id, node: "n1", incarnation: 7)
+        two.retain(id, seconds: 90, column: "at")
+        two.acknowledge(50, frame: id, node: "n2", incarnation: 8)
+        let (left, right) = (Self.merged(one, two), Self.merged(two, one))
         #expect(left == right)
-        let entry = try #require(left.frames["f"])
+        let entry = try #require(Self.only(left, "f"))
         #expect(entry.acknowledged.expectedRows == 120)
-        #expect(entry.retention == FrameRetention(seconds: 90, column: "at", setAt: 11))
+        #expect(entry.retention == FrameRetention(seconds: 90, column: "at", revision: 1, run: 2))
         #expect(entry.acknowledged.lostRows(node: "n1", incarnation: 7) == 0)
         #expect(entry.acknowledged.lostRows(node: "n1", incarnation: 9) == 70)
-        #expect(Registry(value: left.value) == left)
+        // Who saw both words has the last one, on whatever node.
+        one.merge(two.everything)
+        one.retain(id, seconds: 10, column: "at")
+        #expect(Self.only(Self.merged(two, one), "f")?.retention?.seconds == 10)
+        #expect(RegistryNews(value: left.everything.value) == left.everything)
     }
 
     @Test(
@@ -34,270 +63,178 @@ import Testing
         let rows = (1...3).map { node in
             Value.array([.string("n\(node)"), .int(Int64(node)), .int(count), .int(count / 2)])
         }
-        let value = Value.object(["frame": .string("f"), "id": .int(1), "rows": .array(rows)])
+        let value = Value.object(["frame": .string("f"), "id": .string("1.1"), "rows": .array(rows)])
         let acknowledged = try #require(FrameAcknowledgements(value: value))
         #expect(acknowledged.expectedRows >= 0)
         #expect(acknowledged.lostRows(node: "n1", incarnation: 9) >= 0)
-        var registry = Registry()
+        var registry = Registry(run: 1)
         #expect(registry.acknowledgements(with: [acknowledged, acknowledged]).count == 1)
     }
 
-    @Test("a job defined, or a frame retained, at the end of time is changed without a trap")
-    func endOfTime() {
-        var registry = Registry()
-        registry.defineJob("j", source: [1], now: .max)
-        registry.defineJob("j", source: [2], now: 5)
-        #expect(registry.jobSource("j") == [2])
-        registry.createFrame("f", id: 1, schema: .null, now: 1)
-        registry.retain("f", seconds: 1, column: "at", now: .max)
-        registry.retain("f", seconds: 2, column: "at", now: 5)
-        #expect(registry.frames["f"]?.retention?.seconds == 2)
-    }
-
-    @Test("ten thousand jobs that came and went leave little, and one that a node missed the drop of stays away")
-    func manyDroppedJobs() throws {
-        var away = Registry()
-        away.defineJob("old", source: [1], now: 1)
-        away.defineJob("kept", source: [2], now: 2)
-        away.createFrame("old", id: 1, schema: .null, now: 1)
-        away.createFrame("kept", id: 2, schema: .null, now: 2)
-        var here = away
-        _ = here.dropJob("old", now: 3)
-        here.dropFrame("old", now: 3)
+    @Test(
+        "ten thousand jobs and frames that came and went leave a few bytes, and one that a node missed the drop of stays away"
+    )
+    func manyDropped() throws {
+        var away = Registry(run: 1)
+        for name in ["old", "kept"] {
+            away.defineJob(name, source: [1])
+            _ = away.createFrame(name, schema: Self.schema)
+        }
+        var here = Registry(run: 2)
+        here.merge(away.everything)
+        _ = here.dropJob("old")
+        here.dropFrame(try #require(Self.only(here, "old")).id)
         for number in 1...10_000 {
-            here.defineJob("j\(number)", source: [3], now: Int64(10 + number))
-            _ = here.dropJob("j\(number)", now: Int64(10 + number))
-            here.createFrame("f", id: UInt64(10 + number), schema: .null, now: Int64(10 + number))
-            here.dropFrame("f", now: Int64(10 + number))
+            here.defineJob("j\(number)", source: [3])
+            _ = here.dropJob("j\(number)")
+            here.dropFrame(try Self.made(in: &here))
         }
         #expect(here.jobTotals(without: "").count == 1)
-        #expect(here.value.messagePack.count < 100_000)
-        // Defined by a node whose clock is behind all that was forgotten.
-        here.defineJob("new", source: [4], now: 5)
-        here.createFrame("new", id: 3, schema: .null, now: 5)
-        for (one, other) in [(here, away), (away, here)] {
-            var both = one
-            both.merge(other)
-            #expect(both.definedJobs == ["kept", "new"])
-            #expect(both.frames.keys.sorted() == ["kept", "new"])
-            #expect(Registry(value: both.value) == both)
+        #expect(here.everything.value.messagePack.count < 500)
+        here.defineJob("new", source: [4])
+        _ = here.createFrame("new", schema: Self.schema)
+        for both in [Self.merged(here, away), Self.merged(away, here), Self.merged(away, here, away)] {
+            #expect(both.jobs.names == ["kept", "new"] && both.frames.names == ["kept", "new"])
+            #expect(RegistryNews(value: both.everything.value) == both.everything)
         }
-        // A node that has just started learns all of it.
-        var fresh = Registry()
-        fresh.merge(here)
-        #expect(fresh.definedJobs == ["kept", "new"] && fresh.frames.count == 2)
-        fresh.merge(away)
-        #expect(fresh.definedJobs == ["kept", "new"] && fresh.frames.count == 2)
-    }
-
-    @Test("a horizon that no list of drops has left behind is not believed", arguments: [Int64.max, 1 << 50, 9])
-    func madeUpHorizon(horizon: Int64) {
-        func value(_ drops: [Value]) -> Value {
-            let jobs = Value.object(["horizon": .int(horizon), "drops": .array(drops)])
-            let none = Value.object(["horizon": .int(0), "drops": .array([])])
-            return .object(["frames": .array([]), "jobs": .array([]), "dropped": none, "droppedJobs": jobs])
-        }
-        #expect(Registry(value: value([])) == nil)
-        #expect(Registry(value: value([.array([.string("j"), .int(9)])])) == nil)
-        let isKnown = Registry(value: value([.array([.string("j"), .int(10)])])) != nil
-        #expect(isKnown == (horizon == 9))
-    }
-
-    @Test("a name that is used again is not the one that was dropped and forgotten, wherever it comes back from")
-    func forgottenName() {
-        var away = Registry()
-        away.createFrame("f", id: 1, schema: .null, now: 1)
-        away.defineJob("j", source: [1], now: 1)
-        var here = away
-        here.dropFrame("f", now: 2)
-        _ = here.dropJob("j", now: 2)
-        for number in 1...2_000 {
-            here.createFrame("x", id: UInt64(10 + number), schema: .null, now: Int64(2 + number))
-            here.dropFrame("x", now: Int64(2 + number))
-            here.defineJob("x\(number)", source: [3], now: Int64(2 + number))
-            _ = here.dropJob("x\(number)", now: Int64(2 + number))
-        }
-        here.createFrame("f", id: 2, schema: .null, now: 9_000)
-        here.defineJob("j", source: [2], now: 9_000)
-        for (one, other) in [(here, away), (away, here)] {
-            var both = one
-            both.merge(other)
-            #expect(both.frames["f"]?.id == 2)
-            #expect(both.jobSource("j") == [2])
-        }
-    }
-
-    static let schema = Value.array([])
-
-    private func registry(_ changes: (inout Registry) -> Void) -> Registry {
-        var registry = Registry()
-        changes(&registry)
-        return registry
-    }
-
-    private func merged(_ registries: [Registry]) -> Registry {
-        registries.reduce(into: Registry()) { $0.merge($1) }
-    }
-
-    @Test("registries merge to the same in every order, and again")
-    func commutes() {
-        let a = registry {
-            $0.createFrame("f", id: 1, schema: Self.schema, now: 10)
-            $0.acknowledge(100, frame: "f", node: "n1", incarnation: 7)
-            $0.defineJob("j", source: [1], now: 5)
-        }
-        let b = registry {
-            $0.createFrame("f", id: 2, schema: Self.schema, now: 11)
-            $0.acknowledge(50, frame: "f", node: "n2", incarnation: 8)
-            $0.defineJob("j", source: [2], now: 5)
-            $0.createFrame("gone", id: 3, schema: Self.schema, now: 1)
-        }
-        let c = registry {
-            $0.merge(b)
-            $0.dropFrame("gone", now: 20)
-            $0.defineJob("k", source: [3], now: 1)
-        }
-        let all = merged([a, b, c])
-        for order in [[a, c, b], [b, a, c], [b, c, a], [c, a, b], [c, b, a], [a, b, c, a, b, c]] {
-            #expect(merged(order) == all)
-        }
-        #expect(all.frames.keys.sorted() == ["f"])
-        #expect(all.frames["f"]?.id == 1)  // the older one
-        #expect(all.jobs["j"]?.source == [2])
-        #expect(all.isDropped(3))
     }
 
     @Test("a restarted node's old rows stay expected beside its new ones")
-    func incarnations() {
-        var all = registry {
-            $0.createFrame("f", id: 1, schema: Self.schema, now: 1)
-            $0.acknowledge(100, frame: "f", node: "n1", incarnation: 7)
-        }
-        all.merge(
-            registry {
-                $0.createFrame("f", id: 1, schema: Self.schema, now: 1)
-                $0.acknowledge(0, frame: "f", node: "n1", incarnation: 8)
-            })
-        #expect(all.frames["f"]?.acknowledged.expectedRows == 100)
-        #expect(all.frames["f"]?.acknowledged.rows["n1"] == [7: 100, 8: 0])
+    func incarnations() throws {
+        var one = Registry(run: 1)
+        let id = try Self.made(in: &one)
+        var two = Self.merged(one)
+        one.acknowledge(100, frame: id, node: "n1", incarnation: 7)
+        two.acknowledge(0, frame: id, node: "n1", incarnation: 8)
+        let all = try #require(Self.only(Self.merged(one, two), "f")).acknowledged
+        #expect(all.expectedRows == 100)
+        #expect(all.rows["n1"] == [7: 100, 8: 0])
     }
 
-    @Test("a dropped name can be made again; the old frame does not come back with a node that missed the drop")
-    func dropAndCreate() {
-        let old = registry { $0.createFrame("f", id: 1, schema: Self.schema, now: 1) }
-        var new = old
-        new.dropFrame("f", now: 2)
-        new.createFrame("f", id: 2, schema: Self.schema, now: 3)
-        for both in [merged([old, new]), merged([new, old])] {
-            #expect(both.frames["f"]?.id == 2)
-            #expect(both.isDropped(1))
+    @Test("a dropped name can be made again; the old one does not come back with a node that missed the drop")
+    func dropAndCreate() throws {
+        var old = Registry(run: 1)
+        let first = try Self.made(in: &old)
+        old.defineJob("j", source: [1])
+        var new = Registry(run: 2)
+        new.merge(old.everything)
+        new.dropFrame(first)
+        let drops = [new.dropJob("j"), new.dropJob("j")]
+        #expect(drops == [true, false])
+        #expect(Self.merged(old, new).jobs.count == 0 && Self.merged(new, old).frames.count == 0)
+        let second = try Self.made(in: &new)
+        new.defineJob("j", source: [2])
+        for both in [Self.merged(old, new), Self.merged(new, old)] {
+            #expect(Self.only(both, "f")?.id == second && Self.job(both) == [2])
+            #expect(both.isDropped(frame: first) && !both.isDropped(frame: second))
         }
+        #expect(new.jobTotals(without: "other") == (1, 1) && new.jobTotals(without: "j") == (0, 0))
     }
 
-    @Test("a job defined again on a node whose clock is behind still replaces the old one there and everywhere")
-    func jobs() {
-        var node = registry { $0.defineJob("j", source: [1], now: 100) }
-        let before = node
-        node.defineJob("j", source: [2], now: 50)
-        #expect(merged([before, node]).jobs["j"]?.source == [2])
-        #expect(merged([node, before]).jobs["j"]?.source == [2])
-    }
-
-    @Test("a registry comes back from the value that travels; what is no registry does not")
-    func value() {
-        let all = registry {
-            $0.createFrame("f", id: .max, schema: .array([.string("x")]), now: -1)
-            $0.acknowledge(3, frame: "f", node: "n1", incarnation: .max)
-            $0.createFrame("g", id: 5, schema: Self.schema, now: 1)
-            $0.dropFrame("g", now: 2)
-            $0.defineJob("j", source: [0, 255], now: 9)
+    @Test("frames made by nodes that did not know of each other's are both kept, with their rows, until one is dropped")
+    func conflictOfFrames() throws {
+        var (one, two) = (Registry(run: 1), Registry(run: 2))
+        let first = try Self.made(in: &one)
+        one.acknowledge(100, frame: first, node: "n1", incarnation: 1)
+        let second = try Self.made(in: &two)
+        two.acknowledge(7, frame: second, node: "n2", incarnation: 2)
+        var both = Self.merged(one, two)
+        #expect(both == Self.merged(two, one) && both.conflicts.frames == ["f"])
+        guard case .conflict(let found) = both.frame(named: "f") else {
+            Issue.record("no conflict")
+            return
         }
-        #expect(Registry(value: all.value) == all)
-        for broken in [
-            Value.null, .map([]), .object(["frames": .array([.null]), "dropped": .array([]), "jobs": .array([])]),
-        ] {
-            #expect(Registry(value: broken) == nil)
-        }
-    }
-
-    @Test("parameters take their defaults' types; unknown and unfitting ones are refused by name")
-    func parameters() throws {
-        let defaults = [
-            Value.Pair(.string("flag"), .bool(false)), Value.Pair(.string("limit"), .int(5)),
-            Value.Pair(.string("name"), .string("x")),
-        ]
-        let resolved = try JobParameters.resolve(
-            given: ["limit": .string("7"), "flag": .string("true")], defaults: defaults, job: "j")
-        #expect(resolved == .object(["flag": .bool(true), "limit": .int(7), "name": .string("x")]))
-        #expect(
-            try JobParameters.resolve(given: ["limit": .string("1.5")], defaults: defaults, job: "j")["limit"]
-                == .double(1.5))
-        for (given, expected) in [
-            (["limi": Value.string("7")], "job j has no parameter 'limi'; it has flag, limit, name"),
-            (["limit": .string("x")], "parameter 'limit' of job j is a number: 'x' is none"),
-            (["flag": .string("1")], "parameter 'flag' of job j is true or false: '1' is neither"),
-        ] {
-            let failure = #expect(throws: Failure.self) {
-                try JobParameters.resolve(given: given, defaults: defaults, job: "j")
-            }
-            #expect(failure?.message == expected)
+        #expect(found.map(\.id) == [first, second] && found.map(\.acknowledged.expectedRows) == [100, 7])
+        let third = both.createFrame("f", schema: Self.schema)
+        #expect(third == nil)
+        both.dropFrame(first)
+        for again in [Self.merged(both, one, two), Self.merged(two, one, both)] {
+            #expect(Self.only(again, "f")?.id == second && again.conflicts.frames.isEmpty)
+            #expect(Self.only(again, "f")?.acknowledged.expectedRows == 7)
         }
     }
 
-    @Test("a job request takes require and timeout for itself")
-    func assignments() throws {
-        var request = JobRequest(name: "j", source: [])
-        try request.take(assignments: ["a=1=2", "require=80%", "timeout=250"])
-        #expect(request.parameters == ["a": .string("1=2")])
-        #expect(request.requirement == .percent(80))
-        #expect(request.timeoutMilliseconds == 250)
-        for broken in ["a", "=1", "require=0", "timeout=x", "timeout=0"] {
-            #expect(throws: Failure.self) { try request.take(assignments: [broken]) }
+    @Test("two definitions of a job that did not see each other are a conflict, until one that saw both, or a drop")
+    func conflictOfJobs() {
+        var (one, two) = (Registry(run: 1), Registry(run: 2))
+        one.defineJob("j", source: [1])
+        two.defineJob("j", source: [2])
+        var both = Self.merged(one, two)
+        #expect(both == Self.merged(two, one) && both.conflicts.jobs == ["j"] && Self.job(both)?.count == 7)
+        // One side goes on without having heard of the other.
+        two.defineJob("j", source: [3])
+        both.merge(two.everything)
+        #expect(both.jobs.count == 2 && Self.job(both)?.count == 7)
+        var defined = Registry(run: 3)
+        defined.merge(both.everything)
+        defined.defineJob("j", source: [4])
+        #expect(Self.job(Self.merged(both, defined, one, two)) == [4])
+        _ = both.dropJob("j")
+        #expect(Self.job(Self.merged(one, both, two)) == nil)
+        // A definition that the drop did not see stays.
+        one.defineJob("j", source: [5])
+        #expect(Self.job(Self.merged(one, both, two)) == [5])
+        // The same said twice is no conflict.
+        var (left, right) = (Registry(run: 5), Registry(run: 6))
+        left.defineJob("j", source: [1])
+        right.defineJob("j", source: [1])
+        #expect(Self.job(Self.merged(left, right)) == [1] && Self.merged(left, right).conflicts.jobs.isEmpty)
+    }
+
+    @Test("what is no news is not read as such")
+    func value() throws {
+        var all = Registry(run: .max)
+        let id = try Self.made(in: &all)
+        all.acknowledge(3, frame: id, node: "n1", incarnation: .max)
+        all.defineJob("j", source: [0, 255])
+        let value = all.everything.value
+        #expect(RegistryNews(value: value) == all.everything)
+        for broken in [Value.null, .map([]), .object(["frames": .array([.null]), "jobs": .array([])])] {
+            #expect(RegistryNews(value: broken) == nil)
         }
-        for name in ["timeout", "require", "a"] {
-            let failure = #expect(throws: Failure.self) {
-                try request.take(assignments: ["\(name)=5", "b=1", "\(name)=10"])
-            }
-            #expect(failure?.message.contains("'\(name)' is given twice") == true)
+        func with(seen: Value) -> Value {
+            .object([
+                "frames": .array([]), "jobs": .array([]), "rows": .array([]),
+                "seen": .array([.array([.int(1)] + [seen])]),
+            ])
         }
-        request = JobRequest(name: "j", source: [])
-        try request.take(assignments: ["a=1=2", "require=80%", "timeout=250"])
-        let back = try #require(JobRequest(value: request.value))
-        #expect(back.parameters == request.parameters && back.requirement == request.requirement)
+        for seen in [Value.int(1), .null] { #expect(RegistryNews(value: with(seen: seen)) == nil) }
+        for (first, last) in [(0, 1), (2, 1), (1, Int64.max), (-1, 5), (1, (1 << 48) + 1)] as [(Int64, Int64)] {
+            let seen = Value.array([.array([.int(1), .int(first), .int(last)])])
+            let news = Value.object(["frames": .array([]), "jobs": .array([]), "rows": .array([]), "seen": seen])
+            #expect(RegistryNews(value: news) == nil, "\(first)...\(last)")
+        }
+        // A definition that the speaker has not seen itself.
+        let unseen = RegistryNews(jobs: [.init(name: "j", id: id, definition: DefinedJob(source: []))])
+        #expect(RegistryNews(value: unseen.value) == nil)
+    }
+
+    @Test("nobody knows more of a run's definitions than it does itself")
+    func impossible() throws {
+        var one = Registry(run: 1)
+        _ = one.createFrame("f", schema: Self.schema)
+        let made = SeenDefinitions([DefinitionID(run: 1, number: 1), DefinitionID(run: 2, number: 700)])
+        #expect(made.canBe(beside: one.seen, run: 1))
+        #expect(!made.union(SeenDefinitions([DefinitionID(run: 1, number: 2)])).canBe(beside: one.seen, run: 1))
     }
 
     @Test("a node that has just started knows of lost rows by what the others say")
-    func unknownFrame() {
+    func unknownFrame() throws {
+        var informed = Registry(run: 3)
+        let id = try Self.made(in: &informed)
         let others = [
-            FrameAcknowledgements(frame: "f", id: 1, rows: ["n1": [7: 100]]),
-            FrameAcknowledgements(frame: "f", id: 1, rows: ["n1": [7: 90], "n2": [8: 50]]),
+            FrameAcknowledgements(frame: "f", id: id, rows: ["n1": [7: 100]]),
+            FrameAcknowledgements(frame: "f", id: id, rows: ["n1": [7: 90], "n2": [8: 50]]),
         ]
-        var fresh = Registry()
+        var fresh = Registry(run: 1)
         let known = fresh.acknowledgements(with: others)
-        #expect(known == [FrameAcknowledgements(frame: "f", id: 1, rows: ["n1": [7: 100], "n2": [8: 50]])])
-        var informed = registry {
-            $0.createFrame("f", id: 1, schema: Self.schema, now: 10)
-            $0.acknowledge(20, frame: "f", node: "n3", incarnation: 9)
-        }
+        #expect(known == [FrameAcknowledgements(frame: "f", id: id, rows: ["n1": [7: 100], "n2": [8: 50]])])
+        informed.acknowledge(20, frame: id, node: "n3", incarnation: 9)
         let all = informed.acknowledgements(with: others)
         #expect(all.first?.expectedRows == 170)
-        #expect(informed.frames["f"]?.acknowledged.expectedRows == 170)
-        informed.dropFrame("f", now: 11)
+        #expect(informed.frame(id)?.acknowledged.expectedRows == 170)
+        informed.dropFrame(id)
         let none = informed.acknowledgements(with: others)
         #expect(none.isEmpty)
-    }
-
-    @Test("a dropped job stays dropped when a node that missed it comes back, until it is defined anew")
-    func droppedJob() {
-        let away = registry { $0.defineJob("j", source: [1], now: 5) }
-        var here = merged([away])
-        let drops = [here.dropJob("j", now: 6), here.dropJob("j", now: 7)]
-        #expect(drops == [true, false])
-        #expect(merged([away, here]).definedJobs.isEmpty)
-        #expect(merged([here, away]).jobSource("j") == nil)
-        here.defineJob("j", source: [2], now: 8)
-        #expect(merged([away, here]).jobSource("j") == [2])
-        #expect(here.jobTotals(without: "other") == (1, 1))
-        #expect(here.jobTotals(without: "j") == (0, 0))
     }
 }

@@ -1,5 +1,6 @@
 // A node's part of a job: the script's map on every shard, at the same time, and the shards' partials merged into one.
 
+import Coordination
 import Engine
 import Synchronization
 
@@ -79,12 +80,20 @@ struct JobMap {
                 rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
                 chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
                 milliseconds: Double(cluster.environment.uptimeNanoseconds - started) / 1e6,
-                frames: acknowledgements(of: scanned.frames.keys))
+                frames: acknowledgements(of: scanned.frameIDs))
             answer.rowsEver = scanned.rowsEver
             answer.loads = scanned.frames
             answer.inexactness = partial.map { inexactness.union($0.inexactness) } ?? inexactness
             return NodeAnswer(answer, encodes ? nil : partial)
         }
+        .mapError(asFarAsKnown)
+    }
+
+    /// What is missing may only be unknown yet, in a node that has just started.
+    private func asFarAsKnown(_ failure: Failure) -> Failure {
+        guard failure.reason == .miss else { return failure }
+        do throws(Failure) { try cluster.requireSettled(toFind: "what is missing") } catch { return error }
+        return failure
     }
 
     /// A shard's partial; nil where its map returned nothing. With the script's own reduce they are merged by it.
@@ -166,9 +175,13 @@ struct JobMap {
         }
     }
 
-    private func acknowledgements(of frames: some Collection<String>) -> [FrameAcknowledgements] {
+    /// Of the very frames that were looked at, whatever has the name by now.
+    private func acknowledgements(of frames: [String: String]) -> [FrameAcknowledgements] {
         let registry = cluster.currentRegistry()
-        return frames.sorted().compactMap { registry.frames[$0]?.acknowledged }
+        return frames.sorted { $0.key < $1.key }.compactMap { name, text in
+            guard let id = DefinitionID(text) else { return nil }
+            return registry.frame(id)?.acknowledged ?? FrameAcknowledgements(frame: name, id: id)
+        }
     }
 }
 

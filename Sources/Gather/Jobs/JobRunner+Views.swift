@@ -63,6 +63,27 @@ extension JobRunner {
 
     // MARK: Coverage
 
+    /// Throws where nodes have looked at different frames of one name: some have not heard yet of one that was made anew, or on
+    /// the other side of a cut.
+    func checkFrames(of outcome: Scatter<NodeAnswer>.Outcome) async throws(Failure) {
+        var seen: [String: (id: DefinitionID, node: Int)] = [:]
+        for (node, found) in outcome.answers {
+            for frame in found.answer.frames {
+                guard let other = seen[frame.frame], other.id != frame.id else {
+                    seen[frame.frame] = (frame.id, node)
+                    continue
+                }
+                await cluster.publish()  // and so learns of both
+                _ = try FrameService.require(frame.frame, cluster)
+                let names = [other.node, node].map { cluster.topology.nodes[$0].name }
+                throw Failure(
+                    .incompleteData,
+                    "\(names.joined(separator: " and ")) had different frames \(frame.frame), as one was made anew; ask again"
+                )
+            }
+        }
+    }
+
     /// Sets the expected rows: of a node that answered those of its own view and those that an earlier run of it had, of
     /// the others those that they are known to have acknowledged. Returns the nodes that lost rows.
     func checkCoverage(of outcome: Scatter<NodeAnswer>.Outcome, in envelope: inout Envelope) -> [Loss] {

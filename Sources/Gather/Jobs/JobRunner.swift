@@ -96,6 +96,7 @@ package struct JobRunner: Sendable {
         let limit = cluster.environment.deadline(afterMilliseconds: Int(map.deadlineMilliseconds))
         let outcome = await scatter(map, require: requirement, by: limit)
         let (aligned, torn) = await inOneView(outcome, map, since: started, limit)
+        try await checkFrames(of: aligned)
         let lost = torn + checkCoverage(of: aligned, in: &envelope)
         report(aligned, besides: lost, in: &envelope)
         try decide(aligned, lost: lost, require: requirement, envelope: &envelope)

@@ -23,9 +23,7 @@ extension Cluster {
             let isCommit = argument["commit"] == .bool(true)
             let counts = isCommit ? try LoadMessage.counts(argument) : []
             loads.decide(load, commit: isCommit, by: coordinator)
-            if isCommit, let frame = argument["frame"]?.text, case .int(let id)? = argument["id"] {
-                note(counts, of: frame, id: UInt64(bitPattern: id))
-            }
+            if isCommit, let id = DefinitionID(value: argument["id"]) { note(counts, of: id) }
             return .success(.object(["incarnation": .int(Int64(bitPattern: incarnation))]))
         } catch {
             return .failure(error)
@@ -34,24 +32,30 @@ extension Cluster {
 
     /// What the participants will ever have had of the frame, in case that one of them is gone before it has said so itself.
     /// `id`: of the frame when the load began; one of the same name that is made later is another.
-    private func note(_ counts: [(run: NodeRun, count: Int)], of name: String, id: UInt64) {
+    private func note(_ counts: [(run: NodeRun, count: Int)], of id: DefinitionID) {
         changeRegistry { registry in
-            guard let frame = registry.frames[name], frame.id == id else { return }
+            guard let frame = registry.frame(id) else { return }
             for (run, count) in counts where run.name != selfName && topology.index(of: run.name) != nil {
                 let known = frame.acknowledged.rows[run.name]?[run.incarnation] ?? 0
                 guard count > known else { continue }
-                registry.acknowledge(count, frame: name, node: run.name, incarnation: run.incarnation)
+                registry.acknowledge(count, frame: id, node: run.name, incarnation: run.incarnation)
             }
         }
         publishSoon()
     }
 
-    /// `{load, frame}` from a node: this one takes rows of the load from now on.
+    /// `{load, frame, id}` from a node: this one takes rows of the load from now on, into that very frame.
     func beginLoad(_ argument: Value, from coordinator: NodeRun) async throws(Failure) -> Value {
         let load = try LoadMessage.number(argument)
-        guard let frame = argument["frame"]?.text else { throw ClusterNode.malformed }
+        guard let name = argument["frame"]?.text, let id = DefinitionID(value: argument["id"]) else {
+            throw ClusterNode.malformed
+        }
         // The coordinator knows of it; this node may have been away when it was made.
-        if engine.frames.find(frame) == nil { await publish() }
+        if frame(id) == nil { await publish() }
+        let entry = try FrameService.require(name, self)
+        guard entry.id == id, let frame = frame(id) else {
+            throw Failure(.miss, "frame '\(name)' was dropped, or made anew, meanwhile")
+        }
         try loads.begin(load, into: frame, coordinator: coordinator)
         return .object(["incarnation": .int(Int64(bitPattern: incarnation))])
     }

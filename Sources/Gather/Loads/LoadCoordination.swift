@@ -9,7 +9,7 @@ final class LoadCoordination: Sendable {
     let number: UInt64
     let frame: String
     /// Of the frame when the load began.
-    private let frameID: UInt64?
+    private let frameID: DefinitionID
     private let cluster: Cluster
     /// The participants' places in the topology, in the machine's order.
     private let nodes: [Int]
@@ -28,11 +28,13 @@ final class LoadCoordination: Sendable {
     private static let roundMilliseconds = 60_000
     private static let tellMilliseconds = 5_000
 
-    init(_ number: UInt64, frame: String, participants: [(node: Int, run: NodeRun)], _ cluster: Cluster) {
+    init(
+        _ number: UInt64, frame: String, id: DefinitionID, participants: [(node: Int, run: NodeRun)], _ cluster: Cluster
+    ) {
         self.number = number
         self.frame = frame
         self.cluster = cluster
-        frameID = cluster.readRegistry { $0.frames[frame]?.id }
+        frameID = id
         nodes = participants.map(\.node)
         state = Mutex(State(machine: LoadCoordinator(participants: participants.map(\.run))))
     }
@@ -201,7 +203,7 @@ final class LoadCoordination: Sendable {
         let run = state.withLock { $0.machine.participants[index].run }
         let argument = Value.object([
             "load": LoadMessage.value(number), "commit": .bool(commit), "frame": .string(frame),
-            "id": frameID.map { LoadMessage.value($0) } ?? .null, "counts": LoadMessage.value(counts),
+            "id": frameID.value, "counts": LoadMessage.value(counts),
         ])
         ask(index, .decideLoad, argument, Self.tellMilliseconds) { result in
             guard case .success(let answer) = result, case .int(let incarnation)? = answer["incarnation"] else {

@@ -48,8 +48,7 @@ final class LoadParticipants: Sendable {
     // MARK: What coordinators ask
 
     /// Once more is fine, from the same coordinator.
-    func begin(_ number: UInt64, into name: String, coordinator: NodeRun) throws(Failure) {
-        let frame = try frames.require(name)
+    func begin(_ number: UInt64, into frame: Frame, coordinator: NodeRun) throws(Failure) {
         let now = environment.now
         let result = state.withLock { state -> Result<Void, Failure> in
             if let entry = state.entries[number] {
@@ -64,7 +63,7 @@ final class LoadParticipants: Sendable {
             }
             do throws(Failure) {
                 let load = try frames.beginLoad(number, into: frame)
-                state.entries[number] = LoadEntry(number, frame: name, load, coordinator: coordinator, now: now)
+                state.entries[number] = LoadEntry(number, frame: frame.name, load, coordinator: coordinator, now: now)
                 return .success(())
             } catch {
                 return .failure(error)

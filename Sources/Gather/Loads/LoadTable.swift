@@ -17,7 +17,7 @@ final class LoadTable: Sendable {
     private struct Made {
         let connection: PeerConnection
         let frame: String
-        let id: UInt64
+        let id: DefinitionID
     }
 
     private let cluster: Cluster
@@ -44,8 +44,13 @@ final class LoadTable: Sendable {
             return true
         }
         guard isNew else { throw LoadParticipants.over(number) }
-        let (joined, leftOut, failure) = await join(number, frame)
-        let coordination = LoadCoordination(number, frame: frame, participants: joined, cluster)
+        let id: DefinitionID
+        do throws(Failure) { id = try FrameService.require(frame, cluster).id } catch {
+            take(number, from: connection)
+            throw error
+        }
+        let (joined, leftOut, failure) = await join(number, frame, id)
+        let coordination = LoadCoordination(number, frame: frame, id: id, participants: joined, cluster)
         let isWanted = senders.withLock { senders in
             guard failure == nil, !connection.isClosed, senders[number] != nil else {
                 senders[number] = nil
@@ -74,8 +79,10 @@ final class LoadTable: Sendable {
     )
 
     /// Any node takes rows; those that can't be reached are left out.
-    private func join(_ number: UInt64, _ frame: String) async -> Joined {
-        let argument = Value.object(["load": LoadMessage.value(number), "frame": .string(frame)])
+    private func join(_ number: UInt64, _ frame: String, _ id: DefinitionID) async -> Joined {
+        let argument = Value.object([
+            "load": LoadMessage.value(number), "frame": .string(frame), "id": id.value,
+        ])
         let cluster = cluster
         let results = await withTaskGroup(of: (Int, Result<Value, Failure>).self) { group in
             for node in cluster.topology.nodes.indices {
@@ -148,8 +155,8 @@ final class LoadTable: Sendable {
             await allKnow(coordination)
         }
         _ = made.withLock { $0.removeValue(forKey: number) }
-        if let frame = argument["frame"]?.text, case .int(let made)? = argument["made"] {
-            await discard(frame, UInt64(bitPattern: made), besides: number)
+        if let frame = argument["frame"]?.text, let made = DefinitionID(value: argument["made"]) {
+            await discard(frame, made, besides: number)
         }
         return .null
     }
@@ -206,11 +213,9 @@ final class LoadTable: Sendable {
     /// `{load, …}` made a frame for the load that this connection is about to send, if `answer` says so.
     func noteMade(_ argument: Value, _ answer: Value, by connection: PeerConnection) async {
         guard let load = try? LoadMessage.number(argument), let frame = argument["name"]?.text,
-            case .int(let id)? = answer["made"]
+            let id = DefinitionID(value: answer["made"])
         else { return }
-        made.withLock {
-            $0[load] = Made(connection: connection, frame: frame, id: UInt64(bitPattern: id))
-        }
+        made.withLock { $0[load] = Made(connection: connection, frame: frame, id: id) }
         if connection.isClosed { await discardMade(by: connection) }
     }
 
@@ -239,7 +244,7 @@ final class LoadTable: Sendable {
         for (number, frame) in mine { await discard(frame.frame, frame.id, besides: number) }
     }
 
-    private func discard(_ frame: String, _ id: UInt64, besides number: UInt64) async {
+    private func discard(_ frame: String, _ id: DefinitionID, besides number: UInt64) async {
         guard cluster.loads.others(into: frame, besides: number) == 0 else { return }
         await FrameService.discard(frame, id: id, besides: number, cluster)
     }

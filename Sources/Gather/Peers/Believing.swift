@@ -1,7 +1,6 @@
 // What a node believes of another one's word about rows: of itself everything, of others only that there are rows.
 
 package import Coordination
-package import Engine
 
 extension FrameAcknowledgements {
     /// More rows than any cluster holds; sums of a thousand nodes' counts stay within 64 bits.
@@ -69,18 +68,12 @@ package struct Belief: Sendable {
         return believed
     }
 
-    /// The same of all frames of a registry, as it travels. Nil as above, or when it is no registry.
-    package func restricted(registry value: Value) -> Value? {
-        guard case .map(let pairs) = value, case .array(let frames)? = value["frames"] else { return nil }
-        var restricted: [Value] = []
-        for frame in frames {
-            guard case .map(let fields) = frame, let counts = frame["rows"].flatMap(FrameAcknowledgements.init(value:)),
-                let believed = self.restricted(counts)
-            else { return nil }
-            restricted.append(
-                .map(fields.map { $0.key == .string("rows") ? Value.Pair($0.key, believed.value) : $0 }))
-        }
-        return .map(pairs.map { $0.key == .string("frames") ? Value.Pair($0.key, .array(restricted)) : $0 })
+    /// The same of all that news says of rows. Nil as above.
+    package func restricted(_ said: RegistryNews) -> RegistryNews? {
+        var believed = said
+        believed.acknowledged = said.acknowledged.compactMap(restricted)
+        guard believed.acknowledged.count == said.acknowledged.count else { return nil }
+        return believed
     }
 }
 

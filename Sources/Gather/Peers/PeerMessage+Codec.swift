@@ -1,5 +1,6 @@
 // Peer messages to and from bytes: little-endian numbers, lengths before bytes, MessagePack for values.
 
+import Coordination
 package import Engine
 package import NIOCore
 

@@ -1,5 +1,6 @@
 // What nodes say to each other, and a command-line client to a node: requests, replies, and what travels with them.
 
+package import Coordination
 package import Engine
 
 /// One request on a peer connection. Its id, unique on the connection, is beside it in the frame: replies name it, and

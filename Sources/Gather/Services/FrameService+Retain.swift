@@ -1,5 +1,6 @@
 // `get frame:retain:NAME:30d[:COLUMN]`: how long a frame's rows are kept.
 
+import Coordination
 import Engine
 
 extension FrameService {
@@ -8,17 +9,15 @@ extension FrameService {
     static func retain(_ key: VirtualKey, _ cluster: Cluster) async throws(Failure) -> Value {
         let name = String(decoding: key.object, as: UTF8.self)
         let words = key.arguments.map { String(decoding: $0, as: UTF8.self) }
-        guard let entry = cluster.readRegistry({ $0.frames[name] }) else { throw unknown(name, cluster) }
+        let entry = try require(name, cluster)
         guard (1...2).contains(words.count), let seconds = seconds(words[0]) else {
             throw Failure(
                 .scriptError,
                 "frame:retain:\(name):AGE[:COLUMN] takes how long rows are kept, as in 90s, 15m, 12h, 30d or 8w, or off"
             )
         }
-        let column = try timeColumn(words.count > 1 ? words[1] : nil, try FrameSchema(value: entry.schema), name)
-        cluster.changeRegistry {
-            $0.retain(name, seconds: seconds, column: column, now: cluster.environment.unixMilliseconds)
-        }
+        let column = try timeColumn(words.count > 1 ? words[1] : nil, try FrameSchema(encoded: entry.schema), name)
+        cluster.changeRegistry { $0.retain(entry.id, seconds: seconds, column: column) }
         await cluster.publish()
         let rows = cluster.retire(now: cluster.environment.unixMilliseconds)
         return .object([

@@ -1,5 +1,6 @@
 // `frame:…` virtual keys, and frames as the cluster knows them: create, append, retain, info, list, drop.
 
+import Coordination
 package import Engine
 
 package struct FrameService: VirtualService {
@@ -7,7 +8,7 @@ package struct FrameService: VirtualService {
     package let methods = [
         "append": MethodSignature(parameters: ["name"], least: 1),
         "info": MethodSignature(parameters: ["name"], least: 1),
-        "list": MethodSignature(), "drop": MethodSignature(parameters: ["name"], least: 1),
+        "list": MethodSignature(), "drop": MethodSignature(parameters: ["name", "id"], least: 1),
         "retain": MethodSignature(parameters: ["name", "age", "column"], least: 2),
     ]
     package let methodsWithData: Set<String> = ["append"]
@@ -22,7 +23,7 @@ package struct FrameService: VirtualService {
         let cluster = router.cluster
         switch key.method {
         case "list":
-            let names = cluster.readRegistry { $0.frames.keys.sorted() }
+            let names = cluster.readRegistry { $0.frames.names }
             completion(.success(.array(names.map { .string($0) })))
         case "append":
             cluster.environment.task {
@@ -40,7 +41,8 @@ package struct FrameService: VirtualService {
             cluster.environment.task {
                 completion(
                     await Self.answer { () async throws(Failure) in
-                        try await Self.drop(.object(["name": .string(try Self.name(key))]), cluster)
+                        let id = key.arguments.first.map { Value.bytes($0) } ?? .null
+                        return try await Self.drop(.object(["name": .string(try Self.name(key)), "id": id]), cluster)
                     })
             }
         }
@@ -56,9 +58,25 @@ package struct FrameService: VirtualService {
     }
 
     static func unknown(_ name: String, _ cluster: Cluster) -> Failure {
-        let known = cluster.readRegistry { $0.frames.keys.sorted() }
+        let known = cluster.readRegistry { $0.frames.names }
         let hint = known.isEmpty ? "there are none" : "there are \(known.joined(separator: ", "))"
         return Failure(.miss, "frame '\(name)' does not exist (\(hint)); load it with: cacheismo load \(name) FILE")
+    }
+
+    /// Nil where there is none; throws where there are several, and where this node can't say yet whether there is one.
+    static func find(_ name: String, _ registry: Registry, _ cluster: Cluster) throws(Failure) -> Registry.FrameEntry? {
+        switch registry.frame(named: name) {
+        case .one(let entry): return entry
+        case .conflict: throw RegistryReplica.conflict(ofFrame: name, registry)
+        case .none:
+            try cluster.requireSettled(toFind: "a frame '\(name)'")
+            return nil
+        }
+    }
+
+    static func require(_ name: String, _ cluster: Cluster) throws(Failure) -> Registry.FrameEntry {
+        guard let entry = try find(name, cluster.currentRegistry(), cluster) else { throw unknown(name, cluster) }
+        return entry
     }
 
     // MARK: Create and drop
@@ -71,14 +89,12 @@ package struct FrameService: VirtualService {
             throw ClusterNode.malformed
         }
         let schema = try FrameSchema(value: described)
-        var made: UInt64?
+        var made: DefinitionID?
         if argument["inferred"] != .bool(true) || !hasColumns(of: schema, name, cluster) {
             made = try await create(name, schema: schema, cluster)
         }
-        let rows = cluster.currentRegistry().frames[name]?.acknowledged.expectedRows ?? 0
-        return .object([
-            "rows": .int(Int64(rows)), "made": made.map { .int(Int64(bitPattern: $0)) } ?? .null,
-        ])
+        let rows = try find(name, cluster.currentRegistry(), cluster)?.acknowledged.expectedRows ?? 0
+        return .object(["rows": .int(Int64(rows)), "made": made?.value ?? .null])
     }
 
     private static func hasColumns(of schema: FrameSchema, _ name: String, _ cluster: Cluster) -> Bool {
@@ -89,36 +105,39 @@ package struct FrameService: VirtualService {
     /// The frame's id, if it was made just now.
     private static func create(
         _ name: String, schema: FrameSchema, _ cluster: Cluster
-    ) async throws(Failure) -> UInt64? {
+    ) async throws(Failure) -> DefinitionID? {
         try FrameCatalog.checkName(name)
-        var made: UInt64?
-        if cluster.engine.frames.find(name) == nil { made = try await createOnOwner(name, schema, cluster) }
-        _ = try cluster.engine.frames.create(name, schema: schema)  // refuses another schema than the frame has
-        let id = cluster.environment.randomNumber()
-        cluster.changeRegistry {
-            $0.createFrame(name, id: id, schema: schema.value, now: cluster.environment.unixMilliseconds)
+        var made: DefinitionID?
+        if try find(name, cluster.readRegistry { $0 }, cluster) == nil {
+            made = try await createOnOwner(name, schema, cluster)
         }
-        if cluster.currentRegistry().frames[name]?.id == id { made = id }
+        made = try cluster.createFrame(name, schema) ?? made
         await cluster.publish()
         return made
     }
 
     /// The node that owns the name decides: of two clients that make the frame at once on two nodes, with two schemas, one
-    /// is refused. When the owner can't be asked the frame is made all the same. The frame's id, if the owner made it.
+    /// is refused. When the owner can't be asked the frame is made all the same, and is in conflict with one that is made there.
+    /// The frame's id, if the owner made it.
     private static func createOnOwner(
         _ name: String, _ schema: FrameSchema, _ cluster: Cluster
-    ) async throws(Failure) -> UInt64? {
+    ) async throws(Failure) -> DefinitionID? {
         let owner = Array(name.utf8).withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
         guard owner != cluster.topology.selfIndex else { return nil }
         let request = PeerRequest.control(
             verb: .createFrame, argument: .object(["name": .string(name), "schema": schema.value]))
         let reply = await cluster.send(
             request, to: owner, deadline: cluster.environment.deadline(afterMilliseconds: ownerMilliseconds))
+        await cluster.publish()  // and so learns of it, by its id
         switch Router.value(of: reply) {
         case .success(let answer):
-            await cluster.publish()  // and so learns of it, by its id
-            guard case .int(let made)? = answer["made"] else { return nil }
-            return UInt64(bitPattern: made)
+            guard try find(name, cluster.readRegistry { $0 }, cluster) != nil else {
+                throw Failure(
+                    .unreachable,
+                    "\(cluster.topology.nodes[owner].name) has made frame '\(name)', and went away before it said so; ask again"
+                )
+            }
+            return DefinitionID(value: answer["made"])
         case .failure(let failure):
             switch failure.reason {
             case .unreachable, .timeout, .overloaded, .cancelled: return nil
@@ -127,11 +146,22 @@ package struct FrameService: VirtualService {
         }
     }
 
-    /// `{name}` → `{rows}`: the rows that are gone, on all nodes. A node that can't be reached drops it when it comes back.
+    /// `{name, id}` → `{dropped, rows}`: the rows that are gone, on all nodes. A node that can't be reached drops it when it comes
+    /// back. Of several frames of the name the one with the id.
     package static func drop(_ argument: Value, _ cluster: Cluster) async throws(Failure) -> Value {
         guard let name = argument["name"]?.text else { throw ClusterNode.malformed }
-        guard let entry = cluster.currentRegistry().frames[name] else { throw unknown(name, cluster) }
-        cluster.changeRegistry { $0.dropFrame(name, now: cluster.environment.unixMilliseconds) }
+        let entry: Registry.FrameEntry
+        if let text = argument["id"]?.text {
+            guard let named = DefinitionID(text).flatMap({ cluster.currentRegistry().frame($0) }), named.name == name
+            else {
+                try cluster.requireSettled(toFind: "that frame")
+                throw Failure(.miss, "there is no frame '\(name)' with the id '\(text.prefix(80))'")
+            }
+            entry = named
+        } else {
+            entry = try require(name, cluster)
+        }
+        cluster.changeRegistry { _ = $0.dropFrame(entry.id) }
         await cluster.publish()
         return .object(["dropped": .string(name), "rows": .int(Int64(entry.acknowledged.expectedRows))])
     }
@@ -146,15 +176,15 @@ package struct FrameService: VirtualService {
             throw Failure(
                 .scriptError, "frame:append:\(name) needs rows, one JSON object a line, as the data block of a set")
         }
-        var made: UInt64?
-        if cluster.engine.frames.find(name) == nil {
+        var made: DefinitionID?
+        if try find(name, cluster.readRegistry { $0 }, cluster) == nil {
             let schema = try SchemaInference.ndjson(block: TextBlock(bytes: rows, firstLine: 1))
             do { made = try await create(name, schema: schema, cluster) } catch {
                 guard error.reason == .wrongType else { throw error }
                 await cluster.publish()  // somebody else was first, with another schema: these rows may fit it
             }
         }
-        guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
+        guard let frame = cluster.frame(try require(name, cluster).id) else { throw unknown(name, cluster) }
         let count: Int
         do throws(Failure) { count = try await append(rows, to: frame, cluster) } catch {
             if let made { await discard(name, id: made, besides: 0, cluster) }
@@ -177,10 +207,15 @@ package struct FrameService: VirtualService {
 
     // MARK: Info
 
-    /// This node's part of a frame: `{name}` → `{rows, chunks, rawBytes, storedBytes}`.
+    /// This node's part of a frame: `{name, id}` → `{rows, chunks, rawBytes, storedBytes}`.
     package static func statistics(_ argument: Value, _ cluster: Cluster) throws(Failure) -> Value {
         guard let name = argument["name"]?.text else { throw ClusterNode.malformed }
-        guard let frame = cluster.engine.frames.find(name) else { throw unknown(name, cluster) }
+        let id: DefinitionID
+        if let given = DefinitionID(value: argument["id"]) { id = given } else { id = try require(name, cluster).id }
+        guard let frame = cluster.frame(id) else {
+            try cluster.requireSettled(toFind: "a frame '\(name)'")
+            throw unknown(name, cluster)
+        }
         let statistics = frame.statistics
         return .object([
             "rows": .int(Int64(statistics.rows)), "chunks": .int(Int64(statistics.chunks)),
@@ -191,9 +226,9 @@ package struct FrameService: VirtualService {
     /// `get frame:info:NAME`: the frame over all nodes, and a line a node. Fails when a node can't say.
     private static func info(_ key: VirtualKey, _ cluster: Cluster) async throws(Failure) -> Value {
         let name = try name(key)
-        guard let entry = cluster.readRegistry({ $0.frames[name] }) else { throw unknown(name, cluster) }
-        let schema = try FrameSchema(value: entry.schema)
-        let argument = Value.object(["name": .string(name)])
+        let entry = try require(name, cluster)
+        let schema = try FrameSchema(encoded: entry.schema)
+        let argument = Value.object(["name": .string(name), "id": entry.id.value])
         let deadline = cluster.environment.deadline(afterMilliseconds: gatherMilliseconds)
         let outcome: Scatter<Value>.Outcome = await ScatterDriver.run(
             nodes: cluster.topology.nodes.count, require: .all, deadline: deadline, cluster.alarms

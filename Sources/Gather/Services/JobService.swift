@@ -1,5 +1,6 @@
 // `job:…` virtual keys: define a job once, run it by name from any memcached client, on any node.
 
+import Coordination
 package import Engine
 
 package struct JobService: VirtualService {
@@ -40,7 +41,7 @@ package struct JobService: VirtualService {
     }
 
     private static func list(_ cluster: Cluster) -> Value {
-        .array(cluster.readRegistry { $0.definedJobs }.map { .string($0) })
+        .array(cluster.readRegistry { $0.jobs.names }.map { .string($0) })
     }
 
     /// `set job:define:NAME` with the Lua source as data block. Checked before it is kept; known to every node that can
@@ -62,10 +63,14 @@ package struct JobService: VirtualService {
                 _ = try JobScript(
                     source, name: name, now: cluster.environment.unixMilliseconds, deadline: deadline, states: states)
             }
+            // What it replaces is what this node knows of.
+            if case .none = cluster.readRegistry({ $0.job(named: name) }) {
+                try cluster.requireSettled(toFind: "a job '\(name)'")
+            }
             let isFull = cluster.changeRegistry { registry in
                 let (count, bytes) = registry.jobTotals(without: name)
                 guard count < jobsMax, bytes + source.count <= allSourceBytesMax else { return true }
-                registry.defineJob(name, source: source, now: cluster.environment.unixMilliseconds)
+                registry.defineJob(name, source: source)
                 return false
             }
             guard !isFull else {
@@ -85,7 +90,8 @@ package struct JobService: VirtualService {
     private static func drop(_ key: VirtualKey, _ cluster: Cluster) async -> Result<Value, Failure> {
         do throws(Failure) {
             let name = try name(key)
-            guard cluster.changeRegistry({ $0.dropJob(name, now: cluster.environment.unixMilliseconds) }) else {
+            guard cluster.changeRegistry({ $0.dropJob(name) }) else {
+                try cluster.requireSettled(toFind: "a job '\(name)'")
                 throw Failure(.scriptError, "there is no job '\(name)'")
             }
             await cluster.publish()
@@ -100,9 +106,7 @@ package struct JobService: VirtualService {
     private static func run(_ key: VirtualKey, _ deadline: Deadline, _ router: Router) async -> Result<Value, Failure> {
         do throws(Failure) {
             let name = try name(key)
-            guard let source = router.cluster.readRegistry({ $0.jobSource(name) }) else {
-                throw Failure(.scriptError, "there is no job '\(name)': define it with set job:define:\(name)")
-            }
+            let source = try source(of: name, router.cluster)
             var request = JobRequest(name: name, source: source)
             try request.take(assignments: key.arguments.map { String(decoding: $0, as: UTF8.self) })
             if deadline != .never {
@@ -112,6 +116,16 @@ package struct JobService: VirtualService {
             return .success(await JobRunner(cluster: router.cluster).run(request, router: router).value)
         } catch {
             return .failure(error)
+        }
+    }
+
+    private static func source(of name: String, _ cluster: Cluster) throws(Failure) -> [UInt8] {
+        switch cluster.readRegistry({ $0.job(named: name) }) {
+        case .one(let job): return job.definition.source
+        case .conflict(let found): throw RegistryReplica.conflict(ofJob: name, found)
+        case .none:
+            try cluster.requireSettled(toFind: "a job '\(name)'")
+            throw Failure(.scriptError, "there is no job '\(name)': define it with set job:define:\(name)")
         }
     }
 }

@@ -19,7 +19,7 @@ struct ClusterStatus: AsyncParsableCommand {
     func run() async throws {
         let report = try await client.withClient { client async throws(Failure) in try await ClusterReport(client) }
         print(client.json ? String(decoding: report.value.json, as: UTF8.self) : Table(report.table)?.text ?? "")
-        for reason in report.reasons { CommandFailure.printError(reason) }
+        for reason in report.reasons + report.conflicts { CommandFailure.printError(reason) }
         guard report.allAreUp else { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }
@@ -39,6 +39,8 @@ struct ClusterReport: Sendable {
     }
 
     private(set) var lines: [Line] = []
+    /// Of frames and jobs, as the node that was asked first knows them.
+    private let known: Value
     var allAreUp: Bool { lines.allSatisfy { $0.state == "up" } }
 
     private static let timeoutMilliseconds = 1_000
@@ -48,6 +50,7 @@ struct ClusterReport: Sendable {
         guard case .array(let nodes)? = first["nodes"] else {
             throw Failure(.scriptVersion, "\(client.address) answers in a version that is not understood")
         }
+        known = first["conflicts"] ?? .array([])
         let asked = nodes.compactMap { node -> (String, ServerAddress, Value)? in
             guard let name = node["name"]?.text, let host = node["host"]?.text, case .int(let port)? = node["port"]
             else { return nil }
@@ -126,6 +129,23 @@ struct ClusterReport: Sendable {
         lines.filter { $0.state != "up" }.map { "\($0.name) is \($0.state): \($0.reason)" }
     }
 
+    /// A line for each name that has several definitions.
+    var conflicts: [String] {
+        guard case .array(let conflicts) = known else { return [] }
+        return conflicts.map { conflict in
+            let (kind, name) = (conflict["kind"]?.text ?? "", conflict["name"]?.text ?? "")
+            guard case .array(let definitions)? = conflict["definitions"] else { return "" }
+            let listing = definitions.map { definition in
+                let id = definition["id"]?.text ?? "?"
+                guard case .int(let rows)? = definition["rows"] else { return id }
+                return "\(id) with \(rows) \(rows == 1 ? "row" : "rows")"
+            }
+            let remedy = kind == "frame" ? "frame:drop:\(name):ID" : "define it anew, or job:drop:\(name)"
+            return
+                "conflict: there are \(definitions.count) \(kind)s \(name): \(listing.joined(separator: ", ")) (\(remedy))"
+        }
+    }
+
     // MARK: For people and for machines
 
     /// One figure for all scripts of a node: equal where each file is.
@@ -168,7 +188,8 @@ struct ClusterReport: Sendable {
                         "scripts": line.own?["scripts"] ?? .null, "lostRows": line.seen["lostRows"] ?? .null,
                         "silentMs": line.seen["silentMs"] ?? .null,
                     ])
-                })
+                }),
+            "conflicts": known,
         ])
     }
 }

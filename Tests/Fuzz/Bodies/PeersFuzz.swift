@@ -49,7 +49,7 @@ enum PeersFuzz {
     /// A node with a secret, and a caller that does not know it, but hears all that is said. It is never taken.
     private static func greeting(_ choices: inout Choices) -> String? {
         let nonce = [UInt8](repeating: 7, count: LinkMessage.nonceBytes)
-        var called = CalledGreeting(identity: identity("b"), line: "peer 5 a 2", isLoopback: true, nonce: nonce)
+        var called = CalledGreeting(identity: identity("b"), line: "peer 6 a 2", isLoopback: true, nonce: nonce)
         var caller = CallerGreeting(identity: identity("a"), target: "b", nonce: [UInt8](repeating: 8, count: 16))
         var heard: [LinkMessage] = [caller.greet]
         while !choices.isEmpty {
