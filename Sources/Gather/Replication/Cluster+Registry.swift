@@ -21,6 +21,12 @@ extension Cluster {
     /// Of those that this node holds.
     package func frame(_ id: DefinitionID) -> Frame? { replica.frame(id) }
 
+    /// Before something is made that others may have: returns once this node has heard from all of them that can be reached, or a
+    /// second after its start.
+    package func settle() async {
+        while !replica.awaited(now: environment.now).isEmpty { await environment.sleep(milliseconds: 5) }
+    }
+
     /// Throws `unreachable` while this node has just started and has not heard from all others: they may know of what it can't
     /// find.
     package func requireSettled(toFind thing: String) throws(Failure) {

@@ -89,6 +89,7 @@ package struct FrameService: VirtualService {
             throw ClusterNode.malformed
         }
         let schema = try FrameSchema(value: described)
+        await cluster.settle()
         var made: DefinitionID?
         if argument["inferred"] != .bool(true) || !hasColumns(of: schema, name, cluster) {
             made = try await create(name, schema: schema, cluster)
@@ -177,6 +178,7 @@ package struct FrameService: VirtualService {
                 .scriptError, "frame:append:\(name) needs rows, one JSON object a line, as the data block of a set")
         }
         var made: DefinitionID?
+        await cluster.settle()
         if try find(name, cluster.readRegistry { $0 }, cluster) == nil {
             let schema = try SchemaInference.ndjson(block: TextBlock(bytes: rows, firstLine: 1))
             do { made = try await create(name, schema: schema, cluster) } catch {

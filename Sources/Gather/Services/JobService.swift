@@ -64,9 +64,7 @@ package struct JobService: VirtualService {
                     source, name: name, now: cluster.environment.unixMilliseconds, deadline: deadline, states: states)
             }
             // What it replaces is what this node knows of.
-            if case .none = cluster.readRegistry({ $0.job(named: name) }) {
-                try cluster.requireSettled(toFind: "a job '\(name)'")
-            }
+            await cluster.settle()
             let isFull = cluster.changeRegistry { registry in
                 let (count, bytes) = registry.jobTotals(without: name)
                 guard count < jobsMax, bytes + source.count <= allSourceBytesMax else { return true }

@@ -48,7 +48,7 @@ import Testing
     @Test("each reason has a word, and the caller's are CLIENT_ERROR")
     func table() {
         let callers = Reason.allCases.filter { $0.fault == .caller }
-        #expect(callers == [.miss, .wrongType, .scriptError, .budgetExceeded])
+        #expect(callers == [.miss, .wrongType, .scriptError, .budgetExceeded, .conflict])
         #expect(Failure(.budgetExceeded, "x").fault.wireWord == "CLIENT_ERROR")
         #expect(Failure(.budgetExceeded, "x", fault: .server).naming("y").fault.wireWord == "SERVER_ERROR")
     }
