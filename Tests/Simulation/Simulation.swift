@@ -1,5 +1,6 @@
 // One simulated life of a cluster: clients at work, faults, checks of every answer; then all is healed, and progress is demanded.
 
+import Coordination
 import Engine
 import Gather
 
@@ -18,6 +19,8 @@ final class Simulation {
     private(set) var items: [ItemHistory] = []
     var counters: [CounterHistory] = []
     private(set) var frames: [FrameHistory] = []
+    /// Frames that the first append makes, on whatever node it comes to, be it on both sides of a cut.
+    private(set) var looseFrames: [FrameHistory] = []
     /// What was asked and not answered yet, by when it was sent.
     private var open: [Int: (what: String, sent: UInt64)] = [:]
     private var lastNumber = 0
@@ -111,7 +114,7 @@ final class Simulation {
         for (_, connection) in mine { connection.lose() }
         for counter in counters where counter.owner === run.node { counter.startAnew() }
         let known = world.time - min(world.time, .seconds(2))
-        for frame in frames { frame.lost(name, isCalm: isCalm, known: known) }
+        for frame in frames + looseFrames { frame.lost(name, isCalm: isCalm, known: known) }
     }
 
     // MARK: Frames
@@ -129,6 +132,14 @@ final class Simulation {
             makeFrame()
         }
         world.after(.milliseconds(100), of: nil) { [unowned self] in if violation == nil { tendFrames() } }
+    }
+
+    /// One that may be in conflict, at times.
+    func looseFrame() -> FrameHistory {
+        if let last = looseFrames.last, last.blocks.count < 40, !last.isDoubtful, !chance.chance(4) { return last }
+        let frame = FrameHistory("g\(looseFrames.count)")
+        looseFrames.append(frame)
+        return frame
     }
 
     private func makeFrame() {
@@ -161,7 +172,9 @@ final class Simulation {
     }
 
     func knows(_ run: NodeRunning, _ frame: String) -> Bool {
-        run.cluster.readRegistry { $0.frames[frame] != nil } && run.cluster.engine.frames.find(frame) != nil
+        let named = run.cluster.readRegistry { $0.frame(named: frame) }
+        guard case .one(let entry) = named else { return false }
+        return run.cluster.frame(entry.id) != nil
     }
 
     var currentFrame: FrameHistory? { frames.last { $0.isKnown && !$0.isDropped } }
@@ -189,6 +202,12 @@ final class Simulation {
         }
     }
 
+    /// All nodes know the same definitions.
+    private func checkAgreement() {
+        let digests = Set(aliveRuns.map { run in run.cluster.readRegistry { $0.digest } })
+        if digests.count > 1 { violate("the nodes know different definitions") }
+    }
+
     /// Now everything works, at every node.
     private func checkProgress() {
         demandsProgress = true
@@ -196,6 +215,7 @@ final class Simulation {
         for frame in frames where !frame.isDropped && frame.isKnown && !frame.isDoubtful {
             for run in aliveRuns where knows(run, frame.name) { ask(frame, at: run, requires: "all") }
         }
+        checkAgreement()
         world.run(until: world.time + .seconds(5))
         for kind in ["set", "get", "add", "append", "job"] where answeredInTheEnd["\(kind) answered", default: 0] == 0 {
             violate("no \(kind) was answered")

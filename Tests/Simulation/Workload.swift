@@ -176,8 +176,6 @@ extension Simulation {
             guard !counter.isBusy else { return done() }
             counter.isBusy = true
             let number = asked("new \(counter.name)")
-            let key = "counter:add:\(counter.name)"
-            _ = key
             client.send("get counter:new:\(counter.name):0\r\n", to: run) { [unowned self] reply in
                 wasAnswered(number, "new", !reply.isError)
                 if counter.run == generation {
@@ -213,7 +211,9 @@ extension Simulation {
     // MARK: Frames
 
     private func append(_ client: Client, _ run: NodeRunning, _ done: @escaping () -> Void) {
-        guard let frame = currentFrame, knows(run, frame.name) else { return done() }
+        let isLoose = chance.chance(25)
+        let known = currentFrame.flatMap { knows(run, $0.name) ? $0 : nil }
+        guard let frame = isLoose ? looseFrame() : known else { return done() }
         let number = asked("append \(frame.name)")
         let rows = 1 + chance.below(chance.chance(20) ? 60 : 5)
         let block = RowBlock("A\(number)", rows: rows, sent: world.time, nodes: [run.node.name])
@@ -228,14 +228,14 @@ extension Simulation {
             case .lost: block.state = .unclear
             default:
                 block.state = reply.isError ? .refused : .unclear
-                if demandsProgress { violate("append to \(frame.name) at \(run.node.name): \(reply)") }
+                if demandsProgress, !isLoose { violate("append to \(frame.name) at \(run.node.name): \(reply)") }
             }
             done()
         }
     }
 
     private func runJob(_ run: NodeRunning, _ done: @escaping () -> Void) {
-        guard let frame = currentFrame else { return done() }
+        guard let frame = chance.chance(25) ? looseFrames.last : currentFrame else { return done() }
         ask(frame, at: run, requires: chance.chance(20) ? "any" : "all", done)
     }
 
@@ -257,8 +257,10 @@ extension Simulation {
             checkTime("job", run, since: begin, milliseconds: milliseconds + 500)
             if let envelope = try? result.get() {
                 judge(envelope, status, frame, run, from: begin)
-                if demandsProgress, status != "complete", wasKnown, !frame.isDropped, !hasLosses(frame) {
-                    violate("job on \(frame.name) at \(run.node.name): \(envelope["error"] ?? .null)")
+                if demandsProgress, status != "complete", wasKnown, !frame.isDropped, !hasLosses(frame),
+                    frames.contains(where: { $0 === frame })
+                {
+                    violate("job on \(frame.name) at \(run.node.name): \(envelope["error"]?["message"]?.text ?? "no reason")")
                 }
             }
             close(connection)
