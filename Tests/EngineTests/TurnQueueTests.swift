@@ -44,6 +44,19 @@ import Testing
         #expect(Self.drain(&queue).firstIndex(of: "paused 2").map { $0 <= 5 } == true)
     }
 
+    @Test("what is urgent and long goes on among what is urgent, before what is new")
+    func urgentAndLong() {
+        var queue = TurnQueue<String, Int>()
+        queue.add("new")
+        queue.add(paused: 1)
+        queue.add(urgent: "first")
+        queue.add(urgentPaused: 2)
+        queue.add(urgent: "last")
+        #expect(queue.waiting == 4 && queue.pausedCount == 2)
+        #expect(Self.drain(&queue) == ["first", "paused 2", "last", "new", "paused 1"])
+        #expect(queue.pausedCount == 0)
+    }
+
     @Test("a turn ends early where something new waits, late where only others of its kind do, never where nobody does")
     func ends() {
         var queue = TurnQueue<String, Int>()

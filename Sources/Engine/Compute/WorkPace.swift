@@ -28,6 +28,11 @@ package final class WorkPace {
         }
     }
 
+    /// Gives others their turns, and has no end: for what is no job's, or is done with its job.
+    package static func givingWay() -> WorkPace {
+        WorkPace(share: ScriptShare()) { (_) throws(Failure) in ComputePool.letOthersRun(at: monotonicNanoseconds()) }
+    }
+
     /// Without an end or a limit.
     package convenience init() { self.init(share: ScriptShare()) { (_) throws(Failure) in } }
 

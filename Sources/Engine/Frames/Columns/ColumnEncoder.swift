@@ -3,22 +3,27 @@
 // Unsafe: reads the views of a tail and writes memory of exactly the layout's size.
 
 enum ColumnEncoder {
-    /// Seals a tail's rows. Cost: about 10 ns a value. Where memory is scarce the columns are compressed too.
-    static func seal(_ tail: TailView, memory: FrameMemory) -> Chunk {
+    /// Seals a tail's rows. Cost: about 10 ns a value. Where memory is scarce the columns are compressed too. `pace`: looked
+    /// at after each column, and while strings are sorted.
+    static func seal(_ tail: TailView, memory: FrameMemory, _ pace: WorkPace) -> Chunk {
         let isScarce = memory.isScarce
         return Chunk(
             columns: tail.columns.enumerated().map { index, view in
-                encode(view, shared: tail.dictionaries[index], compresses: isScarce)
+                let column = encode(view, shared: tail.dictionaries[index], compresses: isScarce, pace)
+                _ = pace.goesOn(tail.rowCount)
+                return column
             }, rowCount: tail.rowCount, rawBytes: tail.rawBytes, memory: memory)
     }
 
-    static func encode(_ view: ColumnView, shared: SharedDictionary?, compresses: Bool) -> ChunkColumn {
+    static func encode(
+        _ view: ColumnView, shared: SharedDictionary?, compresses: Bool, _ pace: WorkPace = WorkPace()
+    ) -> ChunkColumn {
         switch view.values {
         case .doubles(let doubles): encodePlain(view, doubles, compresses)
         case .integers(let integers): encodeIntegers(view, integers, compresses)
         case .codes:
             if let dictionary = view.dictionary, !dictionary.isShared {
-                encodeLocalStrings(view, dictionary, compresses)
+                encodeLocalStrings(view, dictionary, compresses, pace)
             } else {
                 encodeSharedStrings(view, shared, compresses)
             }
@@ -70,12 +75,12 @@ enum ColumnEncoder {
 
     /// Codes in the order of the strings, and only those in use.
     private static func encodeLocalStrings(
-        _ view: ColumnView, _ dictionary: DictionaryView, _ compresses: Bool
+        _ view: ColumnView, _ dictionary: DictionaryView, _ compresses: Bool, _ pace: WorkPace
     ) -> ChunkColumn {
         let source = tailCodes(view)
         var isUsed = [Bool](repeating: false, count: dictionary.count)
         for row in 0..<view.rowCount where view.isValid(row) { isUsed[Int(source[row])] = true }
-        let order = dictionary.sortedCodes().filter { isUsed[$0] }
+        let order = dictionary.sortedCodes(pace).filter { isUsed[$0] }
         var newCodes = [UInt32](repeating: 0, count: max(dictionary.count, 1))
         for (new, old) in order.enumerated() { newCodes[old] = UInt32(new) }
         let codes = (0..<view.rowCount).map { view.isValid($0) ? newCodes[Int(source[$0])] : 0 }

@@ -64,9 +64,9 @@ struct DictionaryView: @unchecked Sendable {
     /// Bytes of positions and strings.
     var packedBytes: Int { (count + 1) * 4 + Int(strings.offsets[count]) }
 
-    /// All codes in the order of their strings.
-    func sortedCodes() -> [Int] {
+    /// All codes in the order of their strings. Once `pace` says that the work is to end, in any order.
+    func sortedCodes(_ pace: WorkPace = WorkPace()) -> [Int] {
         guard !isSorted else { return Array(0..<count) }
-        return (0..<count).sorted { self[$0].lexicographicallyPrecedes(self[$1]) }
+        return (0..<count).sorted { pace.goesOn(4) && self[$0].lexicographicallyPrecedes(self[$1]) }
     }
 }

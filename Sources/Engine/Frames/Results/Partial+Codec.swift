@@ -9,21 +9,51 @@ extension Partial {
     /// magic, version, shape (counted MessagePack), then groups (count, keys, states by aggregate) or rows (whether some were
     /// left out, count, scalars).
     package func encoded() -> [UInt8] {
+        // Nothing of it can fail: no pace ends it, and no lease is refused.
+        let pace = WorkPace()
+        return (try? encoded(first: nil, pace, pace.share.emptyLease(for: "a node's answer"))) ?? []
+    }
+
+    /// The same behind another byte, at a pace; what it takes is on `lease`, up to a group's state before it is.
+    func encoded(first: UInt8?, _ pace: WorkPace, _ lease: MemoryLease) throws(Failure) -> [UInt8] {
         var out = WireWriter()
+        var leased = 0
+        /// Once more has been written.
+        func note(_ byteCount: Int) throws(Failure) {
+            let more = byteCount - leased
+            guard more > 4_096 else { return }
+            try pace.spend(more / 8)
+            // Twice for the room that doubles, once for what is taken out of it.
+            try lease.take(Self.growthMax * more)
+            leased += more
+        }
+        if let first { out.append(first) }
         for byte in Self.magic + [Self.version] { out.append(byte) }
         out.append(counted: shape.value.messagePack)
         switch shape {
         case .groups:
             out.append(UInt32(groupCount))
-            keys.forEach { out.append(counted: $0) }
+            try lease.take(Self.growthMax * (keys.keyBytes + 4 * groupCount))
+            keys.forEach { key in
+                out.append(counted: key)
+                _ = pace.goesOn(4 + key.count / 8)
+            }
+            try pace.check()
+            leased = out.byteCount
             for state in states {
-                for group in 0..<groupCount { state.encode(group, to: &out) }
+                for group in 0..<groupCount {
+                    state.encode(group, to: &out)
+                    try pace.spend(2)
+                    try note(out.byteCount)
+                }
             }
         case .rows:
             out.append(UInt8(isTruncated ? 1 : 0))
             out.append(UInt32(rows.count))
             for row in rows {
                 for scalar in row { out.append(scalar) }
+                try pace.spend(row.count)
+                try note(out.byteCount)
             }
         }
         return out.bytes

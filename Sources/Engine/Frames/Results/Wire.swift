@@ -8,6 +8,8 @@ struct WireWriter {
     private var room: [UInt8] = []
     private var count = 0
 
+    var byteCount: Int { count }
+
     /// What was written. Costs a copy.
     var bytes: [UInt8] { Array(room[..<count]) }
 

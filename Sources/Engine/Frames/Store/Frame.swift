@@ -107,7 +107,8 @@ package final class Frame: Sendable {
     func ended(_ load: UInt64) { loads.withLock { $0.ended(load) } }
 
     /// Makes a load visible at one moment for views: whole chunks go to the shards that have fewest rows, the rest to a tail,
-    /// without asking for memory. Cost: that of copying the rest, at most a sixteenth of a chunk.
+    /// without asking for memory. Cost: that of copying the rest, at most a sixteenth of a chunk, and of sealing the tail that it
+    /// fills, without turns: whoever decides about the load holds locks.
     func take(chunks: [Chunk], rest: ColumnBatch, load: UInt64) throws(Failure) {
         try requireLiving()
         var rows = parts.map(\.statistics.rows)
@@ -123,6 +124,6 @@ package final class Frame: Sendable {
             loads.committed(load, now: resources.environment.uptimeNanoseconds)
             return rest.rowCount > 0 ? tail.take(rest) : []
         }
-        for view in full { tail.seal(view) }
+        for view in full { tail.seal(view, givesWay: false) }
     }
 }

@@ -26,7 +26,7 @@ package final class FrameLoad: Sendable {
     /// Names the load on all nodes.
     package let number: UInt64
     private let staging: FramePart
-    /// Held while rows are staged: stages of one load run one after the other.
+    /// Held while rows are staged, not while they are sealed: stages of one load run one after the other.
     private let stage = Mutex(Stage.open)
 
     private let id: UInt64
@@ -56,17 +56,22 @@ package final class FrameLoad: Sendable {
     /// Adds rows. Throws when the frame memory is full (the load may then be aborted or committed without them), and once the
     /// load is ready or over.
     package func stage(_ batch: ColumnBatch) throws(Failure) {
-        try change { stage throws(Failure) in
+        let full = try change { stage throws(Failure) in
             guard case .open = stage else { throw over }
-            try staging.append(batch)
+            return try staging.store(batch)
         }
+        // Others have their turns meanwhile, and may want the load.
+        for view in full { staging.seal(view) }
     }
 
     /// Does all of a commit that can fail or takes long, and answers the rows; no more can be staged. When it throws, the load
     /// is as it was.
     @discardableResult
     package func prepare() throws(Failure) -> Int {
-        try change { stage throws(Failure) in try prepare(&stage).rowCount }
+        if stage.withLock({ if case .open = $0 { true } else { false } }) {
+            staging.sealTails(ofRows: frame.resources.chunkRowsMin)
+        }
+        return try change { stage throws(Failure) in try prepare(&stage).rowCount }
     }
 
     private func prepare(_ stage: inout Stage) throws(Failure) -> ReadyRows {
@@ -81,7 +86,7 @@ package final class FrameLoad: Sendable {
             switch piece {
             case .chunk(let chunk): ready.chunks.append(chunk)
             case .tail(let view) where view.rowCount >= frame.resources.chunkRowsMin:
-                ready.chunks.append(ColumnEncoder.seal(view, memory: frame.resources.memory))
+                ready.chunks.append(ColumnEncoder.seal(view, memory: frame.resources.memory, WorkPace()))
             case .tail(let view):
                 try account.grow(by: ColumnBatch.bytes(rows: view.rowCount, schema: frame.schema))
                 ready.rest = ColumnBatch(view, schema: frame.schema)

@@ -209,8 +209,13 @@ package final class FramePart: Sendable {
     /// Takes all rows, or none when the frame memory is full. A tail that fills up is sealed by this call, outside the
     /// lock: queries see its rows at all times.
     package func append(_ batch: ColumnBatch) throws(Failure) {
+        for view in try store(batch) { seal(view) }
+    }
+
+    /// The same without sealing; answers the tails that are full now, which the caller seals, once it holds no lock.
+    func store(_ batch: ColumnBatch) throws(Failure) -> [TailView] {
         precondition(batch.schema == schema, "a batch is parsed with the frame's schema")
-        guard batch.rowCount > 0 else { return }
+        guard batch.rowCount > 0 else { return [] }
         let result = state.withLock { state -> Result<[TailView], Failure> in
             // On the account before it is made; what the tail takes in the end is on its own.
             let incoming = MemoryReservation(resources.memory)
@@ -222,7 +227,20 @@ package final class FramePart: Sendable {
             }
             return .success(take(batch, &state))
         }
-        for view in try result.get() { seal(view) }
+        return try result.get()
+    }
+
+    /// Ends the tail if it has so many rows, and seals it and whatever else is not sealed.
+    func sealTails(ofRows rowsMin: Int) {
+        let views = state.withLock { state -> [TailView] in
+            if let tail = state.tail, tail.rowCount >= rowsMin {
+                var ended = tail
+                state.pieces.append(.tail(ended.view()))
+                state.tail = nil
+            }
+            return state.pieces.compactMap { if case .tail(let view) = $0 { view } else { nil } }
+        }
+        for view in views { seal(view) }
     }
 
     /// What a batch would take on the account of memory, at most, as the tail is now.
@@ -307,8 +325,9 @@ package final class FramePart: Sendable {
         return full
     }
 
-    func seal(_ view: TailView) {
-        let chunk = ColumnEncoder.seal(view, memory: resources.memory)
+    /// Others have their turns meanwhile, so that no lock may be held, unless `givesWay` is false.
+    func seal(_ view: TailView, givesWay: Bool = true) {
+        let chunk = ColumnEncoder.seal(view, memory: resources.memory, givesWay ? .givingWay() : WorkPace())
         state.withLock { state in
             guard let index = state.pieces.firstIndex(where: { $0.isTail(view) }) else { return }
             state.pieces[index] = .chunk(chunk)
