@@ -102,7 +102,9 @@ package final class ClusterNode: PeerService {
             map.deadlineMilliseconds = min(map.deadlineMilliseconds, UInt32(clamping: time.leftMilliseconds))
             JobMap(cluster: cluster).run(map, encodes: true) { result in
                 switch result {
-                case .success(let found): reply(.mapped(found.answer))
+                case .success(let found):
+                    reply(.mapped(found.answer))
+                    withExtendedLifetime(found.lease) {}
                 case .failure(let failure): reply(.failure(failure))
                 }
             }
@@ -133,6 +135,12 @@ package final class ClusterNode: PeerService {
             }
             router.flushLocally(delaySeconds: UInt32(clamping: delay), now: cluster.environment.unixSeconds) {
                 reply(.value(.null))
+            }
+        case .control(.runJob, let argument):
+            // A large result takes long to encode: with turns, on the pool of what takes long.
+            Task(executorPreference: cluster.engine.compute) {
+                guard !self.cluster.environment.hasPassed(time.due) else { return reply(.failure(self.tooLate)) }
+                await self.runJob(argument, time, reply)
             }
         case .control(let verb, let argument):
             cluster.environment.task {
@@ -182,16 +190,12 @@ package final class ClusterNode: PeerService {
                 let asker = NodeRun(name: name, incarnation: incarnation)
                 let coordinated = loads.state(of: try LoadMessage.number(argument), for: asker)
                 return .success(try cluster.answerDoubt(argument, coordinated: coordinated))
-            case .prepareLoad, .decideLoad: throw Self.malformed
+            case .prepareLoad, .decideLoad, .runJob: throw Self.malformed
             case .commitLoad: return .success(try await loads.commit(argument, from: connection))
             case .abortLoad: return .success(try await loads.abort(argument, from: connection))
             case .flush: throw Self.malformed
             case .store: return await store(argument, time.due)
             case .dropFrame: return .success(try await FrameService.drop(argument, cluster))
-            case .runJob:
-                guard var request = JobRequest(value: argument) else { throw Self.malformed }
-                request.timeoutMilliseconds = max(1, min(request.timeoutMilliseconds, time.leftMilliseconds))
-                return .success(await jobs.run(request, router: router).value)
             case .explainJob:
                 guard let request = JobRequest(value: argument) else { throw Self.malformed }
                 return .success(try await jobs.explain(request))
@@ -202,6 +206,19 @@ package final class ClusterNode: PeerService {
         } catch {
             return .failure(error)
         }
+    }
+
+    private func runJob(_ argument: Value, _ time: RequestTime, _ reply: (PeerReply) -> Void) async {
+        guard var request = JobRequest(value: argument) else { return reply(.failure(Self.malformed)) }
+        request.timeoutMilliseconds = max(1, min(request.timeoutMilliseconds, time.leftMilliseconds))
+        let envelope = await jobs.run(request, router: router)
+        do throws(Failure) {
+            reply(try envelope.packed.map { .packed($0) } ?? .value(envelope.value))
+        } catch {
+            reply(.failure(error))
+        }
+        // What is sent is on the account of its connection by now.
+        withExtendedLifetime(envelope) {}
     }
 
     /// With `besides`, a load, also how many other ones are on their way into the frame.

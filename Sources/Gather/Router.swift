@@ -6,6 +6,13 @@ import Synchronization
 /// Answers arrive on any thread; whoever asked hops back to its own.
 package typealias ItemCompletion = @Sendable (ItemOutcome) -> Void
 package typealias CallCompletion = @Sendable (Result<Value, Failure>) -> Void
+package typealias TextCompletion = @Sendable (Result<AnswerText, Failure>) -> Void
+
+/// What a call is answered to a client, as text: a large result of a job is on an account until it was sent.
+package enum AnswerText: Sendable {
+    case bytes([UInt8])
+    case leased(LeasedText)
+}
 
 /// Answers virtual keys of one built-in type that is no object: `frame`, `job`, `node`. Asked on any node, answered there.
 package protocol VirtualService: Sendable {
@@ -16,10 +23,20 @@ package protocol VirtualService: Sendable {
     var methodsWithData: Set<String> { get }
     func call(
         _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion)
+    /// The same as text. It is made where the answer comes from: of a large one that takes long, and whoever asked is an event
+    /// loop.
+    func callForText(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping TextCompletion)
 }
 
 extension VirtualService {
     package var methodsWithData: Set<String> { [] }
+
+    package func callForText(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping TextCompletion
+    ) {
+        call(key, data: data, deadline: deadline, router: router) { completion($0.map { .bytes($0.answer) }) }
+    }
 
     /// Why it can't answer a key; nil when it can.
     func refusal(of key: VirtualKey, data: [UInt8]?) -> Failure? {
@@ -260,6 +277,16 @@ package final class Router: Sendable {
         let request = PeerRequest.call(
             key, data: data, deadlineMilliseconds: UInt32(environment.remainingMilliseconds(until: deadline)))
         links.send(request, to: owner, deadline: deadline) { completion(Self.value(of: $0)) }
+    }
+
+    /// As `call`, for a client; answers as text.
+    package func callForText(
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion
+    ) {
+        guard let service = services[key.type], service.refusal(of: key, data: data) == nil else {
+            return call(key, data: data, links: links, deadline: nil) { completion($0.map { .bytes($0.answer) }) }
+        }
+        service.callForText(key, data: data, deadline: .never, router: self, completion: completion)
     }
 
     /// The method of an object of this node that a key names, if it may be called by `Engine.objects`.

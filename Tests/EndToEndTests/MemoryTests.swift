@@ -29,6 +29,27 @@ import Testing
         return line.map { String($0.split(separator: " ")[2]) }
     }
 
+    @Test("a result of 40 MB arrives whole where items have 64 MB, also where it is read slowly; and leaves nothing")
+    func largeResult() throws {
+        let cluster = try TestCluster(nodes: 1, arguments: ["-m", "64"])
+        defer { cluster.stop() }
+        let wire = try Wire(port: cluster[0].port)
+        let source = "function run() local t, x = {}, ('x'):rep(4000000) for i = 1, 10 do t[i] = x end return t end"
+        #expect(try wire.set("job:define:big", source) == "STORED\r\n")
+        for asks in ["get job:run:big\r\n", "mg job:run:big v\r\n"] {
+            let client = try Wire(port: cluster[0].port)
+            let answer = try client.exchange(asks + "mn\r\n", until: "MN\r\n", pauseMicroseconds: 2_000)
+            #expect(answer.utf8.count > 40_000_000, "\(answer.prefix(400))")
+        }
+        var held = "?"
+        for _ in 0..<100 where held != "0" {
+            let report = try wire.exchange("stats cacheismo\r\n", until: "END\r\n")
+            held = Self.statistic("job_script_bytes", report) ?? "?"
+            if held != "0" { usleep(20_000) }
+        }
+        #expect(held == "0")
+    }
+
     @Test(
         "a store that fills with values that shrink, and trains on them, takes no more on the way than in the end",
         .enabled(if: FileManager.default.fileExists(atPath: "/proc/self/status")))

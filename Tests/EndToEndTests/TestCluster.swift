@@ -247,8 +247,8 @@ final class Wire {
         return address
     }
 
-    /// Sends, then reads until the answer ends with `end`.
-    func exchange(_ text: String, until end: String) throws -> String {
+    /// Sends, then reads until the answer ends with `end`, with a pause between two pieces of 64 KiB.
+    func exchange(_ text: String, until end: String, pauseMicroseconds: UInt32 = 0) throws -> String {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let sent = bytes.withUnsafeBytes {
@@ -262,8 +262,11 @@ final class Wire {
         var piece = [UInt8](repeating: 0, count: 65_536)
         while !answer.suffix(wanted.count).elementsEqual(wanted) {
             let got = recv(descriptor, &piece, piece.count, 0)
-            guard got > 0 else { throw TestFailure("no more after '\(String(decoding: answer, as: UTF8.self))'") }
+            guard got > 0 else {
+                throw TestFailure("no more after '\(String(decoding: answer.suffix(2_000), as: UTF8.self))'")
+            }
             answer.append(contentsOf: piece[..<got])
+            if pauseMicroseconds > 0 { usleep(pauseMicroseconds) }
         }
         return String(decoding: answer, as: UTF8.self)
     }

@@ -76,17 +76,37 @@ import Testing
             #expect(packed.bytes >= read.heldBytes)
         }
         #expect(memory.usedBytes == 0)
+        #expect(try value.jsonCount(bytesMax: text.count, Self.pace()) == text.count)
+        #expect(try value.jsonCount(bytesMax: text.count - 1, Self.pace()) == nil)
+        do {
+            let lease = try ScriptShare(of: memory).lease(for: "test")
+            #expect(try value.messagePack(Self.pace(), lease: lease) == value.messagePack)
+            #expect(lease.bytes >= value.messagePack.count)
+            let room = try ScriptShare(of: memory).lease(text.count, for: "test")
+            var sent: LeasedText? = value.leasedJSON(bytes: text.count, room, Self.pace())
+            #expect(sent.map { Array($0.bytes) } == text)
+            sent = nil
+        }
+        #expect(memory.usedBytes == 0)
         let steps: [(WorkPace) throws -> Void] = [
             { _ = try value.json(bytesMax: 1 << 30, $0) },
+            { _ = try value.jsonCount(bytesMax: 1 << 30, $0) },
             { _ = try Value(parsingJSON: text, lease: nil, $0) },
         ]
         for step in steps {
             #expect(throws: Failure(.cancelled, "cancelled"), "\(name)") { try step(Self.pace(endsAfter: 2)) }
         }
+        // A text is one copy, which nothing ends.
+        if case .array = value {
+            #expect(throws: Failure(.cancelled, "cancelled")) { try value.messagePack(Self.pace(endsAfter: 1)) }
+        }
         let small = ScriptMemory(limitBytes: 64 << 10)
         #expect(throws: Failure.self, "\(name)") { try value.json(bytesMax: 1 << 30, Self.pace(small)) }
         #expect(throws: Failure.self, "\(name)") {
             try Value(parsingJSON: text, lease: try ScriptShare(of: small).lease(for: "test"))
+        }
+        #expect(throws: Failure.self, "\(name)") {
+            try value.messagePack(Self.pace(), lease: try ScriptShare(of: small).lease(for: "test"))
         }
         #expect(small.usedBytes == 0)
     }

@@ -173,6 +173,30 @@ import Testing
         #expect(await Self.run(node, small)["status"] == .string("complete"))
     }
 
+    @Test("the text of a large result is on the account until it was sent; of a small one nothing is")
+    func textOnItsWay() async throws {
+        let node = loneNode()
+        let memory = node.cluster.engine.jobStates.memory
+        let source = "function run(p) return { x = ('x'):rep(p.n) } end job.params = { n = 0 }"
+        #expect(await Self.store(node, "job:define:big", source) == .value(.string("DEFINED")))
+        func text(_ count: Int) async throws -> LeasedText? {
+            let key = VirtualKey(
+                type: "job", method: "run", object: Array("big".utf8), arguments: [Array("n=\(count)".utf8)])
+            let answer = try await withCheckedContinuation { continuation in
+                node.router.callForText(key, data: nil, links: nil) { continuation.resume(returning: $0) }
+            }
+            .get()
+            if case .leased(let text) = answer { return text } else { return nil }
+        }
+        var sent = try await text(3_000_000)
+        for _ in 0..<5_000 where memory.usedBytes > 4_000_000 { try await Task.sleep(for: .milliseconds(1)) }
+        #expect(memory.usedBytes >= 3_000_000 && memory.usedBytes < 4_000_000)
+        #expect(sent.map { $0.bytes.count > 3_000_000 } == true)
+        sent = nil
+        #expect(memory.usedBytes < 3_000_000)
+        #expect(try await text(100) == nil)
+    }
+
     @Test("partials that a script keeps are on the account, and those that it has let go of are collected for new ones")
     func partials() async throws {
         let node = loneNode { $0.scriptMemoryBytes = 16 << 20 }

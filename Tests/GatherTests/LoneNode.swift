@@ -17,10 +17,13 @@ func loneNode(_ adjust: (inout EngineConfiguration) -> Void = { _ in }) -> Clust
 }
 
 extension ClusterNode {
+    /// As whoever asked reads it.
     func ask(_ request: PeerRequest, _ connection: PeerConnection = PeerConnection(.client)) async -> PeerReply {
-        await withCheckedContinuation { continuation in
+        let reply = await withCheckedContinuation { continuation in
             handle(request, from: connection) { continuation.resume(returning: $0) }
         }
+        guard case .packed(let bytes) = reply, let value = Value(messagePack: bytes) else { return reply }
+        return .value(value)
     }
 
     func control(_ verb: ControlVerb, _ argument: Value) async -> PeerReply {

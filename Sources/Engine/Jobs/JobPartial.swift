@@ -8,10 +8,11 @@ package enum JobPartial: Sendable {
     private static let aggregateTag: UInt8 = 1
     private static let valueTag: UInt8 = 2
 
-    package var encoded: [UInt8] {
+    /// At a pace, and on `lease` before it is there.
+    package func encoded(_ pace: WorkPace, _ lease: MemoryLease) throws(Failure) -> [UInt8] {
         switch self {
-        case .aggregate(let partial): [Self.aggregateTag] + partial.encoded()
-        case .value(let leased): [Self.valueTag] + leased.value.messagePack
+        case .aggregate(let partial): try partial.encoded(first: Self.aggregateTag, pace, lease)
+        case .value(let leased): try leased.value.messagePack(pace, lease: lease, first: Self.valueTag)
         }
     }
 

@@ -19,7 +19,7 @@ enum ScriptFunctions {
             encode: { (value, pace) throws(Failure) in try value.json(bytesMax: codecBytesMax, pace) },
             decode: { (text, lease, pace) throws(Failure) in try Value(parsingJSON: text, lease: lease, pace) })
         registerCodec(
-            "msgpack", in: state, numbers, encode: { (value, _) in value.messagePack },
+            "msgpack", in: state, numbers, encode: { (value, pace) throws(Failure) in try value.messagePack(pace) },
             decode: { (bytes, lease, pace) throws(Failure) in
                 try Value(parsingMessagePack: bytes, lease: lease, pace)
             })

@@ -43,18 +43,20 @@ extension LuaState {
         switch Int(control.pointee.aborted) {
         case CLUA_ABORTED_INSTRUCTIONS: return Failure(.budgetExceeded, message)
         case CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message, fault: fault)
-        case CLUA_ABORTED_MEMORY:
-            let leased = control.pointee.limitBytes
-            if let account, leased < memoryBytesMax {
-                return account.refusal(message, leased: leased + share.heldBytes, fault: fault)
-            }
-            return Failure(
-                .budgetExceeded, "\(message) (a state may use \(memoryBytesMax >> 20) MiB)", fault: fault)
+        case CLUA_ABORTED_MEMORY: return memoryFailure(message, fault)
         case CLUA_ABORTED_CANCELLED: return Failure(.cancelled, message)
         default: break
         }
         if let raised, message.hasSuffix(raised.message) { return Failure(raised.reason, message, fault: raised.fault) }
         return Failure(.scriptError, message)
+    }
+
+    private func memoryFailure(_ message: String, _ fault: Fault) -> Failure {
+        let leased = control.pointee.limitBytes
+        if let account, leased < memoryBytesMax {
+            return account.refusal(message, leased: leased + share.heldBytes, fault: fault)
+        }
+        return Failure(.budgetExceeded, "\(message) (a state may use \(memoryBytesMax >> 20) MiB)", fault: fault)
     }
 
     /// For what the call under way, or the last one, has the host do: within its budget, which it is charged to unless it is
@@ -70,6 +72,9 @@ extension LuaState {
     /// Of a call that is to end.
     var overdue: Failure {
         if clua_is_cancelled(control) { return Failure(.cancelled, "cancelled") }
+        if control.pointee.aborted == CLUA_ABORTED_MEMORY {
+            return memoryFailure("too much memory", control.pointee.abortedByOthers ? .server : .caller)
+        }
         guard control.pointee.instructionsLeft < 0 else {
             let fault: Fault = control.pointee.abortedByOthers ? .server : .caller
             return Failure(.budgetExceeded, "too much time", fault: fault)

@@ -34,7 +34,8 @@ package final class ScriptMemory: Sendable {
     func refusal(_ message: String, leased: Int, fault: Fault) -> Failure {
         let limit = "of the \(limitBytes >> 20) MiB that the scripts of this node may use together"
         if leased > limitBytes / 16 {
-            return Failure(.budgetExceeded, "\(message) (\(leased >> 20) MiB \(limit))", fault: fault)
+            let remedy = "filter, group more coarsely, or take less at a time"
+            return Failure(.budgetExceeded, "\(message) (\(leased >> 20) MiB \(limit)); \(remedy)", fault: fault)
         }
         return Failure(.overloaded, "\(message): others use most \(limit); ask again later")
     }

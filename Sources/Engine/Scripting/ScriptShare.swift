@@ -96,7 +96,7 @@ package final class MemoryLease: Sendable {
     }
 
     /// After so many bytes were freed. They stay with this lease.
-    func give(_ less: Int) { state.withLock { $0.used -= less } }
+    package func give(_ less: Int) { state.withLock { $0.used -= less } }
 
     /// Uses so many from now on, and keeps no more.
     /// - Throws: as `take`, when it is more than it has.

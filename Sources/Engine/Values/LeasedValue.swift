@@ -1,4 +1,6 @@
-// A value on its way to an answer, and the memory that it was leased.
+// A value on its way to an answer, and the memory that it was leased; and the text that is made of a large one.
+//
+// Unsafe: a `LeasedText` owns raw memory that nobody writes to any more.
 
 /// The lease ends with its last owner: whoever passes the value on for long passes all of this on.
 package struct LeasedValue: Sendable {
@@ -10,6 +12,22 @@ package struct LeasedValue: Sendable {
         self.value = value
         self.lease = lease
     }
+}
+
+/// Bytes on a script's account for as long as they are there: until they were sent.
+package final class LeasedText: @unchecked Sendable {
+    package let bytes: UnsafeRawBufferPointer
+    private let memory: UnsafeMutableRawBufferPointer
+    private let lease: MemoryLease
+
+    /// Owns the memory from now on.
+    init(_ memory: UnsafeMutableRawBufferPointer, count: Int, _ lease: MemoryLease) {
+        self.memory = memory
+        self.lease = lease
+        bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<count])
+    }
+
+    deinit { memory.deallocate() }
 }
 
 extension Collection<UInt8> {

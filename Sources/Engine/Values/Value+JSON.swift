@@ -30,6 +30,21 @@ extension Value {
         try lease.take(text.count)
         return text.bytes
     }
+
+    /// How many bytes it has as JSON; nil where they are more than so many. Cost: that of writing it, and no memory.
+    package func jsonCount(bytesMax: Int, _ pace: WorkPace) throws(Failure) -> Int? {
+        var text = JSONText(bytesMax: bytesMax, pace, isKept: false)
+        text.append(self)
+        if let failure = text.failure { throw failure }
+        return text.isTooLong ? nil : text.count
+    }
+
+    /// The JSON where it can be sent from. `lease` has room for `bytes`, and lives as long as the text.
+    package func leasedJSON(bytes: Int, _ lease: MemoryLease, _ pace: WorkPace) -> LeasedText {
+        var text = JSONText(bytesMax: .max, pace, room: bytes)
+        text.append(self)
+        return text.leave(on: lease)
+    }
 }
 
 extension Double {
@@ -41,9 +56,13 @@ extension Double {
 }
 
 private struct JSONText: ~Copyable {
-    private var memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 10, alignment: 1)
-    private(set) var count = 0
+    private var memory: UnsafeMutableRawBufferPointer
+    /// In `memory`, and how many there were that are not kept.
+    private var written = 0
+    private var forgotten = 0
     private let bytesMax: Int
+    /// False: it is only to be counted.
+    private let isKept: Bool
     /// A string was left out.
     private var isCut = false
     private let pace: WorkPace?
@@ -51,7 +70,11 @@ private struct JSONText: ~Copyable {
     /// Why it went no further.
     private(set) var failure: Failure?
 
-    init(bytesMax: Int, _ pace: WorkPace? = nil, _ lease: MemoryLease? = nil) {
+    init(
+        bytesMax: Int, _ pace: WorkPace? = nil, _ lease: MemoryLease? = nil, room: Int = 1 << 10, isKept: Bool = true
+    ) {
+        memory = .allocate(byteCount: room, alignment: 1)
+        self.isKept = isKept
         self.bytesMax = bytesMax
         self.pace = pace
         self.lease = lease
@@ -59,7 +82,15 @@ private struct JSONText: ~Copyable {
 
     deinit { memory.deallocate() }
 
+    var count: Int { forgotten + written }
     var isTooLong: Bool { isCut || count > bytesMax }
+
+    /// The bytes as they lie; nothing is left here.
+    mutating func leave(on lease: MemoryLease) -> LeasedText {
+        let text = LeasedText(memory, count: written, lease)
+        (memory, written) = (.allocate(byteCount: 0, alignment: 1), 0)
+        return text
+    }
 
     /// False once it is to end; then nothing more is written.
     private mutating func goesOn(_ units: Int) -> Bool {
@@ -69,7 +100,7 @@ private struct JSONText: ~Copyable {
         return false
     }
 
-    var bytes: [UInt8] { Array(memory[..<count]) }
+    var bytes: [UInt8] { Array(memory[..<written]) }
 
     mutating func append(_ value: Value) {
         guard !isTooLong, goesOn(2) else { return }
@@ -114,32 +145,36 @@ private struct JSONText: ~Copyable {
 
     /// Room for so many bytes more.
     private mutating func reserve(_ byteCount: Int) {
-        guard memory.count - count < byteCount else { return }
-        var size = max(memory.count * 2, count + byteCount)
+        guard memory.count - written < byteCount else { return }
+        if !isKept {
+            (forgotten, written) = (forgotten + written, 0)
+            guard memory.count < byteCount else { return }
+        }
+        var size = max(memory.count * 2, written + byteCount)
         do throws(Failure) {
             try lease?.take(size)
             lease?.give(memory.count)
         } catch {
             // What it is at is written to its end: a piece of a text, which has six times its bytes at most.
             (failure, isCut) = (error, true)
-            size = count + max(byteCount, 8 * Self.pieceBytes)
+            size = written + max(byteCount, 8 * Self.pieceBytes)
         }
         let grown = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 1)
-        grown.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<count]))
+        grown.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<written]))
         memory.deallocate()
         memory = grown
     }
 
     private mutating func append(byte: UInt8) {
         reserve(1)
-        memory[count] = byte
-        count += 1
+        memory[written] = byte
+        written += 1
     }
 
     private mutating func append(_ bytes: UnsafeRawBufferPointer) {
         reserve(bytes.count)
-        UnsafeMutableRawBufferPointer(rebasing: memory[count...]).copyMemory(from: bytes)
-        count += bytes.count
+        UnsafeMutableRawBufferPointer(rebasing: memory[written...]).copyMemory(from: bytes)
+        written += bytes.count
     }
 
     private mutating func append(_ text: StaticString) {
@@ -149,7 +184,7 @@ private struct JSONText: ~Copyable {
     private mutating func append(_ number: Int64) {
         reserve(1 + Decimal.digitsMax)
         if number < 0 { append(byte: UInt8(ascii: "-")) }
-        count += Decimal.write(number.magnitude, to: UnsafeMutableRawBufferPointer(rebasing: memory[count...]))
+        written += Decimal.write(number.magnitude, to: UnsafeMutableRawBufferPointer(rebasing: memory[written...]))
     }
 
     // MARK: Strings

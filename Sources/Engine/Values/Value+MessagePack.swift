@@ -3,32 +3,28 @@
 
 extension Value {
     package var messagePack: [UInt8] {
-        var out: [UInt8] = []
-        appendMessagePack(to: &out)
-        return out
+        var writer = MessagePackWriter()
+        writer.append(self)
+        return writer.bytes
     }
 
     package func appendMessagePack(to out: inout [UInt8]) {
-        switch self {
-        case .null: out.append(0xC0)
-        case .bool(let flag): out.append(flag ? 0xC3 : 0xC2)
-        case .int(let number): Value.append(integer: number, to: &out)
-        case .double(let number):
-            out.append(0xCB)
-            Value.append(bigEndian: number.bitPattern, to: &out)
-        case .bytes(let bytes):
-            Value.append(count: bytes.count, fix: (0xA0, 32), sized: [0xD9, 0xDA, 0xDB], to: &out)
-            out.append(contentsOf: bytes)
-        case .array(let elements):
-            Value.append(count: elements.count, fix: (0x90, 16), sized: [nil, 0xDC, 0xDD], to: &out)
-            for element in elements { element.appendMessagePack(to: &out) }
-        case .map(let pairs):
-            Value.append(count: pairs.count, fix: (0x80, 16), sized: [nil, 0xDE, 0xDF], to: &out)
-            for pair in pairs {
-                pair.key.appendMessagePack(to: &out)
-                pair.value.appendMessagePack(to: &out)
-            }
-        }
+        var writer = MessagePackWriter()
+        swap(&writer.bytes, &out)
+        writer.append(self)
+        swap(&writer.bytes, &out)
+    }
+
+    /// The same at a pace, on a lease that is taken before it is there. `first`: a byte before it. `expected`: how many there will be, about.
+    package func messagePack(
+        _ pace: WorkPace, lease: MemoryLease? = nil, first: UInt8? = nil, expected: Int = 0
+    ) throws(Failure) -> [UInt8] {
+        var writer = MessagePackWriter(pace, lease)
+        if expected > 0 { try writer.reserve(expected) }
+        if let first { writer.bytes.append(first) }
+        writer.append(self)
+        if let failure = writer.failure { throw failure }
+        return writer.bytes
     }
 
     /// Reads one value that takes up all of `bytes`; nil when it is cut short, too deep, followed by more, has more parts than
@@ -57,37 +53,99 @@ extension Value {
         }
         self = value
     }
+}
 
-    private static func append(integer number: Int64, to out: inout [UInt8]) {
+private struct MessagePackWriter {
+    fileprivate(set) var bytes: [UInt8] = []
+    private let pace: WorkPace?
+    private let lease: MemoryLease?
+    /// Why it went no further.
+    private(set) var failure: Failure?
+
+    init(_ pace: WorkPace? = nil, _ lease: MemoryLease? = nil) {
+        self.pace = pace
+        self.lease = lease
+    }
+
+    mutating func append(_ value: Value) {
+        guard failure == nil, mayWrite(value) else { return }
+        switch value {
+        case .null: bytes.append(0xC0)
+        case .bool(let flag): bytes.append(flag ? 0xC3 : 0xC2)
+        case .int(let number): append(integer: number)
+        case .double(let number):
+            bytes.append(0xCB)
+            append(bigEndian: number.bitPattern)
+        case .bytes(let text):
+            append(count: text.count, fix: (0xA0, 32), sized: [0xD9, 0xDA, 0xDB])
+            bytes.append(contentsOf: text)
+        case .array(let elements):
+            append(count: elements.count, fix: (0x90, 16), sized: [nil, 0xDC, 0xDD])
+            for element in elements { append(element) }
+        case .map(let pairs):
+            append(count: pairs.count, fix: (0x80, 16), sized: [nil, 0xDE, 0xDF])
+            for pair in pairs {
+                append(pair.key)
+                append(pair.value)
+            }
+        }
+    }
+
+    /// What a value has besides a text: a tag and a number.
+    private static let headBytes = 9
+
+    /// After some work, and with room for the value itself, not for its parts.
+    private mutating func mayWrite(_ value: Value) -> Bool {
+        guard let pace else { return true }
+        var more = Self.headBytes
+        if case .bytes(let text) = value { more += text.count }
+        do throws(Failure) {
+            try pace.spend(2 + more / 16)
+            if bytes.capacity - bytes.count < more { try reserve(max(2 * bytes.capacity, bytes.count + more)) }
+            return true
+        } catch {
+            failure = error
+            return false
+        }
+    }
+
+    mutating func reserve(_ count: Int) throws(Failure) {
+        let before = bytes.capacity
+        try lease?.take(count)
+        bytes.reserveCapacity(count)
+        lease?.give(before)
+    }
+
+    private mutating func append(integer number: Int64) {
         switch number {
-        case 0...127: out.append(UInt8(number))
-        case -32..<0: out.append(UInt8(bitPattern: Int8(number)))
+        case 0...127: bytes.append(UInt8(number))
+        case -32..<0: bytes.append(UInt8(bitPattern: Int8(number)))
         case Int64(Int32.min)...Int64(Int32.max):
-            out.append(0xD2)
-            append(bigEndian: UInt32(bitPattern: Int32(number)), to: &out)
+            bytes.append(0xD2)
+            append(bigEndian: UInt32(bitPattern: Int32(number)))
         default:
-            out.append(0xD3)
-            append(bigEndian: UInt64(bitPattern: number), to: &out)
+            bytes.append(0xD3)
+            append(bigEndian: UInt64(bitPattern: number))
         }
     }
 
-    private static func append(count: Int, fix: (UInt8, Int), sized: [UInt8?], to out: inout [UInt8]) {
+    private mutating func append(count: Int, fix: (UInt8, Int), sized: [UInt8?]) {
         if count < fix.1 {
-            out.append(fix.0 | UInt8(count))
+            bytes.append(fix.0 | UInt8(count))
         } else if let short = sized[0], count <= UInt8.max {
-            out.append(short)
-            out.append(UInt8(count))
+            bytes.append(short)
+            bytes.append(UInt8(count))
         } else if count <= UInt16.max {
-            out.append(sized[1]!)
-            append(bigEndian: UInt16(count), to: &out)
+            bytes.append(sized[1]!)
+            append(bigEndian: UInt16(count))
         } else {
-            out.append(sized[2]!)
-            append(bigEndian: UInt32(count), to: &out)
+            bytes.append(sized[2]!)
+            append(bigEndian: UInt32(count))
         }
     }
 
-    private static func append(bigEndian number: some FixedWidthInteger, to out: inout [UInt8]) {
-        withUnsafeBytes(of: number.bigEndian) { out.append(contentsOf: $0) }
+    private mutating func append(bigEndian number: some FixedWidthInteger) {
+        withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
     }
 }
 

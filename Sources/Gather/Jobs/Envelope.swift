@@ -26,6 +26,8 @@ package struct Envelope: Sendable {
     /// On its script's account for as long as the envelope is there.
     package var result = LeasedValue(.null)
     package var error: Failure?
+    /// Of a large result: for what is made of it to be sent.
+    var answerRoom: AnswerRoom?
 
     /// What a result may have as JSON, in bytes.
     static let resultBytesMax = 64 << 20
@@ -77,13 +79,47 @@ package struct Envelope: Sendable {
         return .map(pairs)
     }
 
-    /// Throws where a result is too long to be sent. Cost: that of writing it.
-    static func checkLength(of result: Value, job: String, _ pace: WorkPace) throws(Failure) {
-        guard try result.json(bytesMax: resultBytesMax, pace) == nil else { return }
-        throw Failure(
-            .budgetExceeded,
-            "the result of job \(job) has more than \(resultBytesMax >> 20) MiB as JSON; "
-                + "filter, group more coarsely, or limit it")
+    /// Room on the script's account for a large result as it is sent: JSON. So a job that has its result is not refused for it
+    /// any more.
+    struct AnswerRoom: Sendable {
+        let bytes: Int
+        let lease: MemoryLease
+    }
+
+    /// Smaller ones are on nobody's account once their job is done.
+    private static let smallBytesMax = 16 << 10
+
+    /// Takes a result, and room for it as it is sent. Throws where it is too long for that. Cost: that of writing it.
+    mutating func take(_ result: LeasedValue, _ pace: WorkPace) throws(Failure) {
+        guard let bytes = try result.value.jsonCount(bytesMax: Self.resultBytesMax, pace) else {
+            throw Failure(
+                .budgetExceeded,
+                "the result of job \(job) has more than \(Self.resultBytesMax >> 20) MiB as JSON; "
+                    + "filter, group more coarsely, or limit it")
+        }
+        if bytes > Self.smallBytesMax {
+            answerRoom = AnswerRoom(bytes: bytes, lease: try pace.share.lease(bytes, for: "a result as it is sent"))
+        }
+        self.result = result
+    }
+
+    /// The envelope as JSON, where it can be sent from; nil where that is little. To be called where others may have their turns.
+    package var leasedText: LeasedText? {
+        guard let answerRoom, error == nil else { return nil }
+        var rest = self
+        rest.result = LeasedValue(.null)
+        let bytes = rest.value.json.count + answerRoom.bytes
+        return value.leasedJSON(bytes: bytes, answerRoom.lease, .givingWay())
+    }
+
+    /// The envelope as MessagePack, on the lease of its room; nil where it is little. To be called where others may have their
+    /// turns. Throws where it takes much more than as JSON, and there is no memory for that.
+    var packed: [UInt8]? {
+        get throws(Failure) {
+            guard let answerRoom, error == nil else { return nil }
+            answerRoom.lease.give(answerRoom.bytes)
+            return try value.messagePack(.givingWay(), lease: answerRoom.lease, expected: answerRoom.bytes)
+        }
     }
 
     /// To the microsecond: more digits would only be noise.

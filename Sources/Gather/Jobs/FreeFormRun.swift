@@ -29,10 +29,12 @@ struct FreeFormRun {
         guard case .returned(let value) = step else { return }
         envelope.nodes = reports.values.sorted { $0.node < $1.node }
         try decide(request, &envelope)
-        try await scripts.attempt(by: deadline) { () throws(Failure) in
-            try Envelope.checkLength(of: value.value, job: request.name, script.pace)
+        let before = envelope
+        envelope = try await scripts.attempt(by: deadline) { () throws(Failure) in
+            var envelope = before
+            try envelope.take(value, script.pace)
+            return envelope
         }
-        envelope.result = value
     }
 
     private func decide(_ request: JobRequest, _ envelope: inout Envelope) throws(Failure) {

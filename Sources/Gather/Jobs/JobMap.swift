@@ -9,11 +9,14 @@ struct NodeAnswer: Sendable {
     var answer: MapAnswer
     /// Nil when no shard of the node holds a part of the frame.
     var partial: JobPartial?
+    /// Of the partial as it is encoded in the answer, for another node: until it is on the account of that node's connection.
+    var lease: MemoryLease?
 
-    /// This node's own, which was never encoded.
-    init(_ answer: MapAnswer, _ partial: JobPartial?) {
+    /// This node's own: encoded only where there is a lease.
+    init(_ answer: MapAnswer, _ partial: JobPartial?, _ lease: MemoryLease? = nil) {
         self.answer = answer
         self.partial = partial
+        self.lease = lease
     }
 
     /// As it came from another node. Throws `overloaded` or `budget_exceeded` when there is no memory for it.
@@ -72,8 +75,13 @@ struct JobMap {
         _ results: [Result<ShardPartial, Failure>], _ request: MapRequest, _ deadline: Deadline,
         _ coverage: ScanCoverage, since started: UInt64, encodes: Bool
     ) -> Result<NodeAnswer, Failure> {
-        merged(results, request, deadline, coverage).map { partial, inexactness in
-            let encoded = encodes ? partial?.encoded ?? [] : []
+        merged(results, request, deadline, coverage).flatMap { partial, inexactness in
+            let pace = pace(deadline, coverage)
+            let lease = pace.share.emptyLease(for: "a node's answer")
+            var encoded: [UInt8] = []
+            if encodes, let partial {
+                do throws(Failure) { encoded = try partial.encoded(pace, lease) } catch { return .failure(error) }
+            }
             let scanned = coverage.total
             var answer = MapAnswer(
                 incarnation: cluster.incarnation, shards: results.count, partial: encoded,
@@ -84,7 +92,7 @@ struct JobMap {
             answer.rowsEver = scanned.rowsEver
             answer.loads = scanned.frames
             answer.inexactness = partial.map { inexactness.union($0.inexactness) } ?? inexactness
-            return NodeAnswer(answer, encodes ? nil : partial)
+            return .success(NodeAnswer(answer, encodes ? nil : partial, lease))
         }
         .mapError(asFarAsKnown)
     }
@@ -94,6 +102,12 @@ struct JobMap {
         guard failure.reason == .miss else { return failure }
         do throws(Failure) { try cluster.requireSettled(toFind: "what is missing") } catch { return error }
         return failure
+    }
+
+    private func pace(_ deadline: Deadline, _ coverage: ScanCoverage) -> WorkPace {
+        WorkPace(
+            deadline: deadline, share: ScriptShare(of: cluster.engine.jobStates.memory),
+            isCancelled: { coverage.cancellation.isCancelled })
     }
 
     /// A shard's partial; nil where its map returned nothing. With the script's own reduce they are merged by it.
@@ -161,9 +175,7 @@ struct JobMap {
             }
             guard !partials.isEmpty else { return .success((nil, inexactness)) }
             guard hasReduce else {
-                let pace = WorkPace(
-                    deadline: deadline, share: ScriptShare(of: cluster.engine.jobStates.memory),
-                    isCancelled: { coverage.cancellation.isCancelled })
+                let pace = pace(deadline, coverage)
                 return .success((try JobScript.merge(partials, job: request.name, pace), inexactness))
             }
             // A state of its own: what a map leaves in its globals is no business of the reduce.

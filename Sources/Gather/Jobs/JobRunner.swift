@@ -80,10 +80,11 @@ package struct JobRunner: Sendable {
     ) async throws(Failure) {
         let found = try await settled(
             map, script, require: requirement, deadline: deadline, envelope: &envelope)
-        envelope.result = try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
-            let result = try script.finish(found.partial, parameters: map.parameters)
-            try Envelope.checkLength(of: result.value, job: map.name, script.pace)
-            return result
+        let before = envelope
+        envelope = try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
+            var envelope = before
+            try envelope.take(try script.finish(found.partial, parameters: map.parameters), script.pace)
+            return envelope
         }
         envelope.inexactness.formUnion(found.partial.inexactness.union(script.answerNote.inexactness))
     }

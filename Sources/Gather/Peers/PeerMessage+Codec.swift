@@ -155,6 +155,9 @@ extension PeerReply {
         case .value(let value):
             buffer.writeWire(UInt8(102))
             buffer.writeWire(value: value)
+        case .packed(let bytes):
+            buffer.writeWire(UInt8(102))
+            buffer.writeWire(bytes: bytes)
         case .failure(let failure):
             buffer.writeWire(UInt8(103))
             buffer.writeWire(failure: failure)

@@ -122,6 +122,8 @@ package struct StageRequest: Sendable, Equatable {
 package enum PeerReply: Sendable, Equatable {
     case item(ItemOutcome)
     case value(Value)
+    /// A value that was made MessagePack where there was time for it. It arrives as `value`.
+    case packed([UInt8])
     case failure(Failure)
     case mapped(MapAnswer)
 

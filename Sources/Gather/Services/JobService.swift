@@ -29,8 +29,22 @@ package struct JobService: VirtualService {
         case "drop": router.cluster.environment.task { completion(await Self.drop(key, router.cluster)) }
         default:
             Task(executorPreference: router.cluster.engine.compute) {
-                completion(await Self.run(key, deadline, router))
+                completion(await Self.run(key, deadline, router).map(\.value))
             }
+        }
+    }
+
+    package func callForText(
+        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping TextCompletion
+    ) {
+        guard key.method == "run" else {
+            return call(key, data: data, deadline: deadline, router: router) {
+                completion($0.map { .bytes($0.answer) })
+            }
+        }
+        Task(executorPreference: router.cluster.engine.compute) {
+            let envelope = await Self.run(key, deadline, router)
+            completion(envelope.map { $0.leasedText.map { .leased($0) } ?? .bytes($0.value.answer) })
         }
     }
 
@@ -101,7 +115,9 @@ package struct JobService: VirtualService {
 
     /// `get job:run:NAME[:param=value…][:require=…][:timeout=ms]`: the envelope, as JSON. A job that fails answers an
     /// envelope with `error`: there is no way to mistake it for an answer.
-    private static func run(_ key: VirtualKey, _ deadline: Deadline, _ router: Router) async -> Result<Value, Failure> {
+    private static func run(
+        _ key: VirtualKey, _ deadline: Deadline, _ router: Router
+    ) async -> Result<Envelope, Failure> {
         do throws(Failure) {
             let name = try name(key)
             let source = try source(of: name, router.cluster)
@@ -111,7 +127,7 @@ package struct JobService: VirtualService {
                 request.timeoutMilliseconds = min(
                     request.timeoutMilliseconds, router.cluster.environment.remainingMilliseconds(until: deadline))
             }
-            return .success(await JobRunner(cluster: router.cluster).run(request, router: router).value)
+            return .success(await JobRunner(cluster: router.cluster).run(request, router: router))
         } catch {
             return .failure(error)
         }

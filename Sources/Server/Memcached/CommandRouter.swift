@@ -25,6 +25,8 @@ package protocol CommandRouter: Sendable {
     func node(of key: VirtualKey) -> Int?
     /// The completion comes once, on any thread, or before the call returns.
     func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion)
+    /// The same, answered as text.
+    func callForText(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion)
     /// Whether what comes after this key on a connection must wait for its answer: it may ask for what this one does.
     func holdsBack(_ key: VirtualKey) -> Bool
     /// All that was stored up to `delaySeconds` from `now` is gone, wherever it is; completes like `call`.
@@ -39,6 +41,12 @@ package protocol CommandRouter: Sendable {
 
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
+
+    package func callForText(
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion
+    ) {
+        call(key, data: data, links: links) { completion($0.map { .bytes($0.answer) }) }
+    }
 
     package func findOwners(
         of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>

@@ -62,6 +62,8 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     private var drainsUntil: Int?
     private var isTicking = false
     private var lastSecond: UInt32
+    /// Since when a job's result is being sent, and how much of it was: see `isTooSlow`.
+    private var textSince: (milliseconds: Int, sentBytes: Int)?
     /// The client takes no more bytes for now, and took the last one then: milliseconds, see `ServingLoop`.
     private var blockedSince: Int?
 
@@ -147,14 +149,20 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
             if nowMilliseconds >= drainsUntil { end() }
             return
         }
-        if let blockedSince, readerTimeoutMilliseconds > 0, nowMilliseconds - blockedSince >= readerTimeoutMilliseconds
-        {
+        if readerTimeoutMilliseconds > 0, isTooSlow(nowMilliseconds) {
             counters.add(.slowReaderKicks)
             cutOff()
         } else if idleSeconds > 0, Int(loop.second) - Int(lastSecond) >= idleSeconds, session.isSettled {
             counters.add(.idleKicks)
             end()
         }
+    }
+
+    /// The client has taken nothing for long; or it takes a job's result, whose memory is that of all jobs, at less than 256 KB/s.
+    private func isTooSlow(_ nowMilliseconds: Int) -> Bool {
+        if let blockedSince, nowMilliseconds - blockedSince >= readerTimeoutMilliseconds { return true }
+        guard let textSince else { return false }
+        return nowMilliseconds - textSince.milliseconds >= readerTimeoutMilliseconds + textSince.sentBytes / 256
     }
 
     override func loopEnds() { end() }
@@ -250,10 +258,13 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
             let count = send(session.output)
             if count > 0 {
                 session.didSend(count)
+                textSince?.sentBytes += count
+                if !session.holdsText { textSince = nil }
                 movedBytes &+= count
                 blockedSince = nil
             } else if errno == EAGAIN {
                 session.settleOutput()
+                if session.holdsText { textSince = textSince ?? (loop.nowMilliseconds, 0) }
                 block()
                 return false
             } else if errno != EINTR {

@@ -14,7 +14,7 @@ extension MemcachedSession {
     ) -> Bool? {
         guard let objects else { return nil }
         let outcome = objects.callAtOnce(method, key: key, data: nil) { value in
-            out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: value)
+            sending.written.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: value)
         }
         switch outcome {
         case .declined: return nil
@@ -38,7 +38,7 @@ extension MemcachedSession {
     @inline(never)
     private func answerMiss(_ key: UnsafeRawBufferPointer, _ verb: RetrievalVerb) -> Bool {
         counters.add(.virtualCalls)
-        out.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: Self.missBytes)
+        sending.written.writeValue(key: key, flags: 0, unique: verb.answersUnique ? 0 : nil, value: Self.missBytes)
         return false
     }
 
@@ -46,7 +46,7 @@ extension MemcachedSession {
     private func answerFailure(_ failure: Failure, _ isAlone: Bool) -> Bool {
         counters.add(.virtualCalls)
         counters.add(.virtualErrors)
-        if isAlone { out.writeFailure(failure) }
+        if isAlone { sending.written.writeFailure(failure) }
         return isAlone
     }
 
@@ -59,14 +59,14 @@ extension MemcachedSession {
         case .declined: return false
         case .answered:
             counters.add(.virtualCalls)
-            if !isSilent { out.writeLine("STORED\r\n") }
+            if !isSilent { sending.written.writeLine("STORED\r\n") }
         case .missed:
             counters.add(.virtualCalls)
-            if !isSilent { out.writeLine("NOT_STORED\r\n") }
+            if !isSilent { sending.written.writeLine("NOT_STORED\r\n") }
         case .failed(let failure):
             counters.add(.virtualCalls)
             counters.add(.virtualErrors)
-            if !isSilent { out.writeFailure(failure) }
+            if !isSilent { sending.written.writeFailure(failure) }
         case .paused(let call): awaitAnswer(of: call, isSilent ? .silent(.virtualSet) : .line(.virtualSet))
         }
         return true
@@ -81,7 +81,8 @@ extension MemcachedSession {
         func write(_ status: MetaStatus, _ value: UnsafeRawBufferPointer) {
             var facts = MetaFacts()
             facts.valueBytes = data?.count ?? value.count
-            out.writeMeta(echo, status, facts, value: data == nil ? value : .init(start: nil, count: 0), now: now)
+            sending.written.writeMeta(
+                echo, status, facts, value: data == nil ? value : .init(start: nil, count: 0), now: now)
         }
         switch objects.callAtOnce(method, key: key, data: data, answer: { write(.found, $0) }) {
         case .declined: return false
@@ -92,7 +93,7 @@ extension MemcachedSession {
         case .failed(let failure):
             counters.add(.virtualCalls)
             counters.add(.virtualErrors)
-            out.writeFailure(failure)
+            sending.written.writeFailure(failure)
         case .paused(let call):
             awaitAnswer(of: call, .meta(MetaReply(echo, command, valueBytes: data?.count ?? 0)))
         }

@@ -8,20 +8,20 @@ extension MemcachedSession {
     func authenticate(_ bytes: UnsafeRawBufferPointer) -> Int {
         switch Authentication.step(bytes, credentials: configuration.credentials) {
         case .needs(let count):
-            neededBytes = count
+            held.neededBytes = count
             return 0
         case .notAClient:
             verdict = .closing
             return bytes.count
         case .refused(let line, let consumed, let swallow):
-            swallowBytes = swallow
-            out.writeLine(line)
+            held.swallowBytes = swallow
+            sending.written.writeLine(line)
             return consumed
         case .checked(let isRight, let consumed):
             counters.add(.authCommands)
             if !isRight { counters.add(.authErrors) }
             awaitsCredentials = !isRight
-            out.writeLine(isRight ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n")
+            sending.written.writeLine(isRight ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n")
             return consumed
         }
     }

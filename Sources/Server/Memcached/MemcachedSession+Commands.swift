@@ -71,7 +71,7 @@ extension MemcachedSession {
         let isHit = stores.read(key: key, hash: hash, now: now) { item in
             let unique = answersUnique ? item.cas : nil
             if item.value.count < PinnedOutput.bytesMin || !pin(item, key: key, unique: unique) {
-                out.writeValue(key: key, flags: item.flags, unique: unique, value: item.value)
+                sending.written.writeValue(key: key, flags: item.flags, unique: unique, value: item.value)
             }
         }
         counters.add(.cmdGet)
@@ -82,10 +82,10 @@ extension MemcachedSession {
     /// False when the value has to be copied after all.
     @inline(never)
     private func pin(_ item: ItemView, key: UnsafeRawBufferPointer, unique: UInt64?) -> Bool {
-        guard slots.isEmpty, pinned.isEmpty, let value = item.pinned() else { return false }
-        out.writeValueLine(key: key, flags: item.flags, unique: unique, valueBytes: item.value.count)
-        pinned.append(value, behind: out)
-        out.writeLine("\r\n")
+        guard slots.isEmpty, sending.pinned.isEmpty, let value = item.pinned() else { return false }
+        sending.written.writeValueLine(key: key, flags: item.flags, unique: unique, valueBytes: item.value.count)
+        sending.pinned.append(value, behind: sending.written)
+        sending.written.writeLine("\r\n")
         return true
     }
 
@@ -94,7 +94,8 @@ extension MemcachedSession {
     ) -> Bool {
         let hash = keyHash(key)
         let outcome = stores[hash].readAndTouch(key: key, hash: hash, expiry: expiry, now: now) { item in
-            out.writeValue(key: key, flags: item.flags, unique: verb.answersUnique ? item.cas : nil, value: item.value)
+            sending.written.writeValue(
+                key: key, flags: item.flags, unique: verb.answersUnique ? item.cas : nil, value: item.value)
         }
         counters.add(.cmdTouch)
         counters.add(.cmdGet)
@@ -102,7 +103,7 @@ extension MemcachedSession {
         counters.add(outcome == .touched ? .touchHits : .touchMisses)
         statistics.prefixes.record(key, .get(isHit: outcome == .touched))
         guard outcome == .outOfMemory, isAlone else { return false }
-        out.writeOutcome(outcome)
+        sending.written.writeOutcome(outcome)
         return true
     }
 
@@ -150,7 +151,7 @@ extension MemcachedSession {
             verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
         count(.store(verb), outcome)
         statistics.prefixes.record(key, .set)
-        if !isSilent { out.writeOutcome(outcome) }
+        if !isSilent { sending.written.writeOutcome(outcome) }
     }
 
     /// The block is larger than any item, or there is no memory to take it in: it is not read. A set removes what the client
@@ -168,7 +169,7 @@ extension MemcachedSession {
             case .virtual: break
             }
         }
-        if !request.isSilent { out.writeOutcome(outcome) }
+        if !request.isSilent { sending.written.writeOutcome(outcome) }
     }
 
     // MARK: Updates and administration
@@ -189,18 +190,18 @@ extension MemcachedSession {
             let report = StatisticsReport(
                 statistics: statistics, configuration: configuration, stores: stores.all, crawls: stores.crawls,
                 own: router.ownStatistics, scripts: router.scripts, now: now)
-            report.write(arguments: UnsafeRawBufferPointer(rebasing: bytes[arguments]), to: &out)
-        case .verbosity(let isSilent): if !isSilent { out.writeLine("OK\r\n") }
-        case .version: out.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
-        case .metaNoop: out.writeLine("MN\r\n")
-        case .acknowledged: out.writeLine("OK\r\n")
+            report.write(arguments: UnsafeRawBufferPointer(rebasing: bytes[arguments]), to: &sending.written)
+        case .verbosity(let isSilent): if !isSilent { sending.written.writeLine("OK\r\n") }
+        case .version: sending.written.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
+        case .metaNoop: sending.written.writeLine("MN\r\n")
+        case .acknowledged: sending.written.writeLine("OK\r\n")
         case .crawl(let isEmpty): crawl(isEmpty: isEmpty)
         case .allowCrawls(let allows):
             statistics.allowsCrawls = allows
-            out.writeLine("OK\r\n")
+            sending.written.writeLine("OK\r\n")
         case .memoryLimit(let megabytes, let isSilent):
             let line = setMemoryLimit(megabytes)
-            if !isSilent { out.writeLine(line) }
+            if !isSilent { sending.written.writeLine(line) }
         case .retrieval, .storage, .meta, .quit, .shutdown, .dump: preconditionFailure("handled before")
         }
     }
@@ -216,7 +217,7 @@ extension MemcachedSession {
             let outcome = stores[hash].execute(command, key: key, hash: hash, now: now)
             count(kind, outcome)
             if kind == .delete { statistics.prefixes.record(key, .delete) }
-            if !isSilent { out.writeOutcome(outcome) }
+            if !isSilent { sending.written.writeOutcome(outcome) }
         }
     }
 
@@ -224,7 +225,7 @@ extension MemcachedSession {
     private func flush(_ delaySeconds: Int64, _ isSilent: Bool) {
         counters.add(.cmdFlush)
         guard configuration.allowsFlush else {
-            if !isSilent { out.writeLine("CLIENT_ERROR flush_all not allowed\r\n") }
+            if !isSilent { sending.written.writeLine("CLIENT_ERROR flush_all not allowed\r\n") }
             return
         }
         let instant = delaySeconds <= 0 ? now : expiryInstant(delaySeconds, now: now)
@@ -249,26 +250,26 @@ extension MemcachedSession {
     }
 
     private func crawl(isEmpty: Bool) {
-        guard statistics.allowsCrawls else { return out.writeLine("CLIENT_ERROR lru crawler disabled\r\n") }
+        guard statistics.allowsCrawls else { return sending.written.writeLine("CLIENT_ERROR lru crawler disabled\r\n") }
         let isUnderWay = !isEmpty && !stores.crawlExpired(now: now)
-        out.writeLine(isUnderWay ? "BUSY currently processing crawler request\r\n" : "OK\r\n")
+        sending.written.writeLine(isUnderWay ? "BUSY currently processing crawler request\r\n" : "OK\r\n")
     }
 
     // MARK: Lists of keys
 
     func beginDump(_ style: KeyDumpStyle, isEmpty: Bool) {
-        guard statistics.allowsCrawls else { return out.writeLine("CLIENT_ERROR lru crawler disabled\r\n") }
+        guard statistics.allowsCrawls else { return sending.written.writeLine("CLIENT_ERROR lru crawler disabled\r\n") }
         guard configuration.allowsDump else {
-            return out.writeLine(
+            return sending.written.writeLine(
                 style == .facts ? "ERROR metadump not allowed\r\n" : "ERROR key dump not allowed\r\n")
         }
-        out.writeLine("OK\r\n")
-        if isEmpty { out.writeLine(style.end) } else { dump = KeyDump(style) }
+        sending.written.writeLine("OK\r\n")
+        if isEmpty { sending.written.writeLine(style.end) } else { dump = KeyDump(style) }
     }
 
     /// The next keys, few enough to keep nobody waiting for the store.
     func continueDump() {
-        if dump?.writeSlice(of: stores, to: &out, now: now) == false { dump = nil }
+        if dump?.writeSlice(of: stores, to: &sending.written, now: now) == false { dump = nil }
     }
 
     // MARK: Counting

@@ -5,37 +5,23 @@
 import Engine
 
 extension MemcachedSession {
-    /// Makes no more room than what has come needs and half of that again, nor more than the block at hand needs.
-    func hold(_ bytes: UnsafeRawBufferPointer) {
-        let count = held.count + bytes.count
-        if count > held.capacity {
-            let roomy = count + count / 2
-            held.reserveCapacity(neededBytes >= count ? min(roomy, neededBytes) : roomy)
-        }
-        held.append(contentsOf: bytes)
-    }
-
-    /// What a connection may keep for its next half of a request.
-    static var idleBytesMax: Int { 4 << 10 }
-
     /// What it holds of what has come and of what is to go, in bytes.
-    var bufferBytes: Int { held.capacity &+ out.capacity &+ ready.capacity &+ queuedBytes &+ sentBehindBytes }
+    var bufferBytes: Int { held.capacity &+ sending.capacity &+ queuedBytes }
 
     /// Refuses the half-sent request that it holds, whose rest will be skipped. False where it holds none, but output.
     func refuseHeld() -> Bool {
         guard verdict == .open, !held.isEmpty, retrieval == nil, !awaitsCredentials else { return false }
-        let bytes = held
-        let rest = max(0, neededBytes - bytes.count)
-        held = []
+        let bytes = held.take()
+        let rest = max(0, held.neededBytes - bytes.count)
         counters.add(.buffersRefused)
         bytes.withUnsafeBytes { bytes in
-            guard neededBytes > 0, case .request(let request, let lineBytes) = parser.parse(bytes) else {
+            guard held.neededBytes > 0, case .request(let request, let lineBytes) = parser.parse(bytes) else {
                 // In the middle of a line: where the next one starts can't be known.
-                out.writeLine("SERVER_ERROR out of memory reading request\r\n")
+                sending.written.writeLine("SERVER_ERROR out of memory reading request\r\n")
                 verdict = .closing
                 return
             }
-            swallowBytes = rest
+            held.swallowBytes = rest
             switch request {
             case .storage(let storage):
                 refuse(storage, key: UnsafeRawBufferPointer(rebasing: bytes[storage.key]), .outOfMemory)
@@ -43,7 +29,7 @@ extension MemcachedSession {
             default: break
             }
         }
-        neededBytes = 0
+        held.neededBytes = 0
         sendBatches()
         return true
     }

@@ -12,7 +12,7 @@ extension MemcachedSession {
         let line = UnsafeRawBufferPointer(rebasing: bytes[..<(lineBytes - (hasReturn ? 2 : 1))])
         switch parser.parseMeta(verb, line, now: now) {
         case .refused(let refusal, let blockBytes):
-            out.writeLine(refusal.line)
+            sending.written.writeLine(refusal.line)
             return .done(bytes: lineBytes, swallow: blockBytes.map { $0 + 2 } ?? 0)
         case .request(let request):
             guard verb == .set else {
@@ -30,14 +30,14 @@ extension MemcachedSession {
         guard request.valueBytes <= configuration.itemBytesMax else {
             counters.add(.cmdMeta)
             withKey(request, line) { removeRefused($0, .storeTooLarge) }
-            out.writeOutcome(.tooLarge)
+            sending.written.writeOutcome(.tooLarge)
             return .done(bytes: lineBytes, swallow: request.valueBytes + 2)
         }
         let blockEnd = lineBytes + request.valueBytes
         guard bytes.count >= blockEnd + 2 else { return .needs(bytes: blockEnd + 2) }
         defer { if !isPostponed { counters.add(.cmdMeta) } }
         if bytes[blockEnd] != 0x0D || bytes[blockEnd + 1] != 0x0A {
-            out.writeLine("CLIENT_ERROR bad data chunk\r\n")
+            sending.written.writeLine("CLIENT_ERROR bad data chunk\r\n")
         } else {
             let value = UnsafeRawBufferPointer(rebasing: bytes[lineBytes..<blockEnd])
             withKey(request, line) { performMeta(.set, request, line, key: $0, value: value) }
@@ -52,7 +52,7 @@ extension MemcachedSession {
         guard case .request(let request) = parser.parseMeta(verb, line, now: now) else { return }
         counters.add(.cmdMeta)
         withKey(request, line) { removeRefused($0, .storeNoMemory) }
-        out.writeOutcome(.outOfMemory)
+        sending.written.writeOutcome(.outOfMemory)
     }
 
     /// Runs `body` on the key, decoded where it came as base64.
@@ -120,12 +120,13 @@ extension MemcachedSession {
         let hash = keyHash(key)
         let status = stores[hash].meta(command, value: value, key: key, hash: hash, now: now) {
             facts, value in
-            out.writeMeta(echo, .found, facts, value: value, now: now)
+            sending.written.writeMeta(echo, .found, facts, value: value, now: now)
         }
         if status != .found {
             var facts = MetaFacts()
             facts.valueBytes = value.count
-            out.writeMeta(echo, status, facts, value: UnsafeRawBufferPointer(start: nil, count: 0), now: now)
+            sending.written.writeMeta(
+                echo, status, facts, value: UnsafeRawBufferPointer(start: nil, count: 0), now: now)
         }
         countMeta(command, status)
         switch command.verb {
@@ -147,9 +148,10 @@ extension MemcachedSession {
             write(reply, answer.status, facts, answer.value, knownUnique: reply.command.knownUnique)
         case .item(.failed(let failure)):
             counters.add(.forwardErrors)
-            ready.writeFailure(failure)
-        case .item: ready.writeFailure(PeerReply.notUnderstood)
+            sending.ready.writeFailure(failure)
+        case .item: sending.ready.writeFailure(PeerReply.notUnderstood)
         case .call(let result): writeMetaCall(result, reply)
+        case .text(let text): writeMetaText(text, reply)
         case .forwarded: preconditionFailure("read before")
         }
     }
@@ -164,25 +166,38 @@ extension MemcachedSession {
             value = Array("ERROR_CACHE_MISS".utf8)
         case .failure(let failure):
             counters.add(.virtualErrors)
-            return ready.writeFailure(failure)
+            return sending.ready.writeFailure(failure)
         }
         var facts = MetaFacts()
         facts.valueBytes = reply.verb == .set ? reply.valueBytes : value.count
         write(reply, .found, facts, value)
     }
 
+    private func writeMetaText(_ text: LeasedText, _ reply: MetaReply) {
+        var facts = MetaFacts()
+        facts.valueBytes = text.bytes.count
+        withEcho(of: reply) { echo in
+            let hasPlace = sending.ready.writeMeta(echo, .found, facts, value: text.bytes, now: now, isPinned: true)
+            if hasPlace { sending.pinned.append(text, behindBytes: sending.ready.readableBytes - "\r\n".utf8.count) }
+        }
+    }
+
     private func write(
         _ reply: MetaReply, _ status: MetaStatus, _ facts: MetaFacts, _ value: [UInt8], knownUnique: UInt64? = nil
     ) {
+        withEcho(of: reply, knownUnique: knownUnique) { echo in
+            value.withUnsafeBytes { _ = sending.ready.writeMeta(echo, status, facts, value: $0, now: now) }
+        }
+    }
+
+    private func withEcho(of reply: MetaReply, knownUnique: UInt64? = nil, _ body: (MetaEcho) -> Void) {
         reply.key.withUnsafeBytes { key in
             reply.flags.withUnsafeBytes { flags in
-                value.withUnsafeBytes { value in
-                    let echo = MetaEcho(
+                body(
+                    MetaEcho(
                         verb: reply.verb, key: key, isBinaryKey: reply.isBinaryKey, flags: flags,
                         isQuiet: reply.isQuiet, wantsValue: reply.command.options.contains(.wantsValue),
-                        knownUnique: knownUnique)
-                    ready.writeMeta(echo, status, facts, value: value, now: now)
-                }
+                        knownUnique: knownUnique))
             }
         }
     }

@@ -76,13 +76,15 @@ extension MemcachedSession {
         let slot = openSlot(reply, valueBytes: data?.count ?? 0)
         isHeldBack = isHeldBack || isService
         let inbox = inbox
-        // Text is made of the answer where it comes from: JSON of a large one takes long, and this is an event loop.
-        router.call(key, data: data, links: links) { result in
-            // A miss is the answer of a method whose object is not there; a frame or job that is not there is an error.
-            let answer = result.map { Value.bytes($0.answer) }.mapError { failure in
-                isService && failure.reason == .miss ? Failure(.scriptError, failure.message) : failure
+        router.callForText(key, data: data, links: links) { result in
+            switch result {
+            case .success(.bytes(let text)): inbox.post(.call(.success(.bytes(text))), slot: slot)
+            case .success(.leased(let text)): inbox.post(.text(text), slot: slot)
+            case .failure(let failure):
+                // A miss is the answer of a method whose object is not there; a frame or job that is not there is an error.
+                let isError = isService && failure.reason == .miss
+                inbox.post(.call(.failure(isError ? Failure(.scriptError, failure.message) : failure)), slot: slot)
             }
-            inbox.post(.call(answer), slot: slot)
         }
     }
 
@@ -114,13 +116,13 @@ extension MemcachedSession {
         default: break
         }
         if slots.isEmpty {
-            swap(&ready, &out)
-        } else if out.readableBytes > 0 {
+            sending.beginPending()
+        } else if sending.written.readableBytes > 0 {
             let last = slots.index(before: slots.endIndex)
-            queuedBytes += out.readableBytes
-            slots[last].followingBytes = out.readableBytes
-            behind.writeBytes(out.readable)
-            out.clear()
+            queuedBytes += sending.written.readableBytes
+            slots[last].followingBytes = sending.written.readableBytes
+            sending.behind.writeBytes(sending.written.readable)
+            sending.written.clear()
         }
         slot.valueBytes = valueBytes
         slot.isCall = isCall
@@ -146,9 +148,7 @@ extension MemcachedSession {
         }
         if slots.isEmpty {
             isHeldBack = false
-            // Nothing is pending any more: both parts of the output become one.
-            ready.take(&out)
-            swap(&ready, &out)
+            sending.endPending()
         } else {
             answerAhead()
         }
@@ -177,21 +177,21 @@ extension MemcachedSession {
     @inline(__always)
     private func takeBehind(_ slot: PendingSlot) {
         guard slot.followingBytes > 0 else { return }
-        behind.consume(slot.sentBytes)
-        sentBehindBytes -= slot.sentBytes
+        sending.behind.consume(slot.sentBytes)
+        sending.sentBehindBytes -= slot.sentBytes
         let left = slot.followingBytes - slot.sentBytes
-        ready.writeBytes(UnsafeRawBufferPointer(rebasing: behind.readable[..<left]))
-        behind.consume(left)
+        sending.ready.writeBytes(UnsafeRawBufferPointer(rebasing: sending.behind.readable[..<left]))
+        sending.behind.consume(left)
     }
 
     private func writeMeasured(_ answer: PendingAnswer, _ slot: PendingSlot) {
-        let written = ready.readableBytes
+        let written = sending.ready.readableBytes
         if case .forwarded(let answers, let at) = answer {
             writeForwarded(answers, at, slot)
         } else {
             write(answer, slot.reply)
         }
-        answerBytesExpected = max(ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
+        answerBytesExpected = max(sending.ready.readableBytes - written, answerBytesExpected - answerBytesExpected / 8)
     }
 
     /// The keys of one retrieval may be answered in any order: once a later one's answer has overtaken the first one's, whose
@@ -230,31 +230,33 @@ extension MemcachedSession {
         guard own > 0 else { return }
         slots[at].ownBytes = 0
         if isLast {
-            ready.writeBytes(UnsafeRawBufferPointer(rebasing: out.readable[..<own]))
-            out.consume(own)
+            sending.ready.writeBytes(UnsafeRawBufferPointer(rebasing: sending.written.readable[..<own]))
+            sending.written.consume(own)
         } else {
             let first = start + slots[at].sentBytes
-            ready.writeBytes(UnsafeRawBufferPointer(rebasing: behind.readable[first..<first + own]))
+            sending.ready.writeBytes(UnsafeRawBufferPointer(rebasing: sending.behind.readable[first..<first + own]))
             slots[at].sentBytes += own
-            sentBehindBytes += own
+            sending.sentBehindBytes += own
             queuedBytes -= own
         }
     }
 
     /// What was sent ahead of its turn is kept until that comes, or until it is more than what was not.
     private func forgetSent() {
-        guard sentBehindBytes > Self.sentBytesKept, 2 * sentBehindBytes > behind.readableBytes else { return }
+        guard sending.sentBehindBytes > Self.sentBytesKept, 2 * sending.sentBehindBytes > sending.behind.readableBytes
+        else { return }
         var left = ReplyBuffer()
         var start = 0
         for at in slots.indices where slots[at].followingBytes > 0 {
             let end = start + slots[at].followingBytes
-            left.writeBytes(UnsafeRawBufferPointer(rebasing: behind.readable[start + slots[at].sentBytes..<end]))
+            left.writeBytes(
+                UnsafeRawBufferPointer(rebasing: sending.behind.readable[start + slots[at].sentBytes..<end]))
             slots[at].followingBytes -= slots[at].sentBytes
             slots[at].sentBytes = 0
             start = end
         }
-        behind = left
-        sentBehindBytes = 0
+        sending.behind = left
+        sending.sentBehindBytes = 0
     }
 
     private static var sentBytesKept: Int { 64 << 10 }
@@ -279,15 +281,15 @@ extension MemcachedSession {
                 }
                 if let value {
                     batch.withKey(at: keyAt, bytes: Int(keyBytes)) { key in
-                        ready.writeValue(
+                        sending.ready.writeValue(
                             key: key, flags: flags, unique: answersUnique ? unique : nil, value: value)
                     }
                 }
-                if isAlone { ready.writeLine("END\r\n") }
+                if isAlone { sending.ready.writeLine("END\r\n") }
                 return true
             case (.line(let command), .stored):
                 count(command, .stored)
-                ready.writeLine("STORED\r\n")
+                sending.ready.writeLine("STORED\r\n")
                 return true
             case (.silent(let command), .stored):
                 count(command, .stored)
@@ -313,17 +315,19 @@ extension MemcachedSession {
         case .line(let command):
             if case .call(let result) = answer {
                 writeVirtualSet(result)
+            } else if case .text = answer {
+                sending.ready.writeLine("STORED\r\n")
             } else if case .item(let outcome) = answer {
                 countAnswered(command, outcome)
-                ready.writeOutcome(outcome)
+                sending.ready.writeOutcome(outcome)
             }
         case .meta(let reply): writeMetaAnswer(answer, reply)
         case .acknowledgement:
             if case .call(.failure(let failure)) = answer {
                 counters.add(.forwardErrors)
-                ready.writeFailure(failure)
+                sending.ready.writeFailure(failure)
             } else {
-                ready.writeLine("OK\r\n")
+                sending.ready.writeLine("OK\r\n")
             }
         case .silent(let command):
             if case .item(let outcome) = answer { countAnswered(command, outcome) }
@@ -358,29 +362,36 @@ extension MemcachedSession {
         case .call(.failure(let reason)):
             counters.add(.virtualErrors)
             failure = reason
+        case .text(let text):
+            key.withUnsafeBytes { key in
+                sending.ready.writeValueLine(
+                    key: key, flags: 0, unique: answersUnique ? 0 : nil, valueBytes: text.bytes.count)
+            }
+            sending.pinned.append(text, behindBytes: sending.ready.readableBytes)
+            sending.ready.writeLine("\r\n")
         case .forwarded: preconditionFailure("read before")
         }
         guard isAlone else { return }
-        if let failure { ready.writeFailure(failure) } else { ready.writeLine("END\r\n") }
+        if let failure { sending.ready.writeFailure(failure) } else { sending.ready.writeLine("END\r\n") }
     }
 
     private func writeValue(key: [UInt8], flags: UInt32, unique: UInt64?, _ value: [UInt8]) {
         key.withUnsafeBytes { key in
             value.withUnsafeBytes { value in
-                ready.writeValue(key: key, flags: flags, unique: unique, value: value)
+                sending.ready.writeValue(key: key, flags: flags, unique: unique, value: value)
             }
         }
     }
 
     private func writeVirtualSet(_ result: Result<Value, Failure>) {
         switch result {
-        case .success: ready.writeLine("STORED\r\n")
+        case .success: sending.ready.writeLine("STORED\r\n")
         case .failure(let failure):
             if failure.reason == .miss {
-                ready.writeLine("NOT_STORED\r\n")
+                sending.ready.writeLine("NOT_STORED\r\n")
             } else {
                 counters.add(.virtualErrors)
-                ready.writeFailure(failure)
+                sending.ready.writeFailure(failure)
             }
         }
     }

@@ -17,7 +17,7 @@ extension MemcachedSession {
         counters.add(.virtualErrors)
         guard !isSilent else { return }
         let shown = String(decoding: key.prefix(80), as: UTF8.self)
-        out.writeFailure(
+        sending.written.writeFailure(
             Failure(
                 .scriptError,
                 "\(shown) names a method: get, set, mg and ms call it (add and ms with ME a new), other commands are for "

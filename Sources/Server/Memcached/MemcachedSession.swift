@@ -9,20 +9,6 @@ import DequeModule
 import Engine
 package import Gather
 
-/// What the driver should do once the output is sent.
-package enum SessionVerdict: Equatable, Sendable {
-    /// Go on reading.
-    case open
-    /// Don't read: output or pending answers have to drain first; then call `resume`.
-    case stalled
-    /// Close once the output is out.
-    case closing
-    /// The connection is a peer's: hand over its first line (without the line end) and `takeRemainingInput()`.
-    case upgradeToPeer(line: [UInt8])
-    /// The client asked for the server to stop.
-    case shutdown
-}
-
 package final class MemcachedSession<Routing: CommandRouter> {
     let router: Routing
     let stores: ItemStores
@@ -38,17 +24,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     // checked for that at run time.
     @exclusivity(unchecked) package internal(set) var verdict = SessionVerdict.open
     var now: UInt32 = 0
-    /// Where replies are appended: behind the last pending slot if there is one.
-    @exclusivity(unchecked) var out = ReplyBuffer()
-    /// A large value among what is in `out`, while no slots are pending.
-    @exclusivity(unchecked) var pinned = PinnedOutput()
-    /// What may be sent while slots are pending; empty while there is none.
-    @exclusivity(unchecked) var ready = ReplyBuffer()
+    @exclusivity(unchecked) var sending = SessionOutput()
     @exclusivity(unchecked) var slots = Deque<PendingSlot>()
-    /// Replies that stand between two slots, all of them, in their order: see `PendingSlot.followingBytes`.
-    @exclusivity(unchecked) var behind = ReplyBuffer()
-    /// How much of `behind` was sent ahead of its turn.
-    var sentBehindBytes = 0
     /// What this turn has for other nodes, a message each; empty between turns.
     @exclusivity(unchecked) var batches: [ForwardBatch] = []
     /// Retrievals of several keys so far.
@@ -66,14 +43,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     var isPostponed = false
     var awaitsVisit = false
 
-    /// Received and not yet consumed.
-    @exclusivity(unchecked) var held: [UInt8] = []
-    /// No use looking at `held` before it has this many bytes.
-    var neededBytes = 0
-    /// `held` starts with a long line whose end has not come.
-    private var awaitsLineEnd = false
-    /// What is left to skip of a refused data block.
-    var swallowBytes = 0
+    @exclusivity(unchecked) var held = HeldInput()
     /// A retrieval whose keys are not all answered yet, because the session stalled in it.
     @exclusivity(unchecked) var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
     /// A list of keys that is not all written yet, because the session stalled in it.
@@ -111,11 +81,10 @@ package final class MemcachedSession<Routing: CommandRouter> {
         counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
         if held.isEmpty {
             let consumed = run(bytes)
-            if consumed < bytes.count { hold(UnsafeRawBufferPointer(rebasing: bytes[consumed...])) }
+            if consumed < bytes.count { held.append(UnsafeRawBufferPointer(rebasing: bytes[consumed...])) }
         } else {
-            // A line that comes in small pieces is searched for its end once a page, not once a piece.
-            let awaitsMore = awaitsLineEnd && held.count % 4096 + bytes.count < 4096 && !bytes.contains(0x0A)
-            hold(bytes)
+            let awaitsMore = held.onlyLengthensLine(bytes)
+            held.append(bytes)
             if awaitsMore { return }
             consumeHeld()
         }
@@ -146,26 +115,13 @@ package final class MemcachedSession<Routing: CommandRouter> {
     }
 
     /// Input that was not consumed: what follows the line of a peer.
-    package func takeRemainingInput() -> [UInt8] {
-        defer { held = [] }
-        return held
-    }
+    package func takeRemainingInput() -> [UInt8] { held.take() }
 
     private func consumeHeld() {
-        guard held.count >= neededBytes, !held.isEmpty || retrieval != nil || dump != nil else { return }
-        // Out of the property while it is read, so that nothing else can reach it.
-        var bytes: [UInt8] = []
-        swap(&bytes, &held)
+        guard held.isEnough, !held.isEmpty || retrieval != nil || dump != nil else { return }
+        let bytes = held.take()
         let consumed = bytes.withUnsafeBytes { run($0) }
-        let left = bytes.count - consumed
-        if left == 0 {
-            bytes.removeAll(keepingCapacity: bytes.capacity <= Self.idleBytesMax)
-        } else if bytes.capacity > 4 * left + Self.idleBytesMax {
-            bytes = Array(bytes[consumed...])
-        } else {
-            bytes.removeFirst(consumed)
-        }
-        held = bytes
+        held.putBack(consume bytes, without: consumed)
     }
 
     /// Answers that came while the session was at work are sent with the rest; then the verdict is found.
@@ -186,71 +142,53 @@ package final class MemcachedSession<Routing: CommandRouter> {
     }
 
     /// The rest of a data block is to come.
-    var awaitsBlock: Bool { neededBytes > 0 || swallowBytes > 0 }
+    var awaitsBlock: Bool { held.awaitsBlock }
 
     // MARK: Out
 
     /// How many bytes may be sent now.
-    package var outputBytes: Int {
-        slots.isEmpty ? out.readableBytes &+ (pinned.isEmpty ? 0 : pinned.bytesLeft) : ready.readableBytes
-    }
+    package var outputBytes: Int { sending.sendableBytes(isPending: !slots.isEmpty) }
     /// Nothing is under way: a closing connection may be closed once the output is sent.
     package var isSettled: Bool { slots.isEmpty }
 
     /// What to send, good until something is called that changes the session.
-    package var output: OutputPieces {
-        slots.isEmpty ? pinned.pieces(with: out) : OutputPieces(head: ready.readable)
-    }
+    package var output: OutputPieces { sending.pieces(isPending: !slots.isEmpty) }
 
     /// The first bytes of `output` are on their way.
     package func didSend(_ count: Int) {
         counters.add(.bytesWritten, UInt64(truncatingIfNeeded: count))
-        if !slots.isEmpty {
-            ready.consume(count)
-        } else if pinned.isEmpty {
-            out.consume(count)
-        } else {
-            pinned.didSend(count, of: &out)
-        }
+        sending.didSend(count, isPending: !slots.isEmpty)
     }
 
+    /// A job's result is on its way, which is on the account of all jobs until it was sent.
+    package var holdsText: Bool { sending.pinned.isText }
+
     /// To be called when the client takes no more for now: nothing of the output may stay in the store.
-    package func settleOutput() { pinned.settle(into: &out) }
+    package func settleOutput() { sending.settle() }
 
     /// Lends the session a buffer to write to, where it has none of its own. See `giveBack`.
     @inline(__always)
-    package func lend(_ buffer: inout ReplyBuffer) {
-        if out.capacity == 0 { swap(&out, &buffer) }
-    }
+    package func lend(_ buffer: inout ReplyBuffer) { sending.borrow(&buffer) }
 
     /// Takes back what was lent and is empty again: a session without anything to send holds no memory for it.
     @inline(__always)
-    package func giveBack(_ buffer: inout ReplyBuffer) {
-        if out.capacity > 0, out.readableBytes == 0 {
-            if buffer.capacity == 0 { swap(&out, &buffer) } else { out = ReplyBuffer() }
-        }
-        if ready.capacity > 0, ready.readableBytes == 0 {
-            if buffer.capacity == 0 { swap(&ready, &buffer) } else { ready = ReplyBuffer() }
-        }
-        if behind.capacity > 0, behind.readableBytes == 0 { behind = ReplyBuffer() }
-    }
+    package func giveBack(_ buffer: inout ReplyBuffer) { sending.giveBack(&buffer) }
 
     private var mayConsume: Bool {
         guard slots.isEmpty else {
             return !isHeldBack
                 && slots.count < min(configuration.pendingMax, 1 + configuration.answerBytesMax / answerBytesExpected)
-                && queuedBytes + out.readableBytes < configuration.queuedBytesMax
-                && ready.readableBytes < configuration.outputBytesHigh
+                && queuedBytes + sending.written.readableBytes < configuration.queuedBytesMax
+                && sending.ready.readableBytes < configuration.outputBytesHigh
         }
-        return out.readableBytes < configuration.outputBytesHigh && pinned.isEmpty
+        return sending.written.readableBytes < configuration.outputBytesHigh && sending.pinned.isEmpty
     }
 
     // MARK: Consuming
 
     /// Works through whole requests; returns how many bytes are done with.
     private func run(_ bytes: UnsafeRawBufferPointer) -> Int {
-        neededBytes = 0
-        awaitsLineEnd = false
+        held.beginReading()
         var at = 0
         defer { plain.drop() }
         while at < bytes.count || retrieval != nil || dump != nil {
@@ -283,7 +221,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     @inline(__always)
     private func nextPlain(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> PlainRequest? {
         if let request = plain.next() { return request }
-        guard swallowBytes == 0, retrieval == nil, dump == nil, !awaitsCredentials else { return nil }
+        guard held.swallowBytes == 0, retrieval == nil, dump == nil, !awaitsCredentials else { return nil }
         plain.fill(
             bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores, objects: objects,
             findOwners: { router.findOwners(of: $0, into: $1) },
@@ -300,11 +238,11 @@ package final class MemcachedSession<Routing: CommandRouter> {
             if let method = request.method {
                 let bringsEnd =
                     answerAtOnce(method, key, .get, isAlone: true) ?? retrieveKey(key, .get, 0, isAlone: true)
-                if !bringsEnd { out.writeLine("END\r\n") }
+                if !bringsEnd { sending.written.writeLine("END\r\n") }
                 return
             }
             retrieveLocal(key, hash: request.hash, answersUnique: false)
-            return out.writeLine("END\r\n")
+            return sending.written.writeLine("END\r\n")
         }
         let valueStart = request.start &+ request.lineBytes
         storeLocal(
@@ -329,11 +267,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// One request, or a part of one; 0 when more input is needed.
     @inline(__always)
     private func step(_ bytes: UnsafeRawBufferPointer) -> Int {
-        if swallowBytes > 0 {
-            let skipped = min(swallowBytes, bytes.count)
-            swallowBytes -= skipped
-            return skipped
-        }
+        if held.swallowBytes > 0 { return held.skip(of: bytes.count) }
         if retrieval != nil { return continueRetrieval(bytes) }
         if isFresh {
             // Memcached's binary protocol begins each request with this byte; no client of ours does.
@@ -346,7 +280,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         if awaitsCredentials { return authenticate(bytes) }
         switch parser.parse(bytes) {
         case .needMore:
-            awaitsLineEnd = bytes.count > RequestParser.lineBytesMax
+            held.awaitsLineEnd = bytes.count > RequestParser.lineBytesMax
             return 0
         case .request(let request, let lineBytes):
             isFresh = false
@@ -356,8 +290,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
             return 0
         case .refused(let refusal, let lineBytes, let isSilent, let blockBytes):
             isFresh = false
-            swallowBytes = blockBytes
-            if !isSilent { out.writeLine(refusal.line) }
+            held.swallowBytes = blockBytes
+            if !isSilent { sending.written.writeLine(refusal.line) }
             return lineBytes
         case .notAClient:
             verdict = .closing
@@ -367,23 +301,19 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     /// The first line of a peer: how much of the input it took, 0 to wait for its end; nil when it is a client's.
     private func peerLine(_ bytes: UnsafeRawBufferPointer) -> Int? {
-        let word: StaticString = "peer "
         guard configuration.allowsPeers else {
             isFresh = false
             return nil
         }
-        let seen = min(bytes.count, 5)
-        guard word.withUTF8Buffer({ bytes.prefix(seen).elementsEqual($0.prefix(seen)) }) else {
+        switch OpeningWords(bytes) {
+        case .clients:
             isFresh = false
             return nil
+        case .needsMore: return bytes.count < RequestParser.lineBytesMax ? 0 : nil
+        case .peers(let line, let lineBytes):
+            verdict = .upgradeToPeer(line: line)
+            return lineBytes
         }
-        guard let newline = bytes.prefix(RequestParser.lineBytesMax).firstIndex(of: 0x0A) else {
-            return bytes.count < RequestParser.lineBytesMax ? 0 : nil
-        }
-        var line = Array(bytes[..<newline])
-        if line.last == 0x0D { line.removeLast() }
-        verdict = .upgradeToPeer(line: line)
-        return newline + 1
     }
 
     @inline(__always)
@@ -393,7 +323,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         {
             // The next one takes its place before its time comes: nobody has to hear of this one.
             counters.add(.cmdFlush)
-            if !isSilent { out.writeLine("OK\r\n") }
+            if !isSilent { sending.written.writeLine("OK\r\n") }
             return lineBytes
         }
         if !slots.isEmpty, request.isBarrier {
@@ -410,21 +340,21 @@ package final class MemcachedSession<Routing: CommandRouter> {
         case .meta(let verb):
             switch performMeta(verb, bytes, lineBytes) {
             case .done(let consumed, let swallow):
-                swallowBytes = swallow
+                held.swallowBytes = swallow
                 return consumed
             case .needs(let count):
-                neededBytes = count
+                held.neededBytes = count
                 return 0
             }
         case .quit:
             verdict = .closing
         case .shutdown(let isKnown):
             if !configuration.allowsShutdown {
-                out.writeLine("SERVER_ERROR: shutdown not enabled\r\n")
+                sending.written.writeLine("SERVER_ERROR: shutdown not enabled\r\n")
             } else if isKnown {
                 verdict = .shutdown
             } else {
-                out.writeLine("CLIENT_ERROR invalid shutdown mode\r\n")
+                sending.written.writeLine("CLIENT_ERROR invalid shutdown mode\r\n")
             }
         case .dump(let style, let isEmpty): beginDump(style, isEmpty: isEmpty)
         default:
@@ -455,7 +385,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
         if next == end {
             let key = UnsafeRawBufferPointer(rebasing: bytes[start..<at])
             let bringsEnd = !key.isEmpty && retrieveKey(key, verb, expiry, isAlone: true)
-            if !bringsEnd { out.writeLine("END\r\n") }
+            if !bringsEnd { sending.written.writeLine("END\r\n") }
             return lineBytes
         }
         retrieval = (verb, expiry, keyBytesLeft: end - start, lineBytesLeft: lineBytes - start)
@@ -497,9 +427,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
         }
         retrieval = nil
         if let last = slots.indices.last, slots[last].retrieval == retrievals {
-            slots[last].ownBytes = out.readableBytes
+            slots[last].ownBytes = sending.written.readableBytes
         }
-        out.writeLine("END\r\n")
+        sending.written.writeLine("END\r\n")
         return lineBytes
     }
 
@@ -533,17 +463,17 @@ package final class MemcachedSession<Routing: CommandRouter> {
     @inline(__always)
     private func store(_ request: StorageRequest, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
         guard request.valueBytes <= configuration.itemBytesMax else {
-            swallowBytes = request.valueBytes + 2
+            held.swallowBytes = request.valueBytes + 2
             refuse(request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]), .tooLarge)
             return lineBytes
         }
         let blockEnd = lineBytes + request.valueBytes
         guard bytes.count >= blockEnd + 2 else {
-            neededBytes = blockEnd + 2
+            held.neededBytes = blockEnd + 2
             return 0
         }
         if bytes[blockEnd] != 0x0D || bytes[blockEnd + 1] != 0x0A {
-            if !request.isSilent { out.writeLine("CLIENT_ERROR bad data chunk\r\n") }
+            if !request.isSilent { sending.written.writeLine("CLIENT_ERROR bad data chunk\r\n") }
         } else {
             storeKey(
                 request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]),

@@ -8,6 +8,8 @@ import Synchronization
 enum PendingAnswer: Sendable {
     case item(ItemOutcome)
     case call(Result<Value, Failure>)
+    /// The large answer of a call, sent from where it lies.
+    case text(LeasedText)
     /// As it came from another node, among others: see `ForwardAnswer`.
     case forwarded([UInt8], at: Int)
 }

@@ -18,10 +18,13 @@ struct MetaEcho {
 }
 
 extension ReplyBuffer {
-    /// Nothing in quiet mode where the answer is the expected one. `now`: what `t` counts from.
+    /// Nothing in quiet mode where the answer is the expected one. `now`: what `t` counts from. `isPinned`: the value's place is
+    /// left out, before the last line end; answers whether there is one.
+    @discardableResult
     mutating func writeMeta(
-        _ echo: MetaEcho, _ status: MetaStatus, _ facts: MetaFacts, value: UnsafeRawBufferPointer, now: UInt32
-    ) {
+        _ echo: MetaEcho, _ status: MetaStatus, _ facts: MetaFacts, value: UnsafeRawBufferPointer, now: UInt32,
+        isPinned: Bool = false
+    ) -> Bool {
         switch status {
         case .notANumber, .tooLarge, .outOfMemory: writeMetaError(echo.verb, status)
         case .miss where echo.verb == .get && echo.isQuiet: break
@@ -41,10 +44,12 @@ extension ReplyBuffer {
             }
             writeMetaFlags(echo, status, facts, now)
             writeLine("\r\n")
-            guard answersValue else { return }
-            writeBytes(value)
+            guard answersValue else { return false }
+            if !isPinned { writeBytes(value) }
             writeLine("\r\n")
+            return isPinned
         }
+        return false
     }
 
     private static func code(_ verb: MetaVerb, _ status: MetaStatus) -> StaticString {

@@ -88,7 +88,10 @@ private struct Script {
                 "mn\r\n", "md \(key) I T9\r\n", "touch \(key) 9\r\n", "version\r\n", "lru_crawler metadump all\r\n",
                 "lru_crawler mgdump hash\r\n",
             ]
-            add(lines[choices.below(lines.count)])
+            let line = lines[choices.below(lines.count)]
+            add(line)
+            // Before a list of keys comes an OK.
+            if line.hasPrefix("lru_crawler") { replies += 1 }
         }
     }
 
