@@ -114,4 +114,18 @@ import Testing
         _ = try await append("{\"id\":12345678901234567891}\n")
         #expect(node.cluster.engine.frames.find("f")?.statistics.rows == 3)
     }
+
+    @Test("a frame that another node made, and that there is no room for here, says so to whoever appends")
+    func noRoom() async throws {
+        let node = loneNode { $0.frameMemoryBytes = 100 }
+        let schema = try FrameSchema(parsing: "a:int").value.messagePack
+        node.cluster.changeRegistry { _ = $0.createFrame("f", schema: schema) }
+        let argument = Value.object(["key": .string("frame:append:f"), "value": .string("{\"a\":1}\n")])
+        let reply = await node.control(.store, argument)
+        guard case .failure(let failure) = reply else {
+            Issue.record("\(reply)")
+            return
+        }
+        #expect(failure.reason == .budgetExceeded, "\(failure)")
+    }
 }

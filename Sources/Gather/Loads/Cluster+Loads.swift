@@ -53,10 +53,8 @@ extension Cluster {
         // The coordinator knows of it; this node may have been away when it was made.
         if frame(id) == nil { await publish() }
         let entry = try FrameService.require(name, self)
-        guard entry.id == id, let frame = frame(id) else {
-            throw Failure(.miss, "frame '\(name)' was dropped, or made anew, meanwhile")
-        }
-        try loads.begin(load, into: frame, coordinator: coordinator)
+        guard entry.id == id else { throw Failure(.miss, "frame '\(name)' was dropped, or made anew, meanwhile") }
+        try loads.begin(load, into: try hold(entry), coordinator: coordinator)
         return .object(["incarnation": .int(Int64(bitPattern: incarnation))])
     }
 

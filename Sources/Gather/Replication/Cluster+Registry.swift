@@ -18,6 +18,9 @@ extension Cluster {
         try replica.createFrame(name, schema)
     }
 
+    /// See `RegistryReplica.hold`.
+    func hold(_ entry: Registry.FrameEntry) throws(Failure) -> Frame { try replica.hold(entry) }
+
     /// Of those that this node holds.
     package func frame(_ id: DefinitionID) -> Frame? { replica.frame(id) }
 

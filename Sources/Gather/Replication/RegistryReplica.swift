@@ -107,6 +107,26 @@ final class RegistryReplica: Sendable {
     /// Of those that this node holds.
     func frame(_ id: DefinitionID) -> Frame? { state.withLock { $0.held[id] } }
 
+    /// The frame that the registry has under this id; made now, where there was no room for it before. Throws when there still is
+    /// none, and when it was dropped meanwhile.
+    func hold(_ entry: Registry.FrameEntry) throws(Failure) -> Frame {
+        let result = state.withLock { state -> Result<Frame, Failure> in
+            do throws(Failure) {
+                if let frame = state.held[entry.id] { return .success(frame) }
+                guard state.registry.frames[entry.id] != nil else {
+                    throw Failure(.miss, "frame '\(entry.name)' was dropped meanwhile")
+                }
+                let schema = try FrameSchema(encoded: entry.schema)
+                let frame = try frames.create(entry.name, id: entry.id.description, schema: schema)
+                state.held[entry.id] = frame
+                return .success(frame)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
     /// Frames that keep their rows for a time only.
     var retained: [(frame: Frame, retention: FrameRetention)] {
         state.withLock { state in
@@ -155,6 +175,15 @@ final class RegistryReplica: Sendable {
 
     // MARK: News
 
+    /// Rows that came in while this node was cut off go with a frame that was dropped meanwhile: not without a word.
+    private func sayWhatGoes(_ state: State, by peer: String) {
+        for (id, frame) in state.held where state.registry.frames[id] == nil {
+            let rows = frame.statistics.rows
+            guard rows > 0 else { continue }
+            logger.notice("\(peer) says that frame \(frame.name) (\(id)) was dropped: its \(rows) rows here are gone")
+        }
+    }
+
     /// For a peer: what it has not been told. `living`: the runs of the others that are there.
     func message(to peer: String, living: [String: UInt64]) -> Value {
         state.withLock { state in
@@ -189,6 +218,7 @@ final class RegistryReplica: Sendable {
         return state.withLock { state in
             guard news.seen.canBe(beside: state.registry.seen, run: run) else { return false }
             state.registry.merge(news, from: peer)
+            sayWhatGoes(state, by: peer)
             apply(&state)
             let (digest, registry) = (Self.digest(&state), state.registry)
             state.peers[peer]?.received(heading, in: registry, digest: digest)

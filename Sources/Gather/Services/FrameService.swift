@@ -186,7 +186,7 @@ package struct FrameService: VirtualService {
                 await cluster.publish()  // somebody else was first, with another schema: these rows may fit it
             }
         }
-        guard let frame = cluster.frame(try require(name, cluster).id) else { throw unknown(name, cluster) }
+        let frame = try cluster.hold(try require(name, cluster))
         let count: Int
         do throws(Failure) { count = try await append(rows, to: frame, cluster) } catch {
             if let made { await discard(name, id: made, besides: 0, cluster) }
