@@ -105,7 +105,7 @@ static void budget_hook(lua_State *L, lua_Debug *activation);
 
 /// Whether the deadline has passed; for a call whose time has not begun, it begins now.
 static bool is_late(clua_control *control, uint64_t now) {
-    if (control->letOthersRun != NULL) control->letOthersRun(now);
+    if (control->yieldProcessor != NULL) control->yieldProcessor(now);
     note_slice(control);
     if (control->deadlineNanoseconds != 0) return now >= control->deadlineNanoseconds;
     control->deadlineNanoseconds = now + control->methodNanoseconds;

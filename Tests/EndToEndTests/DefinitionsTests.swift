@@ -68,6 +68,7 @@ struct DefinitionsTests {
         #expect(conflicts?.map { $0["name"] as? String } == ["f"], "\(status.output)")
         #expect(try nodes.query("frame:list").output == "[\"f\"]\n")
         // Each side has made one; which of them goes is for people to say.
+        try #require(ids.count == 2)
         let kept = try nodes.query("frame:drop:f:\(ids[0])", on: 1)
         #expect(kept.code == 0 && kept.output.contains("\"rows\":2"), "\(kept)")
         #expect(try nodes.query("frame:drop:f:\(ids[0])").code != 0)

@@ -30,12 +30,12 @@ struct ComputePoolTests {
     func turns() async {
         let ended = await found(givesWay: true) {
             let start = linux_turn_began()
-            var ended = [0, 50_000, 100_000].map { linux_let_others_run(start + $0) }
+            var ended = [0, 50_000, 100_000].map { linux_yield(start + $0) }
             ended.append(linux_turn_began() != start)
-            ended.append(linux_let_others_run(start + 100_001))
+            ended.append(linux_yield(start + 100_001))
             let next = linux_turn_began()
             ended.append(next > start)
-            ended.append(linux_let_others_run(next + 100_000))
+            ended.append(linux_yield(next + 100_000))
             return ended
         }
         #expect(ended == [false, false, false, false, true, true, false])
@@ -44,7 +44,7 @@ struct ComputePoolTests {
     @Test("other threads never do")
     func otherThreads() async {
         let began = await found(givesWay: false) {
-            linux_let_others_run(1 << 40) ? 1 : linux_turn_began()
+            linux_yield(1 << 40) ? 1 : linux_turn_began()
         }
         #expect(began == 0)
     }
@@ -84,7 +84,7 @@ struct ComputePoolTests {
                     isDone.store(1, ordering: .releasing)
                 }
                 while isDone.load(ordering: .acquiring) == 0 {
-                    ComputePool.letOthersRun(at: monotonicNanoseconds())
+                    ComputePool.yieldProcessor(at: monotonicNanoseconds())
                 }
                 continuation.resume(returning: their.withLock { !$0.contains(mine) && $0.count == 2 })
             }

@@ -84,7 +84,7 @@ import Testing
         var turns = 0
         for _ in 0..<20 {
             pool.submit {
-                while !ends.load(ordering: .relaxed) { ComputePool.letOthersRun(at: monotonicNanoseconds()) }
+                while !ends.load(ordering: .relaxed) { ComputePool.yieldProcessor(at: monotonicNanoseconds()) }
                 done.add(1, ordering: .relaxed)
             }
         }

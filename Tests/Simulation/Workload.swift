@@ -260,7 +260,9 @@ extension Simulation {
                 if demandsProgress, status != "complete", wasKnown, !frame.isDropped, !hasLosses(frame),
                     frames.contains(where: { $0 === frame })
                 {
-                    violate("job on \(frame.name) at \(run.node.name): \(envelope["error"]?["message"]?.text ?? "no reason")")
+                    violate(
+                        "job on \(frame.name) at \(run.node.name): \(envelope["error"]?["message"]?.text ?? "no reason")"
+                    )
                 }
             }
             close(connection)

@@ -41,7 +41,7 @@ void linux_end_turn(void);
 /// For a thread that gives way, at `now` on the monotonic clock: after 0.1 ms its turn ends, others may run, and the next
 /// one begins. Says whether that was so. Costs a comparison, and a system call of about a microsecond where it is time.
 /// For other threads nothing happens.
-static inline bool linux_let_others_run(int64_t now) {
+static inline bool linux_yield(int64_t now) {
     if (linux_turn_began_kept == 0 || now - linux_turn_began_kept <= 100000) return false;
     linux_end_turn();
     return true;

@@ -108,7 +108,7 @@ typedef struct clua_control {
     lua_State *hostThread;         ///< the coroutine that the host resumed; only it may yield to the host
     lua_State *running;            ///< the coroutine under way
     int32_t closing;               ///< coroutines that are being closed, one inside the other
-    void (*letOthersRun)(uint64_t now);                        ///< told the time at each look at the clock; may wait
+    void (*yieldProcessor)(uint64_t now);                      ///< told the time at each look at the clock; may wait
     void (*extend)(struct clua_control *control, size_t wanted);  ///< asked to raise `limitBytes` when that is too little
     void *account;                 ///< what `extend` takes it from
     size_t ceilingBytes;           ///< beyond which it does not

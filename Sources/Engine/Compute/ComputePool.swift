@@ -5,7 +5,7 @@ import DequeModule
 import Dispatch
 import Synchronization
 
-/// A fixed number of closures run at a time. One that says now and then that others may run (`letOthersRun`) is paused where it is
+/// A fixed number of closures run at a time. One that says now and then that others may run (`yieldProcessor`) is paused where it is
 /// once its turn is over and others wait: its thread sleeps, another one takes its place. One that does not, and holds
 /// others up for 10 ms, gets another thread beside it.
 package final class ComputePool: TaskExecutor {
@@ -73,7 +73,7 @@ package final class ComputePool: TaskExecutor {
     }
 
     /// As `submit`, for what the calling thread, where it is one of the pool's, does itself once it is done with its closure: to
-    /// wake another one would take longer. Others are asked when its turn ends before (see `letOthersRun`).
+    /// wake another one would take longer. Others are asked when its turn ends before (see `yieldProcessor`).
     package func submitNext(_ work: @escaping Work) {
         if let worker = PoolWorker.current, worker.pool === self { worker.next.append(work) } else { submit(work) }
     }
@@ -121,7 +121,7 @@ package final class ComputePool: TaskExecutor {
         while let taken = work {
             taken()
             let now = monotonicNanoseconds()
-            Self.letOthersRun(at: now)
+            Self.yieldProcessor(at: now)
             work = worker.next.popFirst()
             if work == nil {
                 worker.turnBegan = now
@@ -161,8 +161,8 @@ package final class ComputePool: TaskExecutor {
     /// gives way, and had the processor for 0.1 ms, whoever waits for it goes first. A low priority alone does not do
     /// that: the system lets a thread that has just woken up finish its time slice, which ends with the next of its
     /// ticks, 4 ms apart. Returns once it is this closure's turn again.
-    package static func letOthersRun(at now: UInt64) {
-        guard linux_let_others_run(Int64(bitPattern: now)), let worker = PoolWorker.current else { return }
+    package static func yieldProcessor(at now: UInt64) {
+        guard linux_yield(Int64(bitPattern: now)), let worker = PoolWorker.current else { return }
         worker.offer()
         let nanoseconds = now &- worker.turnBegan
         if nanoseconds >= TurnQueue<Work, PausedTurn>.turnNanoseconds, now > worker.turnBegan {

@@ -23,14 +23,14 @@ package final class WorkPace {
         self.init(share: share) { (_) throws(Failure) in
             if isCancelled() { throw Failure(.cancelled, "cancelled") }
             let now = monotonicNanoseconds()
-            ComputePool.letOthersRun(at: now)
+            ComputePool.yieldProcessor(at: now)
             if deadline.uptimeNanoseconds <= now { throw Failure(.timeout, "the deadline passed") }
         }
     }
 
     /// Gives others their turns, and has no end: for what is no job's, or is done with its job.
     package static func givingWay() -> WorkPace {
-        WorkPace(share: ScriptShare()) { (_) throws(Failure) in ComputePool.letOthersRun(at: monotonicNanoseconds()) }
+        WorkPace(share: ScriptShare()) { (_) throws(Failure) in ComputePool.yieldProcessor(at: monotonicNanoseconds()) }
     }
 
     /// Without an end or a limit.

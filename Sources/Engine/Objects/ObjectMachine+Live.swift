@@ -66,11 +66,11 @@ extension ObjectMachine {
     /// Forgets a live object for good.
     func remove(at position: Int) {
         if !indexes.isEmpty { unindex(at: position) }
-        takeOut(at: position)
+        detach(at: position)
     }
 
     /// Forgets a live object, which may be elsewhere.
-    func takeOut(at position: Int) {
+    func detach(at position: Int) {
         if running == nil { clua_views_release(state.main) }
         luaL_unref(state.main, LuaState.registry, live[position].reference)
         if live[position].isPinned { pinned.remove(live[position].reference) }

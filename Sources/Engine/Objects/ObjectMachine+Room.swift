@@ -180,7 +180,7 @@ extension ObjectMachine {
         let key = key(at: at)
         guard shelf.put(key.shelfKey, bytes, expiry: expiry) else { return .refused }
         room.noteGone(bytes: Shelved.liveBytes(value))
-        takeOut(at: at)
+        detach(at: at)
         walks.note(shelved: key)
         statistics.shelved += 1
         return .gone(bytes: bytes.count)

@@ -46,7 +46,7 @@ package final class LuaState {
     private static let largeBytes = 4 << 20
 
     /// From now on its scripts make room for others on the compute pool whenever their turn is over.
-    func takeTurns() { control.pointee.letOthersRun = { ComputePool.letOthersRun(at: $0) } }
+    func takeTurns() { control.pointee.yieldProcessor = { ComputePool.yieldProcessor(at: $0) } }
 
     /// Bytes in use, garbage not yet collected included.
     package var memoryBytes: Int { control.pointee.usedBytes }

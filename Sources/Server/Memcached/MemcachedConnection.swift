@@ -17,7 +17,7 @@ package typealias PeerUpgrade =
 
 final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolder {
     /// What a connection needs of its listener.
-    struct Surroundings {
+    struct Context {
         let activity: ConnectionActivity
         let account: BufferAccount
         var upgrade: PeerUpgrade?
@@ -37,7 +37,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
 
     private let loop: ServingLoop
     private let session: MemcachedSession<Routing>
-    private let surroundings: Surroundings
+    private let context: Context
     private let counters: SessionCounters
     private let waker: Waker
     private let idleSeconds: Int
@@ -69,10 +69,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
 
     init(
         descriptor: Int32, loop: ServingLoop, router: Routing, links: PeerLinks?, configuration: SessionConfiguration,
-        statistics: MemcachedStatistics, counters: SessionCounters, surroundings: Surroundings
+        statistics: MemcachedStatistics, counters: SessionCounters, context: Context
     ) {
         self.loop = loop
-        self.surroundings = surroundings
+        self.context = context
         self.counters = counters
         idleSeconds = configuration.idleTimeoutSeconds
         readerTimeoutMilliseconds = configuration.readerTimeoutMilliseconds
@@ -80,7 +80,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         let waker = Waker(loop)
         self.waker = waker
         var configuration = configuration
-        if surroundings.upgrade == nil { configuration.allowsPeers = false }
+        if context.upgrade == nil { configuration.allowsPeers = false }
         session = MemcachedSession(
             router: router, links: links, configuration: configuration, statistics: statistics, counters: counters,
             wake: { waker.wake() })
@@ -216,10 +216,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         movedBytes &+= input.count
         readsLittle = input.count < ServingLoop.aheadBytes
         session.lend(&loop.spare)
-        surroundings.activity.note(second: loop.second)
-        surroundings.activity.note(.working)
+        context.activity.note(second: loop.second)
+        context.activity.note(.working)
         session.receive(input, now: loop.second)
-        surroundings.activity.note(session.awaitsBlock ? .readingBlock : .reading)
+        context.activity.note(session.awaitsBlock ? .readingBlock : .reading)
     }
 
     /// Sends what there is and lets a stalled session go on. True when the session wants more input; what the client does
@@ -293,7 +293,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     private func tellAccount() {
         guard !hasEnded, !isTelling else { return }
         isTelling = true
-        surroundings.account.note(self, holds: session.bufferBytes, moved: movedBytes)
+        context.account.note(self, holds: session.bufferBytes, moved: movedBytes)
         isTelling = false
         movedBytes = 0
     }
@@ -358,20 +358,20 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     private func askForShutdown() {
         guard session.verdict == .shutdown, !hasAskedForShutdown else { return }
         hasAskedForShutdown = true
-        surroundings.shutdown?()
+        context.shutdown?()
     }
 
     private func end() {
         guard !hasEnded else { return }
         leave()
         close(descriptor)
-        surroundings.closed()
+        context.closed()
         askForShutdown()
     }
 
     private func leave() {
         hasEnded = true
-        surroundings.account.remove(self)
+        context.account.remove(self)
         waker.onWake = nil
         setTicking(false)
         loop.remove(self)
@@ -379,6 +379,6 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
 
     private func handOver(_ line: [UInt8]) {
         leave()
-        surroundings.upgrade?(loop, descriptor, line, session.takeRemainingInput(), surroundings.closed)
+        context.upgrade?(loop, descriptor, line, session.takeRemainingInput(), context.closed)
     }
 }

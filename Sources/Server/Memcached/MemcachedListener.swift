@@ -161,7 +161,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         let connection = MemcachedConnection(
             descriptor: descriptor, loop: loops[at], router: router, links: links[at],
             configuration: configuration.session, statistics: statistics, counters: counters[at],
-            surroundings: .init(
+            context: .init(
                 activity: activity, account: accounts[at].account, upgrade: upgrade, shutdown: shutdown,
                 closed: { statistics.remove(connection: number) }))
         guard connection.start() else {

@@ -2,7 +2,7 @@
 //
 // Unsafe: parses and stores straight from the bytes it is given, through raw buffers.
 //
-// It knows no channel: whoever drives it feeds `receive`, sends what `takeOutput` gives, and looks at `verdict`. One thread
+// It knows no channel: whoever drives it feeds `receive`, sends its `output`, and looks at `verdict`. One thread
 // at a time; only the inbox is touched by others.
 
 import DequeModule

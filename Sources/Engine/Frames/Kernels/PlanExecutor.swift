@@ -35,7 +35,7 @@ package struct ScanControl: Sendable {
     func check() throws(Failure) {
         if isCancelled() { throw Failure(.cancelled, "the scan was cancelled") }
         let now = monotonicNanoseconds()
-        ComputePool.letOthersRun(at: now)
+        ComputePool.yieldProcessor(at: now)
         if deadline.uptimeNanoseconds <= now {
             throw Failure(.timeout, "the deadline passed during a scan of the frame")
         }

@@ -72,10 +72,10 @@ struct ObjectIndex {
             return
         }
         if entry.value == value { return }
-        takeOut(number, entry, unless: value)
+        withdraw(number, entry, unless: value)
         guard let value else { return forget(name, number) }
         entries[Int(number)]?.value = value
-        putIn(number, value, unless: entry.value)
+        place(number, value, unless: entry.value)
     }
 
     mutating func remove(_ name: [UInt8]) { set(name, nil) }
@@ -109,7 +109,7 @@ struct ObjectIndex {
         }
         numbers[name] = number
         nameBytes += name.count
-        putIn(number, value, unless: nil)
+        place(number, value, unless: nil)
     }
 
     private mutating func forget(_ name: [UInt8], _ number: Int32) {
@@ -120,7 +120,7 @@ struct ObjectIndex {
     }
 
     /// Into the orders in which it does not stand already, at the same place.
-    private mutating func putIn(_ number: Int32, _ value: IndexedValue, unless other: IndexedValue?) {
+    private mutating func place(_ number: Int32, _ value: IndexedValue, unless other: IndexedValue?) {
         guard let prefix = entries[Int(number)]?.prefix else { return }
         if value.value != other?.value {
             byValue.insert(Key(number: value.value, prefix: prefix, entry: number), by: precedesByValue)
@@ -130,7 +130,7 @@ struct ObjectIndex {
         }
     }
 
-    private mutating func takeOut(_ number: Int32, _ entry: Entry, unless other: IndexedValue?) {
+    private mutating func withdraw(_ number: Int32, _ entry: Entry, unless other: IndexedValue?) {
         let value = entry.value
         if value.value != other?.value {
             byValue.remove(Key(number: value.value, prefix: entry.prefix, entry: number), by: precedesByValue)
