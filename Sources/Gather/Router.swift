@@ -14,48 +14,6 @@ package enum AnswerText: Sendable {
     case leased(LeasedText)
 }
 
-/// Answers virtual keys of one built-in type that is no object: `frame`, `job`, `node`. Asked on any node, answered there.
-package protocol VirtualService: Sendable {
-    var type: String { get }
-    /// By their names; the object's name is the first argument.
-    var methods: [String: MethodSignature] { get }
-    /// Those that take a data block.
-    var methodsWithData: Set<String> { get }
-    func call(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion)
-    /// The same as text. It is made where the answer comes from: of a large one that takes long, and whoever asked is an event
-    /// loop.
-    func callForText(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping TextCompletion)
-}
-
-extension VirtualService {
-    package var methodsWithData: Set<String> { [] }
-
-    package func callForText(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping TextCompletion
-    ) {
-        call(key, data: data, deadline: deadline, router: router) { completion($0.map { .bytes($0.answer) }) }
-    }
-
-    /// Why it can't answer a key; nil when it can.
-    func refusal(of key: VirtualKey, data: [UInt8]?) -> Failure? {
-        guard let signature = methods[key.method] else {
-            return Failure(
-                .scriptError,
-                "\(type) has no method '\(key.method.prefix(40))'; there are \(methods.keys.sorted().joined(separator: ", "))"
-            )
-        }
-        let prefix = "\(type):\(key.method)"
-        if let data, !data.isEmpty, !methodsWithData.contains(key.method) {
-            return Failure(.scriptError, "\(prefix) takes no data block: get \(signature.form(prefix))")
-        }
-        let count = key.object.isEmpty && key.arguments.isEmpty ? 0 : 1 + key.arguments.count
-        do throws(Failure) { try signature.check(count, prefix: prefix) } catch { return error }
-        return nil
-    }
-}
-
 package final class Router: Sendable {
     package enum Route: Sendable {
         /// An item of this node.
@@ -261,9 +219,8 @@ package final class Router: Sendable {
         completion: @escaping CallCompletion
     ) {
         if let service = services[key.type] {
-            if let refusal = service.refusal(of: key, data: data) { return completion(.failure(refusal)) }
-            return service.call(
-                key, data: data, deadline: deadline ?? .never, router: self, completion: completion)
+            let call = ServiceCall(key: key, data: data, deadline: deadline ?? .never)
+            return service.call(call, self, completion: completion)
         }
         if let refusal = engine.objectTypes.refusal(of: key) { return completion(.failure(refusal)) }
         let deadline = deadline ?? environment.deadline(afterMilliseconds: callTimeoutMilliseconds)
@@ -283,10 +240,10 @@ package final class Router: Sendable {
     package func callForText(
         _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion
     ) {
-        guard let service = services[key.type], service.refusal(of: key, data: data) == nil else {
+        guard let service = services[key.type] else {
             return call(key, data: data, links: links, deadline: nil) { completion($0.map { .bytes($0.answer) }) }
         }
-        service.callForText(key, data: data, deadline: .never, router: self, completion: completion)
+        service.callForText(ServiceCall(key: key, data: data, deadline: .never), self, completion: completion)
     }
 
     /// The method of an object of this node that a key names, if it may be called by `Engine.objects`.

@@ -5,39 +5,50 @@ package import Engine
 
 package struct FrameService: VirtualService {
     package let type = "frame"
-    package let methods = [
-        "append": MethodSignature(parameters: ["name"], least: 1),
-        "info": MethodSignature(parameters: ["name"], least: 1),
-        "list": MethodSignature(), "drop": MethodSignature(parameters: ["name", "id"], least: 1),
-        "retain": MethodSignature(parameters: ["name", "age", "column"], least: 2),
-    ]
-    package let methodsWithData: Set<String> = ["append"]
+
+    package enum Method: String, ServiceMethod {
+        case append, info, list, drop, retain
+
+        package var signature: MethodSignature {
+            switch self {
+            case .append: MethodSignature(parameters: ["name"], least: 1)
+            case .info: MethodSignature(parameters: ["name"], least: 1)
+            case .list: MethodSignature()
+            case .drop: MethodSignature(parameters: ["name", "id"], least: 1)
+            case .retain: MethodSignature(parameters: ["name", "age", "column"], least: 2)
+            }
+        }
+
+        package var takesData: Bool { self == .append }
+    }
+
     private static let gatherMilliseconds = 2_000
     private static let ownerMilliseconds = 2_000
 
     package init() {}
 
-    package func call(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    package func perform(
+        _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping CallCompletion
     ) {
-        let cluster = router.cluster
-        switch key.method {
-        case "list":
+        let (cluster, key) = (router.cluster, call.key)
+        switch method {
+        case .list:
             let names = cluster.readRegistry { $0.frames.names }
             completion(.success(.array(names.map { .string($0) })))
-        case "append":
+        case .append:
             cluster.environment.task {
-                completion(await Self.answer { () async throws(Failure) in try await Self.append(key, data, cluster) })
+                completion(
+                    await Self.answer { () async throws(Failure) in try await Self.append(key, call.data, cluster) })
             }
-        case "retain":
+        case .retain:
             cluster.environment.task {
                 completion(await Self.answer { () async throws(Failure) in try await Self.retain(key, cluster) })
             }
-        case "info":
+        case .info:
             cluster.environment.task {
                 completion(await Self.answer { () async throws(Failure) in try await Self.info(key, cluster) })
             }
-        default:
+        case .drop:
             cluster.environment.task {
                 completion(
                     await Self.answer { () async throws(Failure) in

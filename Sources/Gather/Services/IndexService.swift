@@ -6,25 +6,46 @@ package import Engine
 /// to answer, or there is an error. A last argument `here` asks for the part of the node that is asked.
 package struct IndexService: VirtualService {
     package let type = "index"
-    package let methods = [
-        "top": MethodSignature(parameters: ["index", "limit", "here"], least: 1),
-        "above": MethodSignature(parameters: ["index", "number", "limit", "here"], least: 2),
-        "count": MethodSignature(parameters: ["index", "here"], least: 1), "list": MethodSignature(),
-    ]
+
+    package enum Method: String, ServiceMethod {
+        case top, above, count, list
+
+        package var signature: MethodSignature {
+            switch self {
+            case .top: MethodSignature(parameters: ["index", "limit", "here"], least: 1)
+            case .above: MethodSignature(parameters: ["index", "number", "limit", "here"], least: 2)
+            case .count: MethodSignature(parameters: ["index", "here"], least: 1)
+            case .list: MethodSignature()
+            }
+        }
+    }
+
     private static let limitMax = 1_000
     private static let limitDefault = 100
     private static let timeoutMilliseconds = 2_000
 
     package init() {}
 
-    package func call(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    package func perform(
+        _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping CallCompletion
     ) {
-        guard key.method != "list" else { return completion(.success(Self.list(router.engine.objectTypes))) }
+        let types = router.engine.objectTypes
+        switch method {
+        case .list: completion(.success(Self.list(types)))
+        case .count: Self.ask(call, router, completion) { (key) throws(Failure) in try Asked(counting: key, types) }
+        case .top: Self.ask(call, router, completion) { (key) throws(Failure) in try Asked(top: key, types) }
+        case .above: Self.ask(call, router, completion) { (key) throws(Failure) in try Asked(above: key, types) }
+        }
+    }
+
+    private static func ask(
+        _ call: ServiceCall, _ router: Router, _ completion: @escaping CallCompletion,
+        _ read: (VirtualKey) throws(Failure) -> Asked
+    ) {
         do throws(Failure) {
-            let asked = try Asked(key, router.engine.objectTypes)
+            let asked = try read(call.key)
             let own = router.cluster.environment.deadline(afterMilliseconds: Self.timeoutMilliseconds)
-            let deadline = deadline.uptimeNanoseconds < own.uptimeNanoseconds ? deadline : own
+            let deadline = min(call.deadline, own)
             router.cluster.environment.task {
                 let answer = await Self.answer(asked, deadline, router)
                 completion(answer.map { asked.isHere ? Self.part($0) : Self.value($0, asked.question) })
@@ -43,7 +64,28 @@ package struct IndexService: VirtualService {
         /// The same for another node.
         let keyForNode: [UInt8]
 
-        init(_ key: VirtualKey, _ types: ObjectTypes) throws(Failure) {
+        init(counting key: VirtualKey, _ types: ObjectTypes) throws(Failure) {
+            try self.init(key, types, most: 0) { (_) throws(Failure) in .count }
+        }
+
+        init(top key: VirtualKey, _ types: ObjectTypes) throws(Failure) {
+            try self.init(key, types, most: 1) { (words) throws(Failure) in .top(try Self.limit(words, 0, 10, key)) }
+        }
+
+        init(above key: VirtualKey, _ types: ObjectTypes) throws(Failure) {
+            try self.init(key, types, most: 2) { (words) throws(Failure) in
+                guard let word = words.first, Self.isNumeral(word), let least = Double(word), least.isFinite else {
+                    let name = String(decoding: key.object, as: UTF8.self)
+                    throw Failure(.scriptError, "index:above:\(name):NUMBER: '\(words.first ?? "")' is no number")
+                }
+                return .above(least, limit: try Self.limit(words, 1, limitDefault, key))
+            }
+        }
+
+        /// `most`: words beside `here`.
+        private init(
+            _ key: VirtualKey, _ types: ObjectTypes, most: Int, _ read: ([String]) throws(Failure) -> IndexQuestion
+        ) throws(Failure) {
             name = String(decoding: key.object, as: UTF8.self)
             var words = key.arguments.map { String(decoding: $0, as: UTF8.self) }
             isHere = words.last == "here"
@@ -54,30 +96,22 @@ package struct IndexService: VirtualService {
                 let known = IndexService.names(types).joined(separator: ", ")
                 throw Failure(.scriptError, "there is no index '\(name)'; there are \(known)")
             }
-            func limit(_ at: Int, _ usual: Int) throws(Failure) -> Int {
-                guard words.count > at else { return usual }
-                guard Self.isNumeral(words[at]), let limit = Int(words[at]), (1...limitMax).contains(limit) else {
-                    throw Failure(
-                        .scriptError, "index:\(key.method): '\(words[at])' is no number from 1 to \(limitMax)")
-                }
-                return limit
-            }
-            switch key.method {
-            case "count": question = .count
-            case "top": question = .top(try limit(0, 10))
-            default:
-                guard let word = words.first, Self.isNumeral(word), let least = Double(word), least.isFinite
-                else {
-                    throw Failure(.scriptError, "index:above:\(name):NUMBER: '\(words.first ?? "")' is no number")
-                }
-                question = .above(least, limit: try limit(1, limitDefault))
-            }
-            let most = ["count": 0, "top": 1][key.method] ?? 2
+            question = try read(words)
             guard words.count <= most else {
                 throw Failure(
                     .scriptError,
                     "index:\(key.method): '\(words[most])' is one argument too many; the last one may be here")
             }
+        }
+
+        private static func limit(
+            _ words: [String], _ at: Int, _ usual: Int, _ key: VirtualKey
+        ) throws(Failure) -> Int {
+            guard words.count > at else { return usual }
+            guard isNumeral(words[at]), let limit = Int(words[at]), (1...limitMax).contains(limit) else {
+                throw Failure(.scriptError, "index:\(key.method): '\(words[at])' is no number from 1 to \(limitMax)")
+            }
+            return limit
         }
 
         /// Decimal, and nothing but that: no blanks, nothing hexadecimal.

@@ -5,12 +5,22 @@ package import Engine
 
 package struct JobService: VirtualService {
     package let type = "job"
-    package let methods = [
-        "define": MethodSignature(parameters: ["name"], least: 1),
-        "run": MethodSignature(parameters: ["name"], least: 1, isOpen: true), "list": MethodSignature(),
-        "drop": MethodSignature(parameters: ["name"], least: 1),
-    ]
-    package let methodsWithData: Set<String> = ["define"]
+
+    package enum Method: String, ServiceMethod {
+        case define, run, list, drop
+
+        package var signature: MethodSignature {
+            switch self {
+            case .define: MethodSignature(parameters: ["name"], least: 1)
+            case .run: MethodSignature(parameters: ["name"], least: 1, isOpen: true)
+            case .list: MethodSignature()
+            case .drop: MethodSignature(parameters: ["name"], least: 1)
+            }
+        }
+
+        package var takesData: Bool { self == .define }
+    }
+
     private static let sourceBytesMax = 256 << 10
     /// Of all jobs together: every node holds them all, and tells them to the others.
     private static let allSourceBytesMax = 8 << 20
@@ -20,30 +30,29 @@ package struct JobService: VirtualService {
 
     package init() {}
 
-    package func call(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    package func perform(
+        _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping CallCompletion
     ) {
-        switch key.method {
-        case "list": completion(.success(Self.list(router.cluster)))
-        case "define": router.cluster.environment.task { completion(await Self.define(key, data, router.cluster)) }
-        case "drop": router.cluster.environment.task { completion(await Self.drop(key, router.cluster)) }
-        default:
-            Task(executorPreference: router.cluster.engine.compute) {
-                completion(await Self.run(key, deadline, router).map(\.value))
+        let (cluster, key) = (router.cluster, call.key)
+        switch method {
+        case .list: completion(.success(Self.list(cluster)))
+        case .define: cluster.environment.task { completion(await Self.define(key, call.data, cluster)) }
+        case .drop: cluster.environment.task { completion(await Self.drop(key, cluster)) }
+        case .run:
+            Task(executorPreference: cluster.engine.compute) {
+                completion(await Self.run(key, call.deadline, router).map(\.value))
             }
         }
     }
 
-    package func callForText(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping TextCompletion
+    package func performForText(
+        _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping TextCompletion
     ) {
-        guard key.method == "run" else {
-            return call(key, data: data, deadline: deadline, router: router) {
-                completion($0.map { .bytes($0.answer) })
-            }
+        guard method == .run else {
+            return perform(method, call, router) { completion($0.map { .bytes($0.answer) }) }
         }
         Task(executorPreference: router.cluster.engine.compute) {
-            let envelope = await Self.run(key, deadline, router)
+            let envelope = await Self.run(call.key, call.deadline, router)
             completion(envelope.map { $0.leasedText.map { .leased($0) } ?? .bytes($0.value.answer) })
         }
     }

@@ -4,18 +4,26 @@ package import Engine
 
 package struct NodeService: VirtualService {
     package let type = "node"
-    package let methods = [
-        "name": MethodSignature(), "hotkeys": MethodSignature(parameters: ["limit"], least: 0),
-    ]
+
+    package enum Method: String, ServiceMethod {
+        case name, hotkeys
+
+        package var signature: MethodSignature {
+            switch self {
+            case .name: MethodSignature()
+            case .hotkeys: MethodSignature(parameters: ["limit"], least: 0)
+            }
+        }
+    }
 
     package init() {}
 
-    package func call(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    package func perform(
+        _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping CallCompletion
     ) {
-        switch key.method {
-        case "name": completion(.success(.string(router.cluster.selfName)))
-        default: completion(Self.hotKeys(key, router.engine))
+        switch method {
+        case .name: completion(.success(.string(router.cluster.selfName)))
+        case .hotkeys: completion(Self.hotKeys(call.key, router.engine))
         }
     }
 

@@ -4,28 +4,40 @@ package import Engine
 
 package struct ObjectService: VirtualService {
     package let type = "object"
-    package let methods = [
-        "list": MethodSignature(), "describe": MethodSignature(parameters: ["type"], least: 1),
-    ]
+
+    package enum Method: String, ServiceMethod {
+        case list, describe
+
+        package var signature: MethodSignature {
+            switch self {
+            case .list: MethodSignature()
+            case .describe: MethodSignature(parameters: ["type"], least: 1)
+            }
+        }
+    }
 
     package init() {}
 
-    package func call(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, router: Router, completion: @escaping CallCompletion
+    package func perform(
+        _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping CallCompletion
     ) {
         let types = router.engine.objectTypes
-        guard key.method == "describe" else { return completion(.success(Self.list(types))) }
-        let name = String(decoding: key.object, as: UTF8.self)
-        if let type = types.types[name] { return completion(.success(Self.describe(type))) }
-        if let handlers = types.lowLevel?.methods[name] {
-            return completion(
-                .success(
-                    .object([
-                        "type": .string(name), "file": .string("\(name).lua"),
-                        "handlers": .array(handlers.sorted().map { .string($0) }),
-                    ])))
+        switch method {
+        case .list: completion(.success(Self.list(types)))
+        case .describe: completion(Self.describe(String(decoding: call.key.object, as: UTF8.self), types))
         }
-        completion(.failure(Failure(.scriptError, "there is no object type '\(name)'; see object:list")))
+    }
+
+    private static func describe(_ name: String, _ types: ObjectTypes) -> Result<Value, Failure> {
+        if let type = types.types[name] { return .success(describe(type)) }
+        guard let handlers = types.lowLevel?.methods[name] else {
+            return .failure(Failure(.scriptError, "there is no object type '\(name)'; see object:list"))
+        }
+        return .success(
+            .object([
+                "type": .string(name), "file": .string("\(name).lua"),
+                "handlers": .array(handlers.sorted().map { .string($0) }),
+            ]))
     }
 
     private static func list(_ types: ObjectTypes) -> Value {
