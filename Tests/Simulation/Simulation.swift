@@ -26,6 +26,8 @@ final class Simulation {
     private var lastNumber = 0
     /// Faults are over, and every answer has to be a good one.
     private(set) var demandsProgress = false
+    /// Nothing is judged any more, and nothing new begun.
+    private(set) var isOver = false
 
     static let nodeNames = ["n1", "n2", "n3", "n4"]
 
@@ -58,12 +60,12 @@ final class Simulation {
         while violation == nil, world.events < events { world.run(until: world.time + .seconds(1), eventsMax: events) }
         if violation == nil { heal() }
         if violation == nil { checkProgress() }
-        for node in nodes { node.kill() }
+        end()
         return violation
     }
 
     func violate(_ what: String) {
-        guard violation == nil else { return }
+        guard violation == nil, !isOver else { return }
         violation = "\(Trace.seconds(world.time)) s: \(what)"
         world.trace.note(world.time, "VIOLATION \(what)")
     }
@@ -131,7 +133,7 @@ final class Simulation {
         } else {
             makeFrame()
         }
-        world.after(.milliseconds(100), of: nil) { [unowned self] in if violation == nil { tendFrames() } }
+        world.after(.milliseconds(100), of: nil) { [unowned self] in if violation == nil, !isOver { tendFrames() } }
     }
 
     /// One that may be in conflict, at times.
@@ -200,6 +202,13 @@ final class Simulation {
         for (_, question) in open.sorted(by: { $0.key < $1.key }) where question.sent + .seconds(11) < world.time {
             violate("no answer to \(question.what), asked at \(Trace.seconds(question.sent))")
         }
+    }
+
+    /// What is still at work comes to its end without a network, so that nothing of this life is left in memory.
+    private func end() {
+        isOver = true
+        for node in nodes { node.kill() }
+        world.run(until: world.time + .seconds(150))
     }
 
     /// All nodes know the same definitions.

@@ -42,10 +42,10 @@ extension Simulation {
     private static let itemMillisecondsMax = 1_300
 
     func think(_ number: Int) {
-        guard violation == nil else { return }
+        guard violation == nil, !isOver else { return }
         let pause = UInt64.milliseconds(5 + chance.below(chance.chance(20) ? 600 : 120))
         world.after(pause, of: nil) { [unowned self] in
-            guard violation == nil else { return }
+            guard violation == nil, !isOver else { return }
             act(number)
         }
     }
