@@ -28,7 +28,7 @@ private func inFinish(_ call: String) -> String {
     private static func run(_ source: String) -> Result<Value, Failure> {
         Result { () throws(Failure) -> Value in
             let script = try JobScript(
-                Array(source.utf8), name: "t", now: 0, deadline: .after(milliseconds: 20_000))
+                Array(source.utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000))
             guard
                 let partial = try script.map(
                     over: engine.shards[0], frames: engine.frames, parameters: .map([]), coverage: ScanCoverage())
@@ -138,7 +138,7 @@ private func inFinish(_ call: String) -> String {
     func severalReduced() throws {
         let script = try JobScript(
             Array("function map(s) end function reduce(a, b) return a, b end".utf8), name: "t", now: 0,
-            deadline: .after(milliseconds: 20_000))
+            deadline: .after(milliseconds: 600_000))
         let failure = #expect(throws: Failure.self) { try script.reduce([1, 2].map { .value(LeasedValue(.int($0))) }) }
         #expect(failure?.message.contains("reduce returned 2 values") == true)
     }
@@ -171,7 +171,7 @@ private func inFinish(_ call: String) -> String {
         ])
     func questions(call: String, expected: String) throws {
         let script = try JobScript(
-            Array("function run(p) return \(call) end".utf8), name: "t", now: 0, deadline: .after(milliseconds: 20_000))
+            Array("function run(p) return \(call) end".utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000))
         let run = try script.start(parameters: .map([]), servers: ["n1"])
         #expect { _ = try run.begin() } throws: { ($0 as? Failure)?.message.hasSuffix(expected) == true }
     }
@@ -271,7 +271,7 @@ private func inFinish(_ call: String) -> String {
             ("return shard:frame('f'):count()", false),
         ] {
             let script = try JobScript(
-                Array(inMap(body).utf8), name: "t", now: 0, deadline: .after(milliseconds: 20_000))
+                Array(inMap(body).utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000))
             _ = try script.map(
                 over: Self.engine.shards[0], frames: Self.engine.frames, parameters: .map([]), coverage: ScanCoverage())
             #expect(script.answerNote.inexactness.isTruncated == isTruncated, "\(body)")

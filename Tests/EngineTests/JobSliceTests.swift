@@ -184,7 +184,7 @@ import Testing
                 continuation.resume(
                     returning: Result { () throws(Failure) in
                         let script = try JobScript(
-                            Array(source.utf8), name: "t", now: 0, deadline: .after(milliseconds: 60_000))
+                            Array(source.utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000))
                         // The map is under way, or about to be, whenever this comes.
                         DispatchQueue.global().async { coverage.cancel() }
                         return try script.map(

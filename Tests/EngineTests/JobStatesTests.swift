@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct JobStatesTests {
     private static func script(
-        _ source: String, _ states: JobStates, now: Int64 = 0, deadline: Deadline = .after(milliseconds: 20_000)
+        _ source: String, _ states: JobStates, now: Int64 = 0, deadline: Deadline = .after(milliseconds: 600_000)
     ) throws -> JobScript {
         try JobScript(Array(source.utf8), name: "t", now: now, deadline: deadline, states: states)
     }
@@ -84,7 +84,7 @@ import Testing
         let engine = Engine(EngineConfiguration(shards: 1, memoryBytes: 8 << 20))
         for name in ["one", "two", "one"] {
             let script = try JobScript(
-                source, name: name, now: 0, deadline: .after(milliseconds: 20_000), states: states)
+                source, name: name, now: 0, deadline: .after(milliseconds: 600_000), states: states)
             #expect {
                 try script.map(
                     over: engine.shards[0], frames: engine.frames, parameters: .map([]), coverage: ScanCoverage())

@@ -226,7 +226,7 @@ private struct NoItems: LowLevelServices {
         for index in 0..<count {
             let result = await withCheckedContinuation { continuation in
                 host.call(
-                    parse("\(name):n\(index):x"), data: nil, deadline: .after(milliseconds: 30_000),
+                    parse("\(name):n\(index):x"), data: nil, deadline: .after(milliseconds: 600_000),
                     ask: { _, _, _ in }
                 ) { continuation.resume(returning: $0) }
             }

@@ -142,7 +142,7 @@ private final class DictionaryItems: LowLevelServices {
     private static func ask(_ host: LowLevelHost, _ key: String, data: String? = nil) async -> String {
         let result = await withCheckedContinuation { continuation in
             host.call(
-                parse(key), data: data.map { Array($0.utf8) }, deadline: .after(milliseconds: 30_000), ask: asker
+                parse(key), data: data.map { Array($0.utf8) }, deadline: .after(milliseconds: 600_000), ask: asker
             ) { continuation.resume(returning: $0) }
         }
         return switch result {
@@ -185,7 +185,7 @@ private final class DictionaryItems: LowLevelServices {
         let asked = Collected<Bool>()
         let answers = Collected<String>()
         host.call(
-            parse("bag:proxy:far:key"), data: nil, deadline: .after(milliseconds: 30_000),
+            parse("bag:proxy:far:key"), data: nil, deadline: .after(milliseconds: 600_000),
             ask: { list, _, answer in
                 questions.withLock { $0 = list }
                 held.withLock { $0 = answer }
@@ -278,7 +278,7 @@ private final class DictionaryItems: LowLevelServices {
         let host = LowLevelHost(types.lowLevel, services: DictionaryItems(), compute: ComputePool(width: 1))
         #expect(await Self.ask(host, "args:run:x") == "3b")
         let failure: Failure? = await withCheckedContinuation { continuation in
-            host.call(parse("args:line:x"), data: nil, deadline: .after(milliseconds: 30_000), ask: Self.asker) {
+            host.call(parse("args:line:x"), data: nil, deadline: .after(milliseconds: 600_000), ask: Self.asker) {
                 result in
                 if case .failure(let failure) = result {
                     continuation.resume(returning: failure)

@@ -251,7 +251,7 @@ import Testing
             let start = monotonicNanoseconds()
             let failed = failure(
                 of: "function main() \(source) end", memoryBytesMax: 64 << 20,
-                budget: LuaBudget(instructionsMax: 2_000_000_000, deadline: .after(milliseconds: 60_000)))
+                budget: LuaBudget(instructionsMax: 2_000_000_000, deadline: .after(milliseconds: 600_000)))
             #expect(
                 failed?.reason == .budgetExceeded && failed?.message.contains("memory") == true,
                 "\(source): \(String(describing: failed))")

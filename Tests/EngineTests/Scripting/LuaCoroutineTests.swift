@@ -4,7 +4,7 @@ import Engine
 import Testing
 
 @Suite struct LuaCoroutineTests {
-    private func start(_ source: String, budget: LuaBudget = LuaBudget(deadline: .after(milliseconds: 10_000))) throws
+    private func start(_ source: String, budget: LuaBudget = LuaBudget(deadline: .after(milliseconds: 600_000))) throws
         -> LuaCoroutine
     {
         let state = LuaState()

@@ -13,7 +13,7 @@ func runLua(
     try state.load(source: Array(source.utf8), name: "test.lua", environment: environment)
     guard let main = state.function("main", in: environment) else { return [] }
     return try state.call(
-        main, arguments.map { .plain($0) }, budget: budget ?? LuaBudget(deadline: .after(milliseconds: 10_000)))
+        main, arguments.map { .plain($0) }, budget: budget ?? LuaBudget(deadline: .after(milliseconds: 600_000)))
 }
 
 /// The first result of the expression, as it would be answered.
