@@ -171,7 +171,8 @@ private func inFinish(_ call: String) -> String {
         ])
     func questions(call: String, expected: String) throws {
         let script = try JobScript(
-            Array("function run(p) return \(call) end".utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000))
+            Array("function run(p) return \(call) end".utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000)
+        )
         let run = try script.start(parameters: .map([]), servers: ["n1"])
         #expect { _ = try run.begin() } throws: { ($0 as? Failure)?.message.hasSuffix(expected) == true }
     }

@@ -275,15 +275,22 @@ extension MemcachedSession {
     // MARK: Counting
 
     func count(_ command: SessionCommand, _ outcome: ItemOutcome) {
-        if outcome == .tooLarge { counters.add(.storeTooLarge) }
-        if outcome == .outOfMemory { counters.add(.storeNoMemory) }
-        let isMissing = outcome == .notFound || outcome == .miss
+        // One look: to compare outcomes, which may have values, takes as long as to store one.
+        var (isMissing, isStored, hasChanged) = (false, false, false)
+        switch outcome {
+        case .stored: isStored = true
+        case .notFound, .miss: isMissing = true
+        case .exists: hasChanged = true
+        case .tooLarge: counters.add(.storeTooLarge)
+        case .outOfMemory: counters.add(.storeNoMemory)
+        default: break
+        }
         switch command {
         case .store(let verb):
             counters.add(.cmdSet)
             guard verb == .cas else { return }
-            if outcome == .stored { counters.add(.casHits) }
-            if outcome == .exists { counters.add(.casBadval) }
+            if isStored { counters.add(.casHits) }
+            if hasChanged { counters.add(.casBadval) }
             if isMissing { counters.add(.casMisses) }
         case .delete: counters.add(isMissing ? .deleteMisses : .deleteHits)
         case .arithmetic(.increment): counters.add(isMissing ? .incrMisses : .incrHits)

@@ -251,6 +251,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
             isSilent: block.isSilent)
     }
 
+    /// Apart from what a node does for its own keys, which is short and comes far more often.
+    @inline(never)
     private func forward(
         _ request: PlainRequest, _ key: UnsafeRawBufferPointer, _ node: Int, _ bytes: UnsafeRawBufferPointer
     ) {
