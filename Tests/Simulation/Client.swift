@@ -26,7 +26,6 @@ final class ClientConnection: @unchecked Sendable {
     private var session: MemcachedSession<Router>?
     private var received: [UInt8] = []
     private var waiting: [(Reply) -> Void] = []
-    private var taken: [() -> Void] = []
 
     init(_ world: World, _ run: NodeRunning) {
         self.world = world

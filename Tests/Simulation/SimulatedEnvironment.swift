@@ -21,7 +21,7 @@ final class SimulatedEnvironment: Environment, @unchecked Sendable {
     private let process: Process
     let clock: SimulatedClock
     private var random: SeededRandom
-    private let executor: SimulatedExecutor
+    private let threads: SimulatedThreads
 
     init(_ world: World, _ process: Process, _ random: SeededRandom) {
         self.world = world
@@ -31,7 +31,7 @@ final class SimulatedEnvironment: Environment, @unchecked Sendable {
         clock = SimulatedClock(
             origin: 1 << 60 + UInt64(self.random.below(1 << 40)), begun: world.time,
             rate: UInt64(950 + self.random.below(101)))
-        executor = SimulatedExecutor(world, process)
+        threads = SimulatedThreads(world, process)
     }
 
     var uptimeNanoseconds: UInt64 {
@@ -51,12 +51,12 @@ final class SimulatedEnvironment: Environment, @unchecked Sendable {
         world.after(.microseconds(world.threadChance.below(2_000)), of: process, errand)
     }
 
-    func makeCrew(name: String, givesWay: Bool) -> any Crew { SimulatedCrew(world, process) }
-    var taskExecutor: (any TaskExecutor)? { executor }
+    func makeCrew(name: String, givesWay: Bool) -> any Crew { threads }
+    var taskExecutor: (any TaskExecutor)? { threads }
 }
 
-/// Threads that take a moment to wake up.
-final class SimulatedCrew: Crew, @unchecked Sendable {
+/// Threads that take a moment to wake up, for a pool's bodies and for the steps of tasks.
+final class SimulatedThreads: Crew, TaskExecutor, @unchecked Sendable {
     private let world: World
     private let process: Process
 
@@ -70,16 +70,6 @@ final class SimulatedCrew: Crew, @unchecked Sendable {
     }
 
     func end() {}
-}
-
-final class SimulatedExecutor: TaskExecutor, @unchecked Sendable {
-    private let world: World
-    private let process: Process
-
-    init(_ world: World, _ process: Process) {
-        self.world = world
-        self.process = process
-    }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)

@@ -6,7 +6,6 @@ import Logging
 
 final class SimulatedNode {
     let name: String
-    let index: Int
     private let world: World
     private let network: Network
     private let peers: String
@@ -14,12 +13,10 @@ final class SimulatedNode {
     private(set) var running: NodeRunning?
     /// True times at which a run ended, and with it all that it had.
     private(set) var ends: [UInt64] = []
-    private(set) var starts: [UInt64] = []
     private var chance: SeededRandom
 
     init(_ name: String, _ index: Int, peers: String, _ network: Network) {
         self.name = name
-        self.index = index
         self.peers = peers
         self.network = network
         world = network.world
@@ -29,7 +26,6 @@ final class SimulatedNode {
 
     func start() {
         precondition(running == nil)
-        starts.append(world.time)
         var next = chance
         chance = SeededRandom(next.next())
         running = NodeRunning(self, peers: peers, network, next)
@@ -60,7 +56,7 @@ final class NodeRunning {
     init(_ node: SimulatedNode, peers: String, _ network: Network, _ chance: SeededRandom) {
         self.node = node
         self.network = network
-        let process = Process(node.name)
+        let process = Process()
         let environment = SimulatedEnvironment(network.world, process, chance)
         self.process = process
         self.environment = environment

@@ -5,10 +5,7 @@ import HeapModule
 
 /// A run of a node's process. Events that belong to it wait while it is stopped.
 final class Process {
-    let name: String
     var stoppedUntil: UInt64 = 0
-
-    init(_ name: String) { self.name = name }
 }
 
 /// `@unchecked`: it is used on one thread, which `checkThread` sees to.

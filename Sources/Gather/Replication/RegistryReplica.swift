@@ -116,10 +116,7 @@ final class RegistryReplica: Sendable {
                 guard state.registry.frames[entry.id] != nil else {
                     throw Failure(.miss, "frame '\(entry.name)' was dropped meanwhile")
                 }
-                let schema = try FrameSchema(encoded: entry.schema)
-                let frame = try frames.create(entry.name, id: entry.id.description, schema: schema)
-                state.held[entry.id] = frame
-                return .success(frame)
+                return .success(try make(entry.id, entry.name, entry.schema, &state))
             } catch {
                 return .failure(error)
             }
@@ -157,10 +154,17 @@ final class RegistryReplica: Sendable {
         state.conflictsAt = state.registry.version
     }
 
+    private func make(
+        _ id: DefinitionID, _ name: String, _ schema: [UInt8], _ state: inout State
+    ) throws(Failure) -> Frame {
+        let frame = try frames.create(name, id: id.description, schema: FrameSchema(encoded: schema))
+        state.held[id] = frame
+        return frame
+    }
+
     private func hold(_ entry: DefinitionSet<FrameDefinition>.Entry, _ state: inout State) {
         do throws(Failure) {
-            let schema = try FrameSchema(encoded: entry.definition.schema)
-            state.held[entry.id] = try frames.create(entry.name, id: entry.id.description, schema: schema)
+            _ = try make(entry.id, entry.name, entry.definition.schema, &state)
         } catch {
             guard state.refused.insert(entry.id).inserted else { return }
             logger.warning("frame \(entry.name) can't be made as another node made it: \(error.message)")
