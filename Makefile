@@ -4,7 +4,7 @@
 SWIFT_BUILD = swift build --configuration release
 SWIFT_SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help demo test bench bench-cluster bench-analytics simulate fuzz tsan format lint clean
+.PHONY: help demo test install uninstall bench bench-cluster bench-analytics simulate fuzz tsan format lint clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -18,6 +18,18 @@ test: ## Build and run every test
 	@scripts/install-dependencies --test
 	$(SWIFT_BUILD) --build-tests
 	swift test --configuration release --skip-build
+
+PREFIX ?= /usr/local
+# What is to be installed, where it was built before; unless given it is built here.
+BINARY ?=
+
+install: ## Install the program, its manual page and completions for bash, zsh and fish, PREFIX=/usr/local
+	$(if $(BINARY),,@scripts/install-dependencies)
+	$(if $(BINARY),,$(SWIFT_BUILD) --product cacheismo)
+	@scripts/install-program install $(or $(BINARY),.build/release/cacheismo) "$(DESTDIR)$(PREFIX)"
+
+uninstall: ## Remove what was installed, PREFIX=/usr/local
+	@scripts/install-program uninstall "$(DESTDIR)$(PREFIX)"
 
 bench: ## Measure beside memcached and redis, where they are installed
 	@scripts/install-dependencies

@@ -19,6 +19,9 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
     ],
     targets: [
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
@@ -33,7 +36,7 @@ let package = Package(
             ],
             // The built-in object types are part of the binary: nothing to find at run time.
             resources: [
-                .embedInCode("Objects/Types"), .embedInCode("Objects/prelude.lua"),
+                .embedInCode("Objects/Types"), .embedInCode("Objects/prelude.lua"), .embedInCode("Objects/testing.lua"),
                 .embedInCode("LowLevel/lowlevel.lua"),
             ],
             swiftSettings: strict),
@@ -64,7 +67,14 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ],
+            // The page and the description of the interface are part of the binary.
+            resources: [.embedInCode("Page"), .embedInCode("HTTP/openapi.json")],
             swiftSettings: strict),
         .executableTarget(
             name: "Replay", dependencies: ["Engine"], path: "Benchmarks/Replay", swiftSettings: strict),
@@ -100,6 +110,7 @@ let package = Package(
             name: "ServerTests",
             dependencies: [
                 "Server", "Gather", "Engine", "Coordination", "CAllocations",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),

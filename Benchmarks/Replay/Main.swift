@@ -60,7 +60,7 @@ enum Replay {
                 misses += 1
                 pool.withValue(key: UInt64(request.key), bytes: Int(request.bytes)) {
                     _ = store.store(
-                        .set, key: key, hash: hash, flags: 0, expiry: 0, cas: 0, value: $0, now: 100)
+                        .set, key: key, hash: hash, flags: 0, expiry: .never, cas: 0, value: $0, now: 100)
                 }
             }
         }

@@ -74,7 +74,7 @@ final class Workload: Sendable {
         keys[number].withUnsafeBytes { key in
             value.withUnsafeBytes { value in
                 _ = engine.stores.store(
-                    .set, key: key, hash: hashes[number], flags: 0, expiry: 0, cas: 0, value: value, now: Self.now)
+                    .set, key: key, hash: hashes[number], flags: 0, expiry: .never, cas: 0, value: value, now: Self.now)
             }
         }
     }

@@ -1,8 +1,10 @@
-// Calls that are GNU extensions, which the Glibc module is built without.
+// Calls that are GNU extensions, which the Glibc module is built without; and what only the system knows of the process.
 
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -60,6 +62,46 @@ const void *linux_find(const void *bytes, long count, const void *wanted, long w
 }
 
 void linux_trim_memory(void) { malloc_trim(0); }
+
+long linux_free_heap_bytes(void) { return (long)mallinfo2().fordblks; }
+
+struct data_count {
+    int pages;  ///< a descriptor of the process's page table
+    long page_bytes;
+    long found_bytes;
+};
+
+/// Of one library, or the program.
+static int count_data(struct dl_phdr_info *library, size_t size, void *context) {
+    (void)size;
+    // Of an entry of the page table: it is there; and it is a file's, or shared.
+    const uint64_t present = 1ull << 63, of_file = 1ull << 61;
+    struct data_count *count = context;
+    for (int at = 0; at < library->dlpi_phnum; at += 1) {
+        const ElfW(Phdr) *part = &library->dlpi_phdr[at];
+        if (part->p_type != PT_LOAD || (part->p_flags & PF_W) == 0) continue;
+        uint64_t first = (library->dlpi_addr + part->p_vaddr) / (uint64_t)count->page_bytes;
+        uint64_t end = (library->dlpi_addr + part->p_vaddr + part->p_memsz - 1) / (uint64_t)count->page_bytes + 1;
+        while (first < end) {
+            uint64_t entries[512];
+            uint64_t wanted = end - first < 512 ? end - first : 512;
+            ssize_t got = pread(count->pages, entries, wanted * sizeof *entries, (off_t)(first * sizeof *entries));
+            if (got <= 0) return 1;
+            for (size_t entry = 0; entry < (size_t)got / sizeof *entries; entry += 1)
+                if ((entries[entry] & (present | of_file)) == present) count->found_bytes += count->page_bytes;
+            first += (uint64_t)got / sizeof *entries;
+        }
+    }
+    return 0;
+}
+
+long linux_own_data_bytes(void) {
+    struct data_count count = {open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), sysconf(_SC_PAGESIZE), 0};
+    if (count.pages < 0) return 0;
+    dl_iterate_phdr(count_data, &count);
+    close(count.pages);
+    return count.found_bytes;
+}
 
 void linux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -67,7 +67,6 @@ static void note_slice(clua_control *control) {
 static void begin_slice(clua_control *control) {
     control->sliceCpuNanoseconds = 0;
     control->sliceTicks = 0;
-    control->sliceBytes = control->usedBytes;
     // What was freed between two slices was garbage.
     size_t freed = control->usedBytes < control->endBytes ? control->endBytes - control->usedBytes : 0;
     control->abandonedBytes -= freed < control->abandonedBytes ? freed : control->abandonedBytes;
@@ -76,11 +75,13 @@ static void begin_slice(clua_control *control) {
 }
 
 static void end_slice(clua_control *control) {
-    control->usage.grownBytes += (int64_t)control->usedBytes - (int64_t)control->sliceBytes;
     // Of a call that was stopped all but what was held before it is now garbage; of others there is no more of it than that.
     size_t rest = control->usedBytes > control->heldBytes ? control->usedBytes - control->heldBytes : 0;
     if (control->aborted != CLUA_NOT_ABORTED || control->abandonedBytes > rest) control->abandonedBytes = rest;
     control->endBytes = control->usedBytes;
+    control->usage.grownBytes += (int64_t)(control->usedBytes - control->abandonedBytes) - (int64_t)control->heldBytes;
+    // Below zero others' garbage was collected: counted on, it would hide what the call takes from now on.
+    if (control->usage.grownBytes < 0) control->usage.grownBytes = 0;
     if (control->sliceCpuNanoseconds != 0) control->usage.cpuNanoseconds += thread_cpu() - control->sliceCpuNanoseconds;
 }
 
@@ -139,18 +140,20 @@ static void stop_for_memory(clua_control *control, size_t wanted) {
     stop_soon(control, CLUA_ABORTED_MEMORY);
 }
 
-static const char *abort_message(int reason) {
+const char *clua_abort_message(int reason) {
     switch (reason) {
         case CLUA_ABORTED_INSTRUCTIONS: return "too many instructions";
         case CLUA_ABORTED_DEADLINE: return "too much time";
         case CLUA_ABORTED_MEMORY: return "too much memory";
+        case CLUA_ABORTED_TEXT: return "too long a text";
+        case CLUA_ABORTED_WRITES: return "too many writes to the object";
         default: return "cancelled";
     }
 }
 
 bool clua_is_overdue(clua_control *control) { return reason_to_stop(control, clua_now()) != CLUA_NOT_ABORTED; }
 
-void clua_push_abort_message(lua_State *L) { lua_pushstring(L, abort_message(clua_control_of(L)->aborted)); }
+void clua_push_abort_message(lua_State *L) { lua_pushstring(L, clua_abort_message(clua_control_of(L)->aborted)); }
 
 void clua_abort(lua_State *L, int reason) {
     clua_control *control = clua_control_of(L);
@@ -204,8 +207,12 @@ static void budget_hook(lua_State *L, lua_Debug *activation) {
     }
 }
 
+/// How many instructions may come before the next look: a budget that is smaller ends where it ends. Never 1, which is how a
+/// script that was stopped is known.
 static int hook_instructions(clua_control *control) {
-    return control->longTextCount > 0 ? HOOK_INSTRUCTIONS_WITH_LONG_TEXTS : HOOK_INSTRUCTIONS;
+    int64_t most = control->longTextCount > 0 ? HOOK_INSTRUCTIONS_WITH_LONG_TEXTS : HOOK_INSTRUCTIONS;
+    if (control->instructionsLeft >= most) return (int)most;
+    return control->instructionsLeft < 1 ? 2 : (int)control->instructionsLeft + 1;
 }
 
 bool clua_was_stopped(lua_State *thread) { return lua_gethookcount(thread) == 1; }
@@ -357,7 +364,7 @@ void *clua_allocate(void *context, void *block, size_t oldBytes, size_t newBytes
         } else {
             // `..` alone gets here: functions refuse before.
             if (isText && newBytes > CLUA_TEXT_BYTES_MAX + 64) {
-                stop_soon(control, CLUA_ABORTED_MEMORY);
+                stop_soon(control, CLUA_ABORTED_TEXT);
                 if (newBytes > 4 * (size_t)CLUA_TEXT_BYTES_MAX) return NULL;
             }
             if (newBytes >= LARGE_BLOCK_BYTES && block == NULL && !isText &&

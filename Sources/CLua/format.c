@@ -148,6 +148,7 @@ static void add_directive(
         case 'p': {
             const void *object = lua_topointer(L, index);
             char identity[24] = "(null)";
+            clua_control_of(L)->readsMore = true;
             if (object != NULL) snprintf(identity, sizeof identity, "%016" PRIx64, clua_identity(object));
             if (hasPrecision) luaL_error(L, "invalid conversion '%sp' to 'format'", directive);
             strcat(directive, "s");

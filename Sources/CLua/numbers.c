@@ -70,6 +70,20 @@ static int extreme(lua_State *L, bool isGreatest) {
 static int math_max(lua_State *L) { return extreme(L, true); }
 static int math_min(lua_State *L) { return extreme(L, false); }
 
+/// Calls the original in upvalue 1 with the arguments as they are.
+static int call_original(lua_State *L) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/// The same, for what is another each time.
+static int call_changing(lua_State *L) {
+    clua_control_of(L)->readsMore = true;
+    return call_original(L);
+}
+
 /// Scripts share the sequence, so that none may set it: what one sets another would get.
 static int math_randomseed(lua_State *L) {
     (void)L;
@@ -88,25 +102,17 @@ static void seed(lua_State *L) {
 
 // MARK: os
 
-/// Calls the original in upvalue 1 with the arguments as they are.
-static int call_original(lua_State *L) {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
 static int os_date(lua_State *L) {
     size_t bytes = 0;
     luaL_optlstring(L, 1, "", &bytes);
     luaL_argcheck(L, bytes <= DATE_FORMAT_BYTES_MAX, 1, "format has more than 1024 bytes");
     clua_charge(L, 16 + (int64_t)bytes * 4);
     clua_opt_integer(L, 2, 0);
-    return call_original(L);
+    return lua_isnoneornil(L, 2) ? call_changing(L) : call_original(L);
 }
 
 static int os_time(lua_State *L) {
-    if (lua_isnoneornil(L, 1)) return call_original(L);
+    if (lua_isnoneornil(L, 1)) return call_changing(L);
     luaL_checktype(L, 1, LUA_TTABLE);
     static const char *const fields[] = {"year", "month", "day", "hour", "min", "sec", "isdst", NULL};
     lua_settop(L, 1);
@@ -130,6 +136,7 @@ static void guard(lua_State *L, const char *name, lua_CFunction function) {
 }
 
 void clua_open_os(lua_State *L) {
+    guard(L, "clock", call_changing);
     guard(L, "date", os_date);
     guard(L, "time", os_time);
 }
@@ -139,4 +146,5 @@ void clua_open_math(lua_State *L) {
         {NULL, NULL}};
     seed(L);
     luaL_setfuncs(L, functions, 0);
+    guard(L, "random", call_changing);
 }

@@ -27,7 +27,7 @@ static void check(lua_State *L, purpose purpose) {
             if (size <= CLUA_TEXT_BYTES_MAX) size = size * 10 + (size_t)(format[at] - '0');
         }
         if (option == 'c' && hasSize) padding += size;
-        if (purpose == PACK && padding > CLUA_TEXT_BYTES_MAX) clua_abort(L, CLUA_ABORTED_MEMORY);
+        if (purpose == PACK && padding > CLUA_TEXT_BYTES_MAX) clua_abort(L, CLUA_ABORTED_TEXT);
         if (option == 0 || strchr("bBhHlLjJTiIfdnszc", option) == NULL) continue;
         bool isText = option == 's' || option == 'z' || option == 'c';
         if (purpose == PACK && lua_type(L, argument) == LUA_TSTRING) {

@@ -56,6 +56,28 @@ static int guarded_xpcall(lua_State *L) {
     return finish_pcall(L, lua_pcallk(L, lua_gettop(L) - 4, LUA_MULTRET, 2, 2, finish_pcall), 2);
 }
 
+/// As the standard one. What the host raised remains that where it is raised again with a position in front.
+static int raising_error(lua_State *L) {
+    int level = (int)luaL_optinteger(L, 2, 1);
+    lua_settop(L, 1);
+    if (lua_type(L, 1) != LUA_TSTRING || level <= 0) return lua_error(L);
+    bool isRaised = clua_is_raised(L);
+    luaL_where(L, level);
+    lua_insert(L, 1);
+    lua_concat(L, 2);
+    if (isRaised) clua_note_raised(L);
+    return lua_error(L);
+}
+
+static int raising_assert(lua_State *L) {
+    if (lua_toboolean(L, 1)) return lua_gettop(L);
+    luaL_checkany(L, 1);
+    lua_remove(L, 1);
+    lua_pushliteral(L, "assertion failed!");
+    lua_settop(L, 1);
+    return raising_error(L);
+}
+
 // MARK: Metatables and raw access
 
 /// Hooks are off while a finalizer runs, so scripts get none: a loop in it could not be stopped.
@@ -141,9 +163,11 @@ static void open_library(lua_State *L, const char *name, lua_CFunction open, con
 }
 
 static void open_base(lua_State *L) {
-    static const char *const names[] = {"assert", "error", "getmetatable", "ipairs", "select", "type", "_VERSION",
+    static const char *const names[] = {"getmetatable", "ipairs", "select", "type", "_VERSION",
         NULL};
     open_library(L, "_G", luaopen_base, names);
+    define(L, "assert", raising_assert);
+    define(L, "error", raising_error);
     define(L, "pcall", guarded_pcall);
     define(L, "xpcall", guarded_xpcall);
     define(L, "setmetatable", guarded_setmetatable);
@@ -199,6 +223,9 @@ int clua_open_sandbox(lua_State *L) {
     clua_control *control = clua_control_of(L);
     clua_take_metamethods_away(L, control->state.start, control->state.bytes);
     clua_open_views(L);
+    lua_pushboolean(L, 0);
+    clua_note_raised(L);
+    lua_pop(L, 1);
     open_base(L);
     open_string(L);
     lua_setfield(L, -2, "string");

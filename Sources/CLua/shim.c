@@ -1,15 +1,18 @@
 // States, protected entries, the compiler, garbage, the trampoline for callbacks, and host objects.
 #include "CLua.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /// A script larger than this is refused.
 enum { SOURCE_BYTES_MAX = 1 << 20 };
 /// The compiler gets its text in pieces of this, and looks at the clock before each: no hook interrupts it, and what it
 /// looks up for a name or a jump can be in proportion to all of the text.
 enum { SOURCE_PIECE_BYTES = 64 };
-/// Compiling may take this long, without a deadline too.
+/// Compiling may take this long of a processor, without a deadline too. By the clock it may take longer: a process that is stopped
+/// meanwhile, or gets no time, would be told that a script which it can't do without is too large.
 enum { COMPILE_NANOSECONDS_MAX = 2000000000 };
 /// What a callback costs besides what it charges.
 enum { CALLBACK_INSTRUCTIONS = 16 };
@@ -46,13 +49,20 @@ void clua_close(lua_State *L) {
     lua_close(L);
     free(control->longTexts);
     free(control->nodes);
+    free(control->trace);
     free(control);
 }
 
 int clua_pcall(lua_State *L, int arguments, int results) {
     clua_control *control = clua_control_of(L);
+    int handler = lua_gettop(L) - arguments;
+    lua_checkstack(L, 1);
+    lua_pushcfunction(L, clua_handle_error);
+    lua_insert(L, handler);
     clua_entry saved = clua_enter(L, control);
-    return clua_leave(L, control, saved, lua_pcall(L, arguments, results, 0));
+    int status = clua_leave(L, control, saved, lua_pcall(L, arguments, results, handler));
+    lua_remove(L, handler);
+    return status;
 }
 
 int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results) {
@@ -60,7 +70,17 @@ int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results)
     clua_entry saved = clua_enter(thread, control);
     control->hostThread = thread;
     control->slicedOut = false;
-    return clua_leave(thread, control, saved, lua_resume(thread, from, arguments, results));
+    int status = lua_resume(thread, from, arguments, results);
+    // What failed still has its functions.
+    if (status > LUA_YIELD) clua_note_trace(thread);
+    return clua_leave(thread, control, saved, status);
+}
+
+/// Of a processor, by this thread so far. Costs a system call.
+static uint64_t thread_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /// What is left of a text to compile, and until when.
@@ -73,7 +93,7 @@ typedef struct {
 static const char *next_piece(lua_State *L, void *context, size_t *bytes) {
     source *my = context;
     clua_look(L);
-    if (clua_now() >= my->end) clua_abort(L, CLUA_ABORTED_DEADLINE);
+    if (thread_nanoseconds() >= my->end) clua_abort(L, CLUA_ABORTED_DEADLINE);
     const char *piece = my->at;
     *bytes = my->bytes < SOURCE_PIECE_BYTES ? my->bytes : SOURCE_PIECE_BYTES;
     my->at += *bytes;
@@ -89,7 +109,7 @@ int clua_load(lua_State *L, const char *text, size_t bytes, const char *name) {
     clua_control *control = clua_control_of(L);
     clua_entry saved = clua_enter(L, control);
     lua_pushfstring(L, "=%s", name);
-    source my = {text, bytes, clua_now() + COMPILE_NANOSECONDS_MAX};
+    source my = {text, bytes, thread_nanoseconds() + COMPILE_NANOSECONDS_MAX};
     int status = lua_load(L, next_piece, &my, lua_tostring(L, -1), "t");
     status = clua_leave(L, control, saved, status);
     lua_remove(L, -2);
@@ -153,6 +173,23 @@ double clua_to_number(lua_State *L, int index) { return lua_tonumberx(L, index, 
 
 // MARK: Callbacks and host objects
 
+/// In the registry: the error that a callback raised last; false before the first, so that to note one takes no memory.
+static char raisedKey;
+
+void clua_note_raised(lua_State *L) {
+    lua_checkstack(L, 1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &raisedKey);
+}
+
+bool clua_is_raised(lua_State *L) {
+    lua_checkstack(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &raisedKey);
+    bool isRaised = lua_rawequal(L, -1, -2);
+    lua_pop(L, 1);
+    return isRaised && lua_type(L, -1) == LUA_TSTRING;
+}
+
 /// Runs while no Swift frame is live: only here may the outcome of a callback raise or yield.
 static int trampoline(lua_State *L) {
     clua_callback callback = (clua_callback)lua_touserdata(L, lua_upvalueindex(1));
@@ -169,11 +206,20 @@ static int trampoline(lua_State *L) {
         luaL_where(L, 1);
         lua_insert(L, -2);
         lua_concat(L, 2);
+        clua_note_raised(L);
         return lua_error(L);
     }
     if (L != control->hostThread || !lua_isyieldable(L))
         return luaL_error(L, "cannot wait for an answer inside a coroutine, an iterator or a callback");
     return lua_yield(L, CLUA_YIELD_BASE - outcome);
+}
+
+void clua_where(lua_State *L, char *text, size_t bytes) {
+    lua_Debug place;
+    text[0] = 0;
+    if (!lua_getstack(L, 1, &place)) return;
+    lua_getinfo(L, "Sl", &place);
+    if (place.currentline > 0) snprintf(text, bytes, "%s:%d: ", place.short_src, place.currentline);
 }
 
 void clua_push_callback(lua_State *L, clua_callback callback, void *context) {

@@ -52,7 +52,7 @@ bool clua_push_number(lua_State *L, int index) {
 }
 
 void clua_check_text_bytes(lua_State *L, size_t bytes) {
-    if (bytes > CLUA_TEXT_BYTES_MAX) clua_abort(L, CLUA_ABORTED_MEMORY);
+    if (bytes > CLUA_TEXT_BYTES_MAX) clua_abort(L, CLUA_ABORTED_TEXT);
 }
 
 // MARK: tostring
@@ -92,6 +92,7 @@ const char *clua_push_text(lua_State *L, int index, size_t *bytes) {
         default: break;
     }
     char identity[24];
+    clua_control_of(L)->readsMore = true;
     snprintf(identity, sizeof identity, "%016" PRIx64, clua_identity(lua_topointer(L, index)));
     int kind = luaL_getmetafield(L, index, "__name");
     const char *name = kind == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, index);
@@ -256,7 +257,7 @@ static int text_rep(lua_State *L) {
         return 1;
     }
     size_t unit = bytes + separatorBytes;
-    if ((lua_Unsigned)count > CLUA_TEXT_BYTES_MAX || unit > CLUA_TEXT_BYTES_MAX) clua_abort(L, CLUA_ABORTED_MEMORY);
+    if ((lua_Unsigned)count > CLUA_TEXT_BYTES_MAX || unit > CLUA_TEXT_BYTES_MAX) clua_abort(L, CLUA_ABORTED_TEXT);
     size_t total = unit * (size_t)count - separatorBytes;
     clua_check_text_bytes(L, total);
     clua_charge_bytes(L, total);

@@ -294,7 +294,7 @@ static const void *take_value(lua_State *L) {
 /// Notes that the value at `key` of the table at `table` will be another: a table at the address `moved`, if there is one.
 static void note_write(lua_State *L, int table, int key, const void *moved) {
     clua_control *control = clua_control_of(L);
-    if (control->journalWrites >= JOURNAL_WRITES_MAX) clua_abort(L, CLUA_ABORTED_MEMORY);
+    if (control->journalWrites >= JOURNAL_WRITES_MAX) clua_abort(L, CLUA_ABORTED_WRITES);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &journalKey);
     int journal = lua_gettop(L);
     lua_Integer entry = control->journalWrites;

@@ -2,6 +2,7 @@
 
 package struct EngineConfiguration: Sendable {
     package var environment: any Environment = SystemEnvironment()
+    package var placement = KeyPlacement()
     package var shards: Int
     package var computeThreads: Int
     /// Those that serve clients: as many may read from one shard at a time.
@@ -14,6 +15,8 @@ package struct EngineConfiguration: Sendable {
     package var evicts: Bool
     /// Values that stay are compressed.
     package var compresses: Bool
+    /// What one method may use, in instructions.
+    package var methodInstructionsMax = 10_000_000
     /// For frames, over all shards. Nothing in a frame is ever evicted: a write beyond this fails.
     package var frameMemoryBytes: Int
     /// For the scripts of all jobs under way.
@@ -21,7 +24,13 @@ package struct EngineConfiguration: Sendable {
     package var objectTypes: ObjectTypes
     /// The scripts that they came of.
     package var scripts: [ObjectScript] = []
-    /// Takes what scripts say with `log`.
+    /// Takes methods and jobs that took long.
+    package var slow = SlowLog()
+    /// Items that go, jobs that end.
+    package var events = NodeEvents()
+    /// Takes errors of methods and jobs.
+    package var errors = ScriptErrors()
+    /// Takes what types say with `log` and `print`, at a bounded rate.
     package var scriptLog: @Sendable (String) -> Void = { _ in }
 
     package init(
@@ -56,7 +65,9 @@ package struct EngineConfiguration: Sendable {
         objects.shelfBytesMax = itemBytesMax
         objects.pinnedBytesMax = max(2 << 20, memoryBytes / shards / 2)
         objects.memoryBytesMax = max(objects.memoryBytesMax, objects.pinnedBytesMax / 4 * 5 + 16 << 20)
-        objects.log = scriptLog
+        objects.instructionsMax = methodInstructionsMax
+        objects.slow = slow
+        objects.errors = errors
         objects.environment = environment
         return objects
     }
@@ -77,6 +88,7 @@ package final class Engine: Sendable {
     package let objects: ObjectHosts
     package let lowLevel: LowLevelHost
     package let flush: NodeFlush
+    private let scriptLog: ScriptLog
 
     package init(_ configuration: EngineConfiguration = EngineConfiguration()) {
         self.configuration = configuration
@@ -90,22 +102,28 @@ package final class Engine: Sendable {
             itemBytesMax: configuration.itemBytesMax, evicts: configuration.evicts,
             compresses: configuration.compresses, background: { compute.submit($0) })
         items.environment = environment
+        items.events = configuration.events
         items.readers = min(configuration.servingThreads, EngineConfiguration.readersMax)
-        shards = (0..<configuration.shards).map {
+        let scriptLog = ScriptLog(environment, configuration.scriptLog)
+        self.scriptLog = scriptLog
+        var objects = configuration.objects
+        objects.log = { scriptLog.say($0) }
+        shards = (0..<configuration.shards).map { [objects] in
             Shard(
-                index: $0, items: items, types: configuration.objectTypes, objects: configuration.objects,
-                compute: scripts)
+                index: $0, items: items, types: configuration.objectTypes, objects: objects, compute: scripts)
         }
         stores = ItemStores(shards.map(\.items))
         flush = NodeFlush(shards: shards, environment: environment)
-        objects = ObjectHosts(shards.map(\.objects))
+        self.objects = ObjectHosts(shards.map(\.objects))
         self.compute = compute
         jobStates = JobStates(memory: ScriptMemory(limitBytes: configuration.scriptMemoryBytes))
         jobScripts = ScriptAdmission(pool: compute)
         catalog = TypeCatalog(configuration.objectTypes, scripts: configuration.scripts)
         lowLevel = LowLevelHost(
-            configuration.objectTypes.lowLevel,
-            services: NodeItems(stores: stores, environment: environment, logs: configuration.scriptLog),
+            configuration.objectTypes.handlers,
+            services: NodeItems(
+                stores: stores, placement: configuration.placement, environment: environment,
+                logs: { scriptLog.say($0) }),
             compute: scripts)
         frames = FrameCatalog(
             shardCount: configuration.shards,
@@ -125,7 +143,7 @@ package final class Engine: Sendable {
                     for failure in failures { log("a type stays as it was on a shard: \(failure)") }
                 }
             }
-            if before.lowLevel != types.lowLevel { lowLevel.install(types.lowLevel) }
+            if before.handlers != types.handlers { lowLevel.install(types.handlers) }
         }
     }
 

@@ -29,11 +29,13 @@ package enum Reason: String, Sendable, CaseIterable {
     case incompleteData = "incomplete_data"
     /// There are several frames, or jobs, of one name, made by nodes that could not reach each other: one has to be dropped.
     case conflict
+    /// Whoever asks may not do that: they are of another role.
+    case notAllowed = "not_allowed"
 
     /// Who can mend it, unless a failure says otherwise: the one table of that.
     package var fault: Fault {
         switch self {
-        case .miss, .wrongType, .scriptError, .budgetExceeded, .conflict: .caller
+        case .miss, .wrongType, .scriptError, .budgetExceeded, .conflict, .notAllowed: .caller
         case .evicted, .timeout, .unreachable, .wrongEpoch, .scriptVersion, .overloaded, .cancelled, .incompleteData:
             .server
         }
@@ -51,16 +53,46 @@ package enum Fault: String, Sendable, CaseIterable {
     package var wireWord: String { self == .caller ? "CLIENT_ERROR" : "SERVER_ERROR" }
 }
 
-/// A typed failure: the reason for programs, the message (one line, naming the thing and the remedy) for people.
+/// A typed failure: the reason for programs, the message (one line, naming the thing and the remedy) for people. What the message
+/// names is said as data besides: no code searches the text.
 package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
-    package let reason: Reason
+    /// What a message names.
+    package enum Subject: Sendable, Hashable {
+        /// A node, a server, a file.
+        case named(String)
+        /// A server to which this process could make no connection, as `host:port` or by its node's name.
+        case unreached(String)
+
+        package var name: String {
+            switch self {
+            case .named(let name), .unreached(let name): name
+            }
+        }
+    }
+
     package let message: String
+    /// Empty where the message names nothing, or nobody needs to know what.
+    package let subjects: [Subject]
+    /// Of what failed in a script, `file:line: in function 'name'` for each Lua function under way, the innermost first; and of a
+    /// method, at last, what was called, its arguments cut short. Empty where no script ran.
+    package let stack: [String]
+    package let reason: Reason
     package let fault: Fault
 
-    /// - Parameter fault: where it is not the one that the reason has for most failures.
-    package init(_ reason: Reason, _ message: String, fault: Fault? = nil) {
+    /// - Parameters:
+    ///   - fault: where it is not the one that the reason has for most failures.
+    ///   - subjects: what the message names.
+    package init(_ reason: Reason, _ message: String, fault: Fault? = nil, about subjects: Subject...) {
+        self.init(reason, message, fault: fault, about: subjects)
+    }
+
+    package init(
+        _ reason: Reason, _ message: String, fault: Fault? = nil, about subjects: [Subject], stack: [String] = []
+    ) {
         self.reason = reason
         self.fault = fault ?? reason.fault
+        self.subjects = subjects
+        self.stack = stack
         self.message =
             message.contains(where: \.isNewline)
             ? String(message.map { $0.isNewline ? " " : $0 }) : message
@@ -69,9 +101,25 @@ package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
     /// A plain key that is not there: a miss and nothing else.
     package static let noSuchKey = Failure(.miss, "no such key")
 
-    /// The same failure, its message beginning with the thing that it is about unless it says so already.
+    /// Whether its message names this thing.
+    package func names(_ thing: String) -> Bool { subjects.contains { $0.name == thing } }
+
+    /// The same failure in other words, which name what its own named, and `more`.
+    package func saying(_ message: String, about more: Subject...) -> Failure {
+        Failure(reason, message, fault: fault, about: subjects + more, stack: stack)
+    }
+
+    /// The same words for another reason, and the fault that goes with that.
+    package func because(of reason: Reason) -> Failure { Failure(reason, message, about: subjects, stack: stack) }
+
+    /// The same failure, seen in a script.
+    package func with(stack: [String]) -> Failure {
+        Failure(reason, message, fault: fault, about: subjects, stack: stack)
+    }
+
+    /// The same failure, its message beginning with the thing that it is about unless it names that already.
     package func naming(_ thing: String) -> Failure {
-        message.contains(thing) ? self : Failure(reason, "\(thing): \(message)", fault: fault)
+        names(thing) ? self : saying("\(thing): \(message)", about: .named(thing))
     }
 
     /// `reason message`, the form that follows the fault's word on the wire.

@@ -12,7 +12,8 @@ package final class Cluster: Sendable {
     package let environment: any Environment
     /// Of what is under way here.
     let alarms: DeadlineAlarms
-    package let topology: Topology
+    /// Where keys live, and on which nodes.
+    package let view: TopologyView
     /// Names this run of the process.
     package let incarnation: UInt64
     package let logger: Logger
@@ -45,7 +46,10 @@ package final class Cluster: Sendable {
         alarms = DeadlineAlarms(environment)
         jobs = JobTable(environment)
         nextQuery = Atomic(environment.randomNumber() >> 16)
-        self.topology = topology
+        precondition(
+            topology.isAlone || engine.configuration.placement.isShared,
+            "the stores of a cluster's node have to place keys as the other nodes do")
+        view = TopologyView(topology)
         self.requestTimeoutMilliseconds = requestTimeoutMilliseconds
         self.logger = logger
         loads = LoadParticipants(frames: engine.frames, environment)
@@ -58,11 +62,9 @@ package final class Cluster: Sendable {
         replica = RegistryReplica(
             frames: engine.frames, selfName: topology.selfName, run: incarnation, peers: identity.others.sorted(),
             now: environment.now, logger: logger)
-        let believe: @Sendable (inout MapAnswer, Counterpart) -> Bool = { answer, speaker in
+        let believe: @Sendable (MapAnswer, Counterpart) -> Bool = { answer, speaker in
             let belief = Belief(speaker: speaker, identity: identity, statuses: statuses)
-            let believed = answer.frames.compactMap { belief.restricted($0) }
-            defer { answer.frames = believed }
-            return believed.count == answer.frames.count
+            return answer.frames.allSatisfy { belief.restricted($0) != nil }
         }
         func links(_ loops: [any PeerLoop], _ purpose: PeerHello.Purpose) -> [PeerLinks] {
             guard !topology.isAlone else { return [] }
@@ -76,6 +78,19 @@ package final class Cluster: Sendable {
         forwardLinks = links(serving, .forwards)
     }
 
+    /// Makes the engine too, which so places keys as the other nodes do.
+    package convenience init(
+        _ configuration: EngineConfiguration, topology: Topology, loops: [any PeerLoop],
+        serving: [any PeerLoop] = [], security: PeerSecurity = PeerSecurity(), logger: Logger
+    ) {
+        var configuration = configuration
+        configuration.placement = topology.placement
+        self.init(
+            engine: Engine(configuration), topology: topology, loops: loops, serving: serving, security: security,
+            logger: logger)
+    }
+
+    package var topology: Topology { view.topology }
     package var selfName: String { topology.selfName }
     package var otherNodes: [Int] { topology.nodes.indices.filter { $0 != topology.selfIndex } }
 
@@ -93,10 +108,19 @@ package final class Cluster: Sendable {
     package func newQuery() -> UInt64 { nextQuery.wrappingAdd(1, ordering: .relaxed).newValue }
 
     package func send(_ request: PeerRequest, to node: Int, deadline: Deadline) async -> Result<PeerReply, Failure> {
-        guard let links = anyLinks else { return .failure(Failure(.unreachable, "this node has no peers")) }
-        return await withCheckedContinuation { continuation in
-            links.send(request, to: node, deadline: deadline) { continuation.resume(returning: $0) }
+        await withCheckedContinuation { continuation in
+            send(request, to: node, deadline: deadline) { continuation.resume(returning: $0) }
         }
+    }
+
+    func send(
+        _ request: PeerRequest, to node: Int, deadline: Deadline,
+        completion: @escaping @Sendable (Result<PeerReply, Failure>) -> Void
+    ) {
+        guard let links = anyLinks else {
+            return completion(.failure(Failure(.unreachable, "this node has no peers")))
+        }
+        links.send(request, to: node, deadline: deadline, completion: completion)
     }
 
     package func close() {

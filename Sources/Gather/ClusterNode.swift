@@ -8,11 +8,14 @@ package import NIOCore
 package final class ClusterNode: PeerService {
     package let cluster: Cluster
     package let router: Router
-    let access: ClientAccess
-    /// What `cluster status` shows.
-    let version: String
+    package let access: ClientAccess
+    /// Jobs and frames, too.
+    package var answersVirtualKeys: Bool { access.allowsVirtualKeys }
     private let loads: LoadTable
-    private let jobs: JobRunner
+    package let jobs: JobRunner
+    package let definitions = JobDefinitions()
+    /// What is told of the nodes.
+    package let reports: NodeReports
     private let refusals: RefusalLog
     private let budget = PeerByteBudget()
 
@@ -21,7 +24,8 @@ package final class ClusterNode: PeerService {
         cluster: Cluster, answersVirtualKeys: Bool = true, access: ClientAccess = ClientAccess(), version: String = ""
     ) {
         self.cluster = cluster
-        self.version = version
+        let reports = NodeReports(cluster, version: version)
+        self.reports = reports
         var access = access
         access.allowsVirtualKeys = access.allowsVirtualKeys && answersVirtualKeys
         self.access = access
@@ -29,7 +33,11 @@ package final class ClusterNode: PeerService {
         loads = LoadTable(cluster: cluster)
         jobs = JobRunner(cluster: cluster)
         router = Router(
-            cluster: cluster, services: [FrameService(), JobService(), NodeService(), ObjectService(), IndexService()],
+            cluster: cluster,
+            services: [
+                FrameService(), JobService(reports), NodeService(reports), ClusterService(reports), ObjectService(),
+                IndexService(),
+            ],
             answersVirtualKeys: answersVirtualKeys)
     }
 
@@ -63,14 +71,24 @@ package final class ClusterNode: PeerService {
 
     // MARK: Who calls
 
-    package func refusal(login: [UInt8], password: [UInt8]) -> Refusal? {
-        guard let isUser = access.isUser, !isUser(login, password) else { return nil }
-        return Refusal(
-            .notAllowed,
-            login.isEmpty
-                ? "\(cluster.selfName) wants to know who you are: give --login NAME, and the password in "
-                    + "CACHEISMO_PASSWORD or --password-file FILE"
-                : "\(cluster.selfName) does not know that name and password")
+    package func admit(login: [UInt8], password: [UInt8], from client: ClientAddress) -> ClientAdmission {
+        guard let rolesOfUser = access.rolesOfUser else {
+            return ClientAdmission(.success(access.openRoles(of: client)))
+        }
+        guard !login.isEmpty else {
+            return ClientAdmission(
+                .failure(
+                    Refusal(
+                        .notAllowed,
+                        "\(cluster.selfName) wants to know who you are: give --login NAME, and the password in "
+                            + "CACHEISMO_PASSWORD or --password-file FILE",
+                        about: cluster.selfName)))
+        }
+        let roles = rolesOfUser(login, password)
+        let delay = access.desk?.attempt(from: client, isRight: roles != nil) ?? 0
+        let refusal = Refusal(
+            .notAllowed, "\(cluster.selfName) does not know that name and password", about: cluster.selfName)
+        return ClientAdmission(roles.map { .success($0) } ?? .failure(refusal), delayMilliseconds: delay)
     }
 
     package func greeted(_ counterpart: Counterpart) {
@@ -91,21 +109,27 @@ package final class ClusterNode: PeerService {
         reply: @escaping @Sendable (PeerReply) -> Void
     ) {
         if let failure = request.refusal(for: connection.counterpart, access) { return reply(.failure(failure)) }
+        if connection.counterpart == .client, let failure = refusal(of: request, connection.roles) {
+            return reply(.failure(failure))
+        }
         switch request {
         case .item(let command, let key): reply(.item(router.executeForPeer(command, key: key)))
         case .call(let key, let data, _):
             router.callForPeer(key, data: data, deadline: time.due) { reply(PeerReply($0)) }
         case .fetch(let key, let milliseconds, let byJob):
             let deadline = min(time.due, cluster.environment.deadline(afterMilliseconds: Int(milliseconds)))
-            router.fetch(key, deadline: deadline, byJob: byJob) { reply(PeerReply($0)) }
+            router.fetch(key, deadline: deadline, byJob: byJob, roles: connection.roles) { reply(PeerReply($0)) }
         case .map(var map):
             map.deadlineMilliseconds = min(map.deadlineMilliseconds, UInt32(clamping: time.leftMilliseconds))
-            JobMap(cluster: cluster).run(map, encodes: true) { result in
+            let log = JobLog(memory: cluster.engine.jobStates.memory)
+            JobMap(cluster: cluster, log: log).run(map, encodes: true) { result in
                 switch result {
                 case .success(let found):
-                    reply(.mapped(found.answer))
+                    var answer = found.answer
+                    answer.log = log.lines
+                    reply(.mapped(answer))
                     withExtendedLifetime(found.lease) {}
-                case .failure(let failure): reply(.failure(failure))
+                case .failure(let failure): reply(.mapFailed(failure, log.lines))
                 }
             }
         case .stage(let block):
@@ -131,7 +155,7 @@ package final class ClusterNode: PeerService {
             guard case .int(let delay)? = argument["delay"], delay >= 0 else { return reply(.failure(Self.malformed)) }
             guard access.allowsFlush else {
                 let why = "\(cluster.selfName) was started with -F, and flushes nothing"
-                return reply(.failure(Failure(.scriptError, why)))
+                return reply(.failure(Failure(.scriptError, why, about: .named(cluster.selfName))))
             }
             router.flushLocally(delaySeconds: UInt32(clamping: delay), now: cluster.environment.unixSeconds) {
                 reply(.value(.null))
@@ -140,7 +164,7 @@ package final class ClusterNode: PeerService {
             // A large result takes long to encode: with turns, on the pool of what takes long.
             Task(executorPreference: cluster.engine.compute) {
                 guard !self.cluster.environment.hasPassed(time.due) else { return reply(.failure(self.tooLate)) }
-                await self.runJob(argument, time, reply)
+                await self.runJob(argument, connection, time, reply)
             }
         case .control(let verb, let argument):
             cluster.environment.task {
@@ -160,7 +184,9 @@ package final class ClusterNode: PeerService {
 
     /// For what waited here, after it had come in time.
     private var tooLate: Failure {
-        Failure(.timeout, "\(cluster.selfName) did not get to it in time, and did not carry it out")
+        Failure(
+            .timeout, "\(cluster.selfName) did not get to it in time, and did not carry it out",
+            about: .named(cluster.selfName))
     }
 
     package func closed(_ connection: PeerConnection) { loads.abandon(connection) }
@@ -171,7 +197,7 @@ package final class ClusterNode: PeerService {
         do throws(Failure) {
             switch verb {
             case .topology: return .success(topology)
-            case .status: return .success(status)
+            case .status: return .success(reports.status)
             case .synchronize:
                 return .success(try cluster.synchronized(with: argument, from: connection.counterpart))
             case .createFrame:
@@ -194,13 +220,21 @@ package final class ClusterNode: PeerService {
             case .commitLoad: return .success(try await loads.commit(argument, from: connection))
             case .abortLoad: return .success(try await loads.abort(argument, from: connection))
             case .flush: throw Self.malformed
-            case .store: return await store(argument, time.due)
+            case .store: return await store(argument, connection.roles, time.due)
             case .dropFrame: return .success(try await FrameService.drop(argument, cluster))
             case .explainJob:
                 guard let request = JobRequest(value: argument) else { throw Self.malformed }
                 return .success(try await jobs.explain(request))
             case .listJobs: return .success(cluster.jobs.list)
-            case .jobProgress: return .success(jobProgress(try Self.query(argument)))
+            case .jobProgress: return .success(cluster.jobProgress(try Self.query(argument)))
+            case .report: return .success(try reports.report(argument))
+            case .activity: return .success(reports.activity)
+            case .describeJob:
+                guard let name = argument["name"]?.text else { throw Self.malformed }
+                return .success(try await definitions.value(of: name, cluster))
+            case .whereabouts:
+                guard case .bytes(let key)? = argument["key"] else { throw Self.malformed }
+                return .success(try whereabouts(of: key))
             case .cancelJob: return .success(.bool(cluster.jobs.cancel(try Self.query(argument))))
             }
         } catch {
@@ -208,8 +242,11 @@ package final class ClusterNode: PeerService {
         }
     }
 
-    private func runJob(_ argument: Value, _ time: RequestTime, _ reply: (PeerReply) -> Void) async {
+    private func runJob(
+        _ argument: Value, _ connection: PeerConnection, _ time: RequestTime, _ reply: (PeerReply) -> Void
+    ) async {
         guard var request = JobRequest(value: argument) else { return reply(.failure(Self.malformed)) }
+        request.roles = connection.roles
         request.timeoutMilliseconds = max(1, min(request.timeoutMilliseconds, time.leftMilliseconds))
         let envelope = await jobs.run(request, router: router)
         do throws(Failure) {
@@ -231,25 +268,17 @@ package final class ClusterNode: PeerService {
         ])
     }
 
-    private static func query(_ argument: Value) throws(Failure) -> UInt64 {
+    static func query(_ argument: Value) throws(Failure) -> UInt64 {
         guard case .int(let query)? = argument["query"] else { throw malformed }
         return UInt64(bitPattern: query)
     }
 
-    private func jobProgress(_ query: UInt64) -> Value {
-        guard let coverage = cluster.jobs.coverage(of: query) else { return .null }
-        let rows = coverage.total.frames.keys.reduce(0) { sum, name in
-            sum + (cluster.engine.frames.find(name)?.statistics.rows ?? 0)
-        }
-        return .object(["rows": .int(Int64(coverage.rowsSoFar)), "expected": .int(Int64(rows))])
-    }
-
-    private func store(_ argument: Value, _ due: Deadline) async -> Result<Value, Failure> {
+    private func store(_ argument: Value, _ roles: Roles, _ due: Deadline) async -> Result<Value, Failure> {
         guard case .bytes(let key)? = argument["key"], case .bytes(let value)? = argument["value"] else {
             return .failure(Self.malformed)
         }
         return await withCheckedContinuation { continuation in
-            router.store(key, value: value, deadline: due) { continuation.resume(returning: $0) }
+            router.store(key, value: value, deadline: due, roles: roles) { continuation.resume(returning: $0) }
         }
     }
 
@@ -263,6 +292,17 @@ package final class ClusterNode: PeerService {
                     .object(["name": .string($0.name), "host": .string($0.host), "port": .int(Int64($0.port))])
                 }),
         ])
+    }
+}
+
+extension Cluster {
+    /// `{rows, expected}` of the map that is at work here for a job; null where there is none.
+    func jobProgress(_ query: UInt64) -> Value {
+        guard let coverage = jobs.coverage(of: query) else { return .null }
+        let rows = coverage.total.frames.keys.reduce(0) { sum, name in
+            sum + (engine.frames.find(name)?.statistics.rows ?? 0)
+        }
+        return .object(["rows": .int(Int64(coverage.rowsSoFar)), "expected": .int(Int64(rows))])
     }
 }
 

@@ -21,9 +21,9 @@ extension Router {
         let now = environment.unixSeconds
         engine.flush.carryOutDue(now: now)
         return batch.bytes.withUnsafeReadableBytes { bytes in
-            withAhead { ahead, owners in
+            withUnsafeTemporaryAllocation(of: ForwardedCommand.self, capacity: Self.aheadMax) { ahead in
                 while batch.at < bytes.count {
-                    let count = lookAhead(bytes, from: batch.at, into: ahead, owners)
+                    let count = lookAhead(bytes, from: batch.at, into: ahead)
                     guard count > 0, batch.index + count <= ForwardBatch.commandsMax else { return .malformed }
                     guard !environment.hasPassed(batch.due) else { return .late }
                     for at in 0..<count {
@@ -34,7 +34,7 @@ extension Router {
                         batch.at = command.end
                         switch command.kind {
                         case .get, .set, .item:
-                            guard carryOut(item: command, index, bytes, owners[at], now, &answers) else {
+                            guard carryOut(item: command, index, bytes, now, &answers) else {
                                 return .malformed
                             }
                         case .method, .call:
@@ -55,55 +55,36 @@ extension Router {
         }
     }
 
-    private func withAhead<R>(
-        _ body: (UnsafeMutableBufferPointer<ForwardedCommand>, _ owners: UnsafeMutableBufferPointer<Int>) -> R
-    ) -> R {
-        withUnsafeTemporaryAllocation(of: ForwardedCommand.self, capacity: Self.aheadMax) { ahead in
-            withUnsafeTemporaryAllocation(of: Int.self, capacity: Self.aheadMax) { body(ahead, $0) }
-        }
-    }
-
-    /// The next commands, who owns their keys, and a start at what items they need.
+    /// The next commands, and a start at what items they need.
     private func lookAhead(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, into ahead: UnsafeMutableBufferPointer<ForwardedCommand>,
-        _ owners: UnsafeMutableBufferPointer<Int>
+        _ bytes: UnsafeRawBufferPointer, from start: Int, into ahead: UnsafeMutableBufferPointer<ForwardedCommand>
     ) -> Int {
         withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.aheadMax) { hashes in
-            withUnsafeTemporaryAllocation(of: UnsafeRawBufferPointer.self, capacity: Self.aheadMax) { keys in
-                var (at, count, hashCount) = (start, 0, 0)
-                var hasItems = false
-                while count < ahead.count, at < bytes.count, let command = ForwardedCommand(bytes, at) {
-                    ahead[count] = command
-                    keys[count] = command.key(in: bytes)
-                    at = command.end
-                    hasItems = hasItems || command.kind != .method && command.kind != .call
-                    if command.kind == .get || command.kind == .set {
-                        hashes[hashCount] = keyHash(keys[count])
-                        hashCount &+= 1
-                    }
-                    count &+= 1
-                }
-                if hashCount > 1 { engine.stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
-                if hasItems, findOwners(of: UnsafeBufferPointer(rebasing: keys[..<count]), into: owners) == nil {
-                    // All of a node's that is alone.
-                    for at in 0..<count { owners[at] = cluster.topology.owner(ofKey: keys[at]) }
-                }
-                return count
+            var (at, count, hashCount) = (start, 0, 0)
+            while count < ahead.count, at < bytes.count, let command = ForwardedCommand(bytes, at) {
+                ahead[count] = command
+                at = command.end
+                count &+= 1
+                guard command.kind == .get || command.kind == .set else { continue }
+                hashes[hashCount] = command.hash(of: command.key(in: bytes))
+                hashCount &+= 1
             }
+            if hashCount > 1 { engine.stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
+            return count
         }
     }
 
     /// False where the command can't be read.
     private func carryOut(
-        item command: ForwardedCommand, _ index: Int, _ bytes: UnsafeRawBufferPointer, _ owner: Int, _ now: UInt32,
+        item command: ForwardedCommand, _ index: Int, _ bytes: UnsafeRawBufferPointer, _ now: UInt32,
         _ answers: inout ByteBuffer
     ) -> Bool {
-        let key = command.key(in: bytes)
-        guard owner == cluster.topology.selfIndex else {
+        guard view.owns(partition: command.partition) else {
             ForwardAnswer.write(.failed(notTheOwner), index: index, into: &answers)
             return true
         }
-        let hash = keyHash(key)
+        let key = command.key(in: bytes)
+        let hash = command.hash(of: key)
         switch command.kind {
         case .get:
             let isHit = engine.stores.read(key: key, hash: hash, now: now) { item in
@@ -129,14 +110,18 @@ extension Router {
         _ command: ForwardedCommand, _ index: Int, _ bytes: UnsafeRawBufferPointer, due: Deadline,
         _ answers: inout ByteBuffer, defers: () -> Void, later: @escaping CallCompletion
     ) -> Bool {
+        guard view.owns(partition: command.partition) else {
+            ForwardAnswer.write(.failure(notTheOwner), index: index, into: &answers)
+            return true
+        }
         guard command.kind == .method else {
             guard let (key, data) = command.call(in: bytes) else { return false }
             defers()
-            callForPeer(key, data: data, deadline: due, completion: later)
+            call(key, inPartition: command.partition, data: data, deadline: due, completion: later)
             return true
         }
         let key = command.key(in: bytes)
-        if let method = locate(key) {
+        if let method = locate(key, inPartition: command.partition) {
             let outcome = engine.objects.callAtOnce(method, key: key, data: nil) { text in
                 ForwardAnswer.write(text: text, index: index, into: &answers)
             }
@@ -157,7 +142,7 @@ extension Router {
         }
         guard let virtualKey = VirtualKey(key) ?? VirtualKey(ofType: key) else { return false }
         defers()
-        callForPeer(virtualKey, data: nil, deadline: due, completion: later)
+        call(virtualKey, inPartition: command.partition, data: nil, deadline: due, completion: later)
         return true
     }
 

@@ -14,34 +14,29 @@ extension Router {
             return completion(questions.map { JobAnswer(question: $0, result: .failure(failure)) })
         }
         environment.task {
-            let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
-                for (index, question) in questions.enumerated() {
-                    group.addTask {
-                        (index, JobAnswer(question: question, result: await self.fetch(question, deadline)))
-                    }
-                }
-                return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+            let found = await Gatherer<Value>(targets: questions.count, deadline: deadline, in: self.cluster) {
+                index, _, deliver in self.fetch(questions[index], deadline, deliver)
             }
-            completion(answers)
+            .outcome()
+            completion(found.results.map { JobAnswer(question: questions[$0.node], result: $0.result) })
         }
     }
 
-    private func fetch(_ question: JobQuestion, _ deadline: Deadline) async -> Result<Value, Failure> {
+    private func fetch(_ question: JobQuestion, _ deadline: Deadline, _ deliver: @escaping Gatherer<Value>.Deliver) {
         let nodes = cluster.topology.nodes
         let named = nodes.firstIndex { $0.name == question.server || $0.address == question.server }
+        let milliseconds = environment.remainingMilliseconds(until: deadline)
         guard let node = named else {
-            return await ForeignServer.get(
-                question.key, from: question.server,
-                milliseconds: environment.remainingMilliseconds(until: deadline))
+            environment.task {
+                deliver(await ForeignServer.get(question.key, from: question.server, milliseconds: milliseconds))
+            }
+            return
         }
         guard node != cluster.topology.selfIndex else {
-            return await withCheckedContinuation { continuation in
-                fetch(question.key, deadline: deadline) { continuation.resume(returning: $0) }
-            }
+            return fetch(question.key, deadline: deadline, completion: deliver)
         }
         let request = PeerRequest.fetch(
-            key: question.key, deadlineMilliseconds: UInt32(environment.remainingMilliseconds(until: deadline)),
-            byJob: false)
-        return Self.value(of: await cluster.send(request, to: node, deadline: deadline))
+            key: question.key, deadlineMilliseconds: UInt32(milliseconds), byJob: false)
+        cluster.send(request, to: node, deadline: deadline) { deliver(Self.value(of: $0)) }
     }
 }

@@ -1,5 +1,6 @@
 // Where a key is answered: here, on another node, or by a method; and the way there.
 
+import Coordination
 package import Engine
 import Synchronization
 
@@ -16,10 +17,10 @@ package enum AnswerText: Sendable {
 
 package final class Router: Sendable {
     package enum Route: Sendable {
-        /// An item of this node.
-        case local
-        /// An item of another node, by its index in the topology.
-        case remote(node: Int)
+        /// An item of this node, by the hash that finds it.
+        case local(hash: UInt64)
+        /// An item of another node.
+        case remote(Place)
         /// A method of an object, or a service.
         case virtual(VirtualKey)
     }
@@ -31,8 +32,8 @@ package final class Router: Sendable {
     private let servicePrefixes: [[UInt8]]
     private let answersVirtualKeys: Bool
     let environment: any Environment
-    /// There is no other node.
-    private let isAlone: Bool
+    /// Where keys live.
+    let view: TopologyView
     /// `servicePrefixes`, in a form that one comparison each can tell apart from most keys.
     private let serviceWords: [(word: UInt64, mask: UInt64)]
     /// How long a method of an object may take, queueing included.
@@ -46,7 +47,7 @@ package final class Router: Sendable {
         self.cluster = cluster
         environment = cluster.environment
         self.services = Dictionary(uniqueKeysWithValues: services.map { ($0.type, $0) })
-        isAlone = cluster.topology.isAlone
+        view = cluster.view
         servicePrefixes = services.map { Array("\($0.type):".utf8) }
         serviceWords = servicePrefixes.map { prefix in
             let count = min(prefix.count, 8)
@@ -57,75 +58,91 @@ package final class Router: Sendable {
         self.callTimeoutMilliseconds = callTimeoutMilliseconds
     }
 
-    /// Decides for one key. Cost: a scan for a colon; with one node nothing else, with several an MD5 and a binary search.
+    /// Decides for one key. Cost: a scan for a colon, and a hash; with several nodes an MD5.
     /// `virtual`: false where no key names a method.
     package func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Route {
         if virtual, answersVirtualKeys, let virtualKey = virtualKey(key) { return .virtual(virtualKey) }
-        guard !isAlone else { return .local }
-        let owner = cluster.topology.owner(ofKey: key)
-        return owner == cluster.topology.selfIndex ? .local : .remote(node: owner)
+        switch view.owner(of: key) {
+        case .thisNode(let hash): return .local(hash: hash)
+        case .another(let place): return .remote(place)
+        }
     }
 
     /// What a key names, as far as that is known at once.
     package enum KeyKind: Sendable {
-        /// An item of this node: `route` says `local`.
-        case ownItem
+        /// An item of this node, by the hash that finds it.
+        case ownItem(hash: UInt64)
         /// A method of an object of this node.
         case method(LocatedMethod)
-        /// An item of another node, by its index in the topology.
-        case remoteItem(node: Int)
+        /// An item of another node.
+        case remoteItem(Place)
         /// A method of an object of another node, whose key says the object's name as it is.
-        case remoteMethod(node: Int)
+        case remoteMethod(Place)
         /// Anything else.
         case other
     }
 
     /// `colons`: how many the key has, or a few more: a service's key has one or more, a method's two or more. Cost: next to
     /// nothing for most keys of a node that is alone.
-    /// `owner`: of the key as it is, where that is known.
+    /// `place`: of the key as it is, where that is known.
     package func kind(
-        ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?
+        ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, place: Place?
     ) -> KeyKind {
         if virtual, colons > 0, answersVirtualKeys {
             if mayBeService(key) { return .other }
             if colons > 1 {
-                var owner: Int?
-                let method = engine.locate(key) { routing in
-                    guard !isAlone else { return true }
-                    owner = cluster.topology.owner(ofKey: routing)
-                    return owner == cluster.topology.selfIndex
+                var objectPlace: Place?
+                let method = engine.locate(key) { routing, hash in
+                    switch view.owner(of: routing, hash: hash) {
+                    case .thisNode(let hash): return hash
+                    case .another(let place):
+                        objectPlace = place
+                        return nil
+                    }
                 }
                 if let method { return .method(method) }
-                if let owner { return .remoteMethod(node: owner) }
+                if let objectPlace { return .remoteMethod(objectPlace) }
                 if engine.objectTypes.names(key) { return .other }
             }
         }
-        if isAlone { return .ownItem }
-        let owner = owner ?? cluster.topology.owner(ofKey: key)
-        return owner == cluster.topology.selfIndex ? .ownItem : .remoteItem(node: owner)
+        if view.isAlone { return .ownItem(hash: keyHash(key)) }
+        let place = place ?? view.place(of: key)
+        return view.isLocal(place) ? .ownItem(hash: place.hash(of: key)) : .remoteItem(place)
     }
 
-    /// Finds the owners of several keys, which is faster than one by one; returns which of them is this node. Nil, and nothing
-    /// is found, where there is but one.
+    /// Finds where several keys live, which is faster than one by one. False, and nothing is found, where there is but one node.
     @inline(__always)
-    package func findOwners(
-        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
-    ) -> Int? {
-        guard !isAlone, let own = cluster.topology.selfIndex else { return nil }
-        cluster.topology.ring.findServers(of: keys, into: owners)
-        return own
+    package func findPlaces(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into places: UnsafeMutableBufferPointer<Place>
+    ) -> Bool {
+        guard !view.isAlone else { return false }
+        view.findPlaces(of: keys, into: places)
+        return true
     }
 
-    /// The other node that a method of an object is to be called on; nil where it is called here, or refused.
-    package func node(of key: VirtualKey) -> Int? {
-        guard !isAlone, services[key.type] == nil, engine.objectTypes.refusal(of: key) == nil else { return nil }
-        let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
-        return owner == cluster.topology.selfIndex ? nil : owner
+    /// The hash that finds an item of this node, whose place was found before; nil for another node's.
+    @inline(__always)
+    package func hash(of key: UnsafeRawBufferPointer, at place: Place) -> UInt64? {
+        view.isLocal(place) ? place.hash(of: key) : nil
     }
+
+    /// The hash that finds an item of this node, where its key alone says it: in a cluster it costs more than it brings.
+    @inline(__always)
+    package func hashToPrefetch(of key: UnsafeRawBufferPointer) -> UInt64? { view.isAlone ? keyHash(key) : nil }
+
+    /// Where on another node a method of an object is to be called; nil where it is called here, or refused.
+    package func place(of key: VirtualKey) -> Place? {
+        guard !view.isAlone, services[key.type] == nil, engine.objectTypes.refusal(of: key) == nil,
+            case .another(let place) = owner(of: key)
+        else { return nil }
+        return place
+    }
+
+    private func owner(of key: VirtualKey) -> Owner { key.routingKey.withUnsafeBytes { view.owner(of: $0) } }
 
     /// False for nearly all keys that are no service's.
     @inline(__always)
-    private func mayBeService(_ key: UnsafeRawBufferPointer) -> Bool {
+    func mayBeService(_ key: UnsafeRawBufferPointer) -> Bool {
         guard key.count >= 8 else { return true }
         let word = UInt64(littleEndian: key.loadUnaligned(as: UInt64.self))
         for service in serviceWords where word & service.mask == service.word { return true }
@@ -140,15 +157,22 @@ package final class Router: Sendable {
         return isVirtual ? VirtualKey(key) ?? VirtualKey(ofType: key) : nil
     }
 
+    /// What decides where a key lives, and what it names: `item` or `object`; nil for a service, which each node answers itself.
+    func placing(of key: [UInt8]) -> (kind: String, routingKey: [UInt8])? {
+        guard answersVirtualKeys, let named = key.withUnsafeBytes({ virtualKey($0) }) else { return ("item", key) }
+        return isService(named) ? nil : ("object", named.routingKey)
+    }
+
     /// Whether a service answers this key, not an object.
-    package func isService(_ key: VirtualKey) -> Bool { services[key.type] != nil }
+    package func isService(_ key: VirtualKey) -> Bool { service(of: key) != nil }
+
+    func service(of key: VirtualKey) -> (any VirtualService)? { services[key.type] }
 
     // MARK: Plain items
 
     /// Runs a command on a key of this node.
-    package func executeLocally(_ command: ItemCommand, key: UnsafeRawBufferPointer, now: UInt32) -> ItemOutcome {
-        let hash = keyHash(key)
-        return engine.shard(forHash: hash).items.execute(command, key: key, hash: hash, now: now)
+    private func executeLocally(_ command: ItemCommand, key: UnsafeRawBufferPointer, hash: UInt64) -> ItemOutcome {
+        engine.stores[hash].execute(command, key: key, hash: hash, now: environment.unixSeconds)
     }
 
     /// Sends a session's commands to the node that owns their keys. `links`: those of the session's loop.
@@ -176,13 +200,50 @@ package final class Router: Sendable {
         }
     }
 
+    /// A command on a plain key, wherever it lives. May complete before it returns.
+    package func execute(
+        _ command: ItemCommand, key: [UInt8], deadline: Deadline, completion: @escaping ItemCompletion
+    ) {
+        if let refusal = Key.refusal(ofBytes: key) { return completion(.failed(refusal)) }
+        switch key.withUnsafeBytes({ route($0, virtual: false) }) {
+        case .local(let hash): completion(key.withUnsafeBytes { executeLocally(command, key: $0, hash: hash) })
+        case .remote(let place):
+            forward(command, key: key, node: place.node, deadline: deadline, completion: completion)
+        case .virtual: preconditionFailure("it was asked for as a plain key")
+        }
+    }
+
+    /// Whether a key is a plain one's.
+    package func isItem(_ key: [UInt8]) -> Bool {
+        !answersVirtualKeys || key.withUnsafeBytes { virtualKey($0) } == nil
+    }
+
+    /// Whether a key names a method that may be called again and again, as it changes nothing; nil for a plain key, and for a
+    /// method that there isn't.
+    package func isReadonly(_ key: [UInt8]) -> Bool? {
+        guard case .virtual(let named) = key.withUnsafeBytes({ route($0, virtual: true) }) else { return nil }
+        return isReadonly(named)
+    }
+
+    /// The same of a method by its name.
+    package func isReadonly(_ key: VirtualKey) -> Bool? {
+        if let service = services[key.type] { return service.isReadonly(key.method) }
+        if engine.objectTypes.hasHandlers(type: key.type) { return false }
+        guard let type = engine.objectTypes.types[key.type] else { return nil }
+        if type.methods.contains(key.method) { return type.readonly.contains(key.method) }
+        return CommonVerb(rawValue: key.method)?.isReadonly
+    }
+
+    /// Whether there is such a type, or service.
+    package func isType(_ name: String) -> Bool {
+        services[name] != nil || engine.objectTypes.types[name] != nil || engine.objectTypes.hasHandlers(type: name)
+    }
+
     /// The answer to a forwarded command: only for keys of this node, so that no request is ever passed on twice.
     package func executeForPeer(_ command: ItemCommand, key: [UInt8]) -> ItemOutcome {
         key.withUnsafeBytes { bytes in
-            guard cluster.topology.owner(ofKey: bytes) == cluster.topology.selfIndex else {
-                return .failed(notTheOwner)
-            }
-            return executeLocally(command, key: bytes, now: environment.unixSeconds)
+            guard case .thisNode(let hash) = view.owner(of: bytes) else { return .failed(notTheOwner) }
+            return executeLocally(command, key: bytes, hash: hash)
         }
     }
 
@@ -196,13 +257,17 @@ package final class Router: Sendable {
     ) {
         let links = links ?? cluster.anyLinks
         let nodes = links == nil ? [] : cluster.otherNodes
-        let waiting = FlushAnswers(count: nodes.count + 1, completion)
         let request = PeerRequest.control(verb: .flush, argument: .object(["delay": .int(Int64(delaySeconds))]))
         // A node waits for a method that is at work, and for those that wait for it already.
         let deadline = environment.deadline(
             afterMilliseconds: cluster.requestTimeoutMilliseconds + 2 * callTimeoutMilliseconds)
-        for node in nodes { links?.send(request, to: node, deadline: deadline) { waiting.take($0) } }
-        flushLocally(delaySeconds: delaySeconds, now: now) { waiting.take(.success(.value(.null))) }
+        Gatherer<Value>(targets: nodes.count + 1, deadline: .never, in: cluster) { target, _, deliver in
+            guard target < nodes.count else {
+                return self.flushLocally(delaySeconds: delaySeconds, now: now) { deliver(.success(.null)) }
+            }
+            links?.send(request, to: nodes[target], deadline: deadline) { deliver(Self.value(of: $0)) }
+        }
+        .begin { found in completion(found.failure.map { .failure($0.failure) } ?? .success(.null)) }
     }
 
     package func flushLocally(delaySeconds: UInt32, now: UInt32, completion: @escaping @Sendable () -> Void) {
@@ -214,112 +279,124 @@ package final class Router: Sendable {
 
     /// Calls a method or a service, wherever it lives; `data` is the last argument when it came as a data block.
     /// May complete before it returns. `deadline` nil: the default for methods, none for services, which have their own.
+    /// `roles`: of a client, whom `refusal(of:_:)` has let pass.
     package func call(
-        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, deadline: Deadline?,
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, deadline: Deadline?, roles: Roles = .all,
         completion: @escaping CallCompletion
     ) {
         if let service = services[key.type] {
-            let call = ServiceCall(key: key, data: data, deadline: deadline ?? .never)
+            let call = ServiceCall(key: key, data: data, deadline: deadline ?? .never, roles: roles)
             return service.call(call, self, completion: completion)
         }
         if let refusal = engine.objectTypes.refusal(of: key) { return completion(.failure(refusal)) }
         let deadline = deadline ?? environment.deadline(afterMilliseconds: callTimeoutMilliseconds)
-        let owner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
-        guard owner != cluster.topology.selfIndex else {
-            return callLocally(key, data: data, deadline: deadline, completion: completion)
+        switch owner(of: key) {
+        case .thisNode(let hash):
+            callLocally(key, hash: hash, data: data, deadline: deadline, completion: completion)
+        case .another(let place):
+            guard let links = links ?? cluster.anyLinks else {
+                return completion(.failure(Failure(.unreachable, "this node has no peers")))
+            }
+            let request = PeerRequest.call(
+                key, data: data, deadlineMilliseconds: UInt32(environment.remainingMilliseconds(until: deadline)))
+            links.send(request, to: place.node, deadline: deadline) { completion(Self.value(of: $0)) }
         }
-        guard let links = links ?? cluster.anyLinks else {
-            return completion(.failure(Failure(.unreachable, "this node has no peers")))
-        }
-        let request = PeerRequest.call(
-            key, data: data, deadlineMilliseconds: UInt32(environment.remainingMilliseconds(until: deadline)))
-        links.send(request, to: owner, deadline: deadline) { completion(Self.value(of: $0)) }
     }
 
     /// As `call`, for a client; answers as text.
     package func callForText(
-        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, roles: Roles, completion: @escaping TextCompletion
     ) {
         guard let service = services[key.type] else {
             return call(key, data: data, links: links, deadline: nil) { completion($0.map { .bytes($0.answer) }) }
         }
-        service.callForText(ServiceCall(key: key, data: data, deadline: .never), self, completion: completion)
+        let call = ServiceCall(key: key, data: data, deadline: .never, roles: roles)
+        service.callForText(call, self, completion: completion)
     }
 
     /// The method of an object of this node that a key names, if it may be called by `Engine.objects`.
     package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? {
         guard answersVirtualKeys, !mayBeService(key) else { return nil }
-        return engine.locate(key) { routing in
-            isAlone || cluster.topology.owner(ofKey: routing) == cluster.topology.selfIndex
+        return engine.locate(key) { routing, hash in
+            guard case .thisNode(let hash) = view.owner(of: routing, hash: hash) else { return nil }
+            return hash
         }
+    }
+
+    /// The same for a key that is in a partition of this node.
+    func locate(_ key: UnsafeRawBufferPointer, inPartition partition: Int) -> LocatedMethod? {
+        guard answersVirtualKeys, !mayBeService(key) else { return nil }
+        return engine.locate(key) { _, hash in Partition.hash(hash, in: partition) }
+    }
+
+    /// Calls a method of an object that is in a partition of this node.
+    func call(
+        _ key: VirtualKey, inPartition partition: Int, data: [UInt8]?, deadline: Deadline,
+        completion: @escaping CallCompletion
+    ) {
+        let hash = key.routingKey.withUnsafeBytes { Partition.hash(of: $0, in: partition) }
+        callLocally(key, hash: hash, data: data, deadline: deadline, completion: completion)
     }
 
     /// The answer to a forwarded method: only for objects of this node.
     package func callForPeer(
         _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, completion: @escaping CallCompletion
     ) {
-        let isOwner = key.routingKey.withUnsafeBytes { cluster.topology.owner(ofKey: $0) } == cluster.topology.selfIndex
-        guard isOwner else { return completion(.failure(notTheOwner)) }
-        callLocally(key, data: data, deadline: deadline, completion: completion)
+        guard case .thisNode(let hash) = owner(of: key) else { return completion(.failure(notTheOwner)) }
+        callLocally(key, hash: hash, data: data, deadline: deadline, completion: completion)
     }
 
+    /// `hash`: what finds the object's shard.
     private func callLocally(
-        _ key: VirtualKey, data: [UInt8]?, deadline: Deadline, completion: @escaping CallCompletion
+        _ key: VirtualKey, hash: UInt64, data: [UInt8]?, deadline: Deadline, completion: @escaping CallCompletion
     ) {
-        if engine.objectTypes.isLowLevel(type: key.type) {
+        if engine.objectTypes.hasHandlers(type: key.type) {
             return engine.lowLevel.call(
                 key, data: data, deadline: deadline,
                 ask: { questions, deadline, answer in self.ask(questions, deadline: deadline, completion: answer) },
                 completion: completion)
         }
-        let hash = key.routingKey.withUnsafeBytes { keyHash($0) }
         engine.shard(forHash: hash).objects.call(key, data: data, deadline: deadline, completion: completion)
     }
 
     var notTheOwner: Failure {
-        Failure(.wrongEpoch, "\(cluster.selfName) does not own this key: the nodes disagree about the peer list")
+        Failure(
+            .wrongEpoch, "\(cluster.selfName) does not own this key: the nodes disagree about the peer list",
+            about: .named(cluster.selfName))
     }
 
     // MARK: Either, as a script asks for it
 
     /// What `get key` would answer here: a plain key's value, a method's or a service's answer; `miss` when there is none.
     /// `byJob`: a job asks. It may not start another one, which could start the next: on all nodes, without end.
-    package func fetch(_ key: [UInt8], deadline: Deadline, byJob: Bool = false, completion: @escaping CallCompletion) {
-        guard (1...Self.keyBytesMax).contains(key.count) else {
-            return completion(
-                .failure(Failure(.scriptError, "a key has 1 to \(Self.keyBytesMax) bytes, this one has \(key.count)")))
-        }
+    package func fetch(
+        _ key: [UInt8], deadline: Deadline, byJob: Bool = false, roles: Roles = .all,
+        completion: @escaping CallCompletion
+    ) {
+        if let refusal = Key.refusal(ofBytes: key) { return completion(.failure(refusal)) }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
-        case .local:
-            let outcome = key.withUnsafeBytes { executeLocally(.get, key: $0, now: environment.unixSeconds) }
-            completion(Self.value(of: outcome))
-        case .remote(let node):
+        case .local(let hash):
+            completion(Self.value(of: key.withUnsafeBytes { executeLocally(.get, key: $0, hash: hash) }))
+        case .remote(let place):
             guard let links = cluster.anyLinks else {
                 return completion(.failure(Failure(.unreachable, "this node has no peers")))
             }
-            links.send(.item(.get, key: key), to: node, deadline: deadline) { completion(Self.value(of: $0)) }
+            links.send(.item(.get, key: key), to: place.node, deadline: deadline) { completion(Self.value(of: $0)) }
         case .virtual(let virtualKey):
             if byJob, virtualKey.type == "job", virtualKey.method == "run" {
                 return completion(.failure(Failure(.scriptError, "a job can't run another job: put both into one")))
             }
-            call(virtualKey, data: nil, links: nil, deadline: deadline, completion: completion)
+            call(virtualKey, data: nil, links: nil, deadline: deadline, roles: roles, completion: completion)
         }
     }
 
-    private static let keyBytesMax = 250
-
     /// What `set key` would do here: store a plain key, or call a method with the value as its last argument.
     package func store(
-        _ key: [UInt8], value: [UInt8], deadline: Deadline = .never, completion: @escaping CallCompletion
+        _ key: [UInt8], value: [UInt8], deadline: Deadline = .never, roles: Roles = .all,
+        completion: @escaping CallCompletion
     ) {
-        guard (1...Self.keyBytesMax).contains(key.count), key.allSatisfy({ $0 > 32 && $0 != 127 }) else {
-            return completion(
-                .failure(
-                    Failure(
-                        .scriptError,
-                        "a key has 1 to \(Self.keyBytesMax) bytes, and no spaces or control characters")))
-        }
-        let command = ItemCommand.store(.set, flags: 0, expiry: 0, cas: 0, value: value)
+        if let refusal = Key.refusal(ofText: key) { return completion(.failure(refusal)) }
+        let command = ItemCommand.store(.set, flags: 0, expiry: .never, cas: 0, value: value)
         @Sendable func finish(_ outcome: ItemOutcome) {
             switch outcome {
             case .stored: completion(.success(.string("STORED")))
@@ -329,14 +406,14 @@ package final class Router: Sendable {
             }
         }
         switch key.withUnsafeBytes({ route($0, virtual: true) }) {
-        case .local: finish(key.withUnsafeBytes { executeLocally(command, key: $0, now: environment.unixSeconds) })
-        case .remote(let node):
-            forward(command, key: key, node: node, deadline: deadline, completion: finish)
+        case .local(let hash): finish(key.withUnsafeBytes { executeLocally(command, key: $0, hash: hash) })
+        case .remote(let place):
+            forward(command, key: key, node: place.node, deadline: deadline, completion: finish)
         case .virtual(let virtualKey):
             let limit =
                 isService(virtualKey)
                 ? deadline : min(deadline, environment.deadline(afterMilliseconds: callTimeoutMilliseconds))
-            call(virtualKey, data: value, links: nil, deadline: limit, completion: completion)
+            call(virtualKey, data: value, links: nil, deadline: limit, roles: roles, completion: completion)
         }
     }
 
@@ -356,28 +433,5 @@ package final class Router: Sendable {
         case .success: .failure(PeerReply.notUnderstood)
         case .failure(let failure): .failure(failure)
         }
-    }
-}
-
-/// Counts the nodes' answers to a flush; the last one decides.
-private final class FlushAnswers: Sendable {
-    private let state: Mutex<(count: Int, failure: Failure?)>
-    private let completion: CallCompletion
-
-    init(count: Int, _ completion: @escaping CallCompletion) {
-        state = Mutex((count, nil))
-        self.completion = completion
-    }
-
-    func take(_ reply: Result<PeerReply, Failure>) {
-        let (isLast, failure) = state.withLock { state in
-            state.count -= 1
-            switch reply {
-            case .success(.failure(let failure)), .failure(let failure): state.failure = failure
-            case .success: break
-            }
-            return (state.count == 0, state.failure)
-        }
-        if isLast { completion(failure.map { .failure($0) } ?? .success(.null)) }
     }
 }

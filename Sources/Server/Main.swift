@@ -1,4 +1,4 @@
-// The `cacheismo` command: serve (the default), load, job, query, get, set, cluster, demo.
+// The `cacheismo` command: serve (the default), load, job, query, get, set, cluster, top, script, bench, demo.
 
 import ArgumentParser
 
@@ -10,8 +10,7 @@ struct Cacheismo: AsyncParsableCommand {
         version: CacheismoVersion.product,
         subcommands: [
             Serve.self, Load.self, Job.self, Query.self, GetCommand.self, SetCommand.self, ClusterCommand.self,
-            Bench.self,
-            Demo.self,
+            Top.self, ScriptCommand.self, Bench.self, Demo.self, ManualCommand.self,
         ],
         defaultSubcommand: Serve.self)
 

@@ -16,7 +16,7 @@ from checks.cluster import check_cluster
 from checks.objects import check_objects
 from checks.parallel import check_parallel
 from checks.plain import check_flush, check_plain
-from checks.support import Nodes, Report
+from checks.support import Nodes, Report, add_only, run_group, wanted_groups
 
 GROUPS = {
     "plain": check_plain,
@@ -30,23 +30,15 @@ GROUPS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("nodes", nargs=3, metavar="HOST:PORT")
-    parser.add_argument("--only", default=",".join(GROUPS), metavar="GROUP[,GROUP…]")
+    add_only(parser, GROUPS)
     arguments = parser.parse_args()
-    wanted = arguments.only.split(",")
-    unknown = [group for group in wanted if group not in GROUPS]
-    if unknown:
-        parser.error(f"no such group: {', '.join(unknown)} (there are {', '.join(GROUPS)})")
+    wanted = wanted_groups(parser, arguments.only, GROUPS)
 
     report = Report()
     nodes = Nodes(arguments.nodes)
     prefix = f"p{time.time_ns():x}"
-    for name, group in GROUPS.items():
-        if name not in wanted:
-            continue
-        try:
-            group(report, nodes, prefix)
-        except Exception as error:  # a step between two checks: the group's other checks are not run
-            report.check(f"group {name} runs to its end", lambda: f"{type(error).__name__}: {error}", "no exception")
+    for name in wanted:
+        run_group(report, name, lambda group=GROUPS[name]: group(report, nodes, prefix))
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 

@@ -4,10 +4,11 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct BadInputTests {
-    /// One line on standard error, starting with the program's name and holding these words; nothing on standard output.
+    /// One line on standard error, starting with the program's name and holding these words, but for the functions of a script,
+    /// which are indented below it; nothing on standard output.
     private func expectOneLine(_ run: Finished, _ words: String..., sourceLocation: SourceLocation = #_sourceLocation) {
         #expect(run.code != 0, sourceLocation: sourceLocation)
-        let lines = run.errors.split(separator: "\n")
+        let lines = run.errors.split(separator: "\n").filter { !$0.hasPrefix("  ") }
         #expect(lines.count == 1, "\(run.errors)", sourceLocation: sourceLocation)
         #expect(run.errors.hasPrefix("cacheismo: "), "\(run.errors)", sourceLocation: sourceLocation)
         for word in words {
@@ -59,6 +60,11 @@ import Testing
             let run = try Finished.run(Place.binary, command + server)
             expectOneLine(run, "127.0.0.1:\(port)", "connection refused", "cacheismo serve -p \(port)")
             #expect(run.seconds < 3)
+            let start = command[0] == "load" ? "datasets/flights.csv.zst: " : ""
+            let end = command[0] == "load" ? "; nothing was loaded" : ""
+            #expect(
+                run.errors == "cacheismo: \(start)127.0.0.1:\(port) can't be reached: connection refused"
+                    + "\(end) (is a node running there? start one with: cacheismo serve -p \(port))\n")
         }
         expectOneLine(try cacheismo("get", "x", "--server", "nowhere:port"), "nowhere:port")
     }
@@ -133,7 +139,8 @@ import Testing
             let file = try TemporaryFile(lua, suffix: ".lua")
             return try cluster.run(["job", "run", file.path] + more)
         }
-        expectOneLine(try cluster.run(["job", "run", "jobs/nosuch.lua"]), "jobs/nosuch.lua", "no such file")
+        let none = try cluster.run(["job", "run", "jobs/nosuch.lua"])
+        expectOneLine(none, "there is no file jobs/nosuch.lua", "there is no job")
         expectOneLine(try run("function map(shard\n  return 1\nend"), "script_error", ":2:")
         expectOneLine(try run("x = 1"), "neither map(shard, p) nor run(p)")
         expectOneLine(try run("function map() error('my own words') end"), "script_error", "my own words")

@@ -4,11 +4,12 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct ClientTests {
-    @Test("memccapable's ascii tests pass against each of three nodes")
-    func memccapable() throws {
+    @Test("memccapable's tests of both protocols pass against each of three nodes", arguments: ["-a", "-b"])
+    func memccapable(protocolOption: String) throws {
         let cluster = try TestCluster(nodes: 3)
         for node in cluster.nodes {
-            let run = try Finished.run("/usr/bin/env", ["memccapable", "-a", "-h", "127.0.0.1", "-p", "\(node.port)"])
+            let run = try Finished.run(
+                "/usr/bin/env", ["memccapable", protocolOption, "-h", "127.0.0.1", "-p", "\(node.port)"])
             #expect(run.code == 0, "\(run.output)\(run.errors)")
             #expect(run.output.contains("All tests passed"), "\(run.output)")
         }
@@ -19,6 +20,37 @@ import Testing
         let cluster = try TestCluster(nodes: 3)
         let addresses = cluster.nodes.map { "127.0.0.1:\($0.port)" }
         let run = try Finished.run(Place.python, [Place.file("Tests/Clients/pymemcache_checks.py")] + addresses)
+        let failures = run.output.split(separator: "\n").filter { !$0.hasPrefix("ok") }.joined(separator: "\n")
+        #expect(run.code == 0, "\(failures)\n\(run.errors)")
+    }
+
+    @Test("the binary protocol reaches every key and method by any node, bears what is malformed, and serves pylibmc")
+    func binaryProtocol() throws {
+        let cluster = try TestCluster(nodes: 3)
+        let addresses = cluster.nodes.map { "127.0.0.1:\($0.port)" }
+        try Self.checkBinary(addresses)
+    }
+
+    @Test("a login in the binary protocol, and one by the text protocol's set on the same node")
+    func binaryLogin() throws {
+        let users = try TemporaryFile("ann:pw\n")
+        let port = try TestCluster.freePorts(1)[0]
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Place.binary)
+        process.arguments = ["serve", "-p", "\(port)", "-Y", users.path, "--exit-on-stdin-close"]
+        process.standardInput = Pipe()
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        defer { kill(process.processIdentifier, SIGKILL) }
+        for _ in 0..<500 where (try? Wire(port: port)) == nil { usleep(20_000) }
+        try Self.checkBinary(["--login", "ann:pw", "127.0.0.1:\(port)"])
+        let wire = try Wire(port: port)
+        #expect(try wire.exchange("set x 0 0 6\r\nann pw\r\n", until: "\r\n") == "STORED\r\n")
+        #expect(try wire.get("a") == "1")
+    }
+
+    private static func checkBinary(_ arguments: [String]) throws {
+        let run = try Finished.run(Place.python, [Place.file("Tests/Clients/binary_checks.py")] + arguments)
         let failures = run.output.split(separator: "\n").filter { !$0.hasPrefix("ok") }.joined(separator: "\n")
         #expect(run.code == 0, "\(failures)\n\(run.errors)")
     }
@@ -88,17 +120,22 @@ import Testing
         #expect(try #require(Int(evictions.split(separator: " ")[2])) > 1_000)
     }
 
-    @Test("a node that is ended while it works ends at once, and says nothing but of its peers")
+    @Test("a node that is ended while it works ends at once, and says nothing but of its peers and itself")
     func endedAtWork() throws {
         for round in 0..<3 {
-            let cluster = try TestCluster(nodes: 2)
+            let cluster = try TestCluster(nodes: 2, arguments: ["--slow-ms", "0"])
             #expect(try Wire(port: cluster[0].port).set("job:define:j", "function run() return 1 end") == "STORED\r\n")
             let work = String(repeating: "get job:run:j\r\n", count: 200)
             let wires = try (0..<8).map { try Wire(port: cluster[$0 % 2].port) }
             for wire in wires { _ = try wire.exchange(work, until: "\r\n") }
             for node in cluster.nodes {
                 node.stop()
-                let lines = node.logText.split(separator: "\n").filter { !$0.contains("[Gather] peer n") }
+                let expected = [
+                    "[Gather] peer n", "[Server] \(node.name) has started", "[Server] \(node.name) shuts down",
+                ]
+                let lines = node.logText.split(separator: "\n").filter { line in
+                    !expected.contains { line.contains($0) }
+                }
                 #expect(lines.isEmpty, "round \(round): \(lines)")
                 #expect(node.exitCode == 0)
             }

@@ -1,6 +1,7 @@
 // Jobs over the flights on real nodes: exact answers, the same from every node, and honest when a node is gone.
 
 import Foundation
+import Synchronization
 import Testing
 
 @Suite(.serialized) struct JobTests {
@@ -228,5 +229,45 @@ import Testing
         }
         #expect((1..<12).contains(timeouts))
         cluster[2].signal(SIGCONT)
+    }
+
+    @Test("job:active tells of a run on another node, job:cancel ends it, job:source gives the Lua back")
+    func runsByKeys() throws {
+        let cluster = try TestCluster(nodes: 2)
+        let (first, second) = (try Wire(port: cluster[0].port), try Wire(port: cluster[1].port))
+        let source = "function run(p) while true do end end"
+        #expect(try first.set("job:define:endless", source) == "STORED\r\n")
+        func soon(_ what: () throws -> Bool) rethrows -> Bool {
+            for _ in 0..<1_200 {
+                if try what() { return true }
+                usleep(50_000)
+            }
+            return false
+        }
+        #expect(try soon { try second.get("job:source:endless") == source })
+        let port = cluster[0].port
+        let answer = Mutex<String?>(nil)
+        let isOver = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            let text = try? Wire(port: port).get("job:run:endless:timeout=600000")
+            answer.withLock { $0 = text ?? "no answer" }
+            isOver.signal()
+        }
+        var active: [[String: Any]] = []
+        #expect(
+            try soon {
+                let text = try second.get("job:active") ?? ""
+                active = (try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [[String: Any]]) ?? []
+                return !active.isEmpty
+            })
+        #expect(active.first?["node"] as? String == "n1" && active.first?["job"] as? String == "endless", "\(active)")
+        let id = try #require(active.first?["id"] as? String)
+        // A node that is busy may need to be told more than once.
+        #expect(try soon { ["CANCELLED", "DONE"].contains(try second.get("job:cancel:\(id)")) })
+        #expect(isOver.wait(timeout: .now() + 600) == .success)
+        let envelope = answer.withLock { $0 } ?? ""
+        #expect(envelope.contains("\"cancelled\"") || envelope.contains("\"budget_exceeded\""), "\(envelope)")
+        #expect(try second.get("job:cancel:\(id)") == "DONE")
+        #expect(try soon { try second.get("job:active") == "[]" })
     }
 }

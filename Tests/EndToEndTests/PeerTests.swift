@@ -202,7 +202,7 @@ import Testing
         let cluster = try TestCluster(nodes: 2, arguments: ["--cluster-secret", secret.path])
         try Self.settle(cluster)
         let port = cluster[0].port
-        let client = try RawPeer(port: port, line: "peer 6 - -")
+        let client = try RawPeer(port: port, line: "peer 8 - -")
         let get = [1] + RawPeer.bytes(1, 4) + [107, 1] as [UInt8]
         #expect(try client.ask(get).contains("not allowed"))
         for verb in [2, 4, 8, 10] as [UInt8] {
@@ -212,11 +212,11 @@ import Testing
         #expect(try client.ask(RawPeer.fetch(String(repeating: "k", count: 251))).contains("250 bytes"))
         #expect(try client.ask(RawPeer.fetch("node:name"), left: 1_000, ago: 2_000).contains("too late"))
         #expect(try client.ask([200, 1, 2, 3]).contains("not understood"))
-        for line in ["peer 3 - -", "peer 4 n2 ff", "peer 6 n2 ff", "peer 6 n1 -", "peer 7 - -", "peer 6 n9 0"] {
+        for line in ["peer 3 - -", "peer 4 n2 ff", "peer 8 n2 ff", "peer 8 n1 -", "peer 9 - -", "peer 8 n9 0"] {
             #expect(throws: TestFailure.self, "\(line)") { _ = try RawPeer(port: port, line: line) }
         }
         // Garbage, and then silence: the node goes on.
-        let garbage = try RawPeer(port: port, line: "peer 6 - -", greets: false)
+        let garbage = try RawPeer(port: port, line: "peer 8 - -", greets: false)
         garbage.send([UInt8](repeating: 0xFF, count: 10_000))
         #expect(try Wire(port: port).set("after", "v").hasSuffix("\r\n"))
     }
@@ -271,9 +271,9 @@ import Testing
                 #expect(finished.code != 0 && !finished.output.contains("v\n"), "\(command) \(arguments)")
             }
         }
-        #expect(throws: TestFailure.self) { _ = try RawPeer(port: port, line: "peer 6 - -") }
-        _ = try RawPeer(port: port, line: "peer 6 - -", login: "ann", password: "secret-word")
-        #expect(throws: TestFailure.self) { _ = try RawPeer(port: port, line: "peer 6 node ff") }
+        #expect(throws: TestFailure.self) { _ = try RawPeer(port: port, line: "peer 8 - -") }
+        _ = try RawPeer(port: port, line: "peer 8 - -", login: "ann", password: "secret-word")
+        #expect(throws: TestFailure.self) { _ = try RawPeer(port: port, line: "peer 8 node ff") }
     }
 
     // MARK: Bounds
@@ -295,7 +295,7 @@ import Testing
         let port = cluster[0].port
         let value = String(repeating: "x", count: 1_000_000)
         #expect(try Wire(port: port).set("big", value) == "STORED\r\n")
-        let client = try RawPeer(port: port, line: "peer 6 - -")
+        let client = try RawPeer(port: port, line: "peer 8 - -")
         for id in 0..<4_000 {
             client.send(RawPeer.request(UInt64(id + 1), RawPeer.fetch("big"), left: 60_000), waits: false)
         }
@@ -303,7 +303,7 @@ import Testing
         let untaken = try Self.residentMebibytes(port)
         #expect(untaken < 400, "\(untaken) MiB")
         // 60 MiB of nil: sixteen times that, were it made.
-        let other = try RawPeer(port: port, line: "peer 6 - -")
+        let other = try RawPeer(port: port, line: "peer 8 - -")
         let count = 60 << 20
         let nils = [0xDD] + RawPeer.bytes(UInt64(count), 4).reversed() + [UInt8](repeating: 0xC0, count: count)
         other.send(RawPeer.request(1, RawPeer.control(14, nils), left: 60_000))

@@ -92,6 +92,26 @@ import Testing
         #expect(folder.text("pid") == "1\n")
     }
 
+    @Test("a server whose port is taken leaves no pid file, and names nobody in that of a server that is gone")
+    func portTaken() throws {
+        let folder = try Folder()
+        let first = try node()
+        try first.start()
+        // A number that no process can have.
+        try folder.write("gone", "2147483647\n")
+        for name in ["new", "gone"] {
+            let second = TestNode(name: "second", port: first.port, arguments: ["-P", folder.file(name)])
+            do {
+                try second.start()
+                second.stop()
+                Issue.record("it started")
+            } catch let failure as TestFailure { #expect(failure.description.contains("\(first.port)")) }
+        }
+        #expect(!folder.has("new"))
+        #expect(folder.text("gone") == "")
+        first.stop()
+    }
+
     @Test("a pid file of a process that has ended, and whose end nobody has asked for, is taken over")
     func zombie() throws {
         let folder = try Folder()

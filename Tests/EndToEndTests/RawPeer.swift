@@ -59,8 +59,11 @@ final class RawPeer {
     func sendLink(_ message: [UInt8]) { send(Self.bytes(UInt64(message.count + 8), 4) + Self.bytes(0, 8) + message) }
 
     /// A request's frame, stamped `ago` milliseconds in the past.
-    static func request(_ id: UInt64, _ message: [UInt8], left: UInt64 = 10_000, ago: UInt64 = 0) -> [UInt8] {
-        bytes(UInt64(message.count + 20), 4) + bytes(id, 8) + bytes(now - ago * 1_000_000, 8) + bytes(left, 4) + message
+    static func request(
+        _ id: UInt64, _ message: [UInt8], left: UInt64 = 10_000, ago: UInt64 = 0
+    ) -> [UInt8] {
+        bytes(UInt64(message.count + 28), 4) + bytes(id, 8) + bytes(now - ago * 1_000_000, 8) + bytes(left, 4)
+            + bytes(0, 8) + message
     }
 
     static func fetch(_ key: String) -> [UInt8] {

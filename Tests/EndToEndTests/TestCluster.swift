@@ -61,6 +61,8 @@ final class TestNode {
 
     var logText: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
 
+    var processIdentifier: Int32? { process?.processIdentifier }
+
     func signal(_ number: Int32) { if let process, process.isRunning { kill(process.processIdentifier, number) } }
 
     /// Stops all of the process, and comes back once it stands.
@@ -181,8 +183,11 @@ struct Finished {
         let files = try (0..<2).map { _ in try TemporaryFile("") }
         process.standardOutput = try FileHandle(forWritingTo: files[0].url)
         process.standardError = try FileHandle(forWritingTo: files[1].url)
-        if let input {
-            process.standardInput = try FileHandle(forReadingFrom: TemporaryFile(input).url)
+        // Until the end, as the file goes with it.
+        let given = try input.map { try TemporaryFile($0) }
+        defer { withExtendedLifetime(given) {} }
+        if let given {
+            process.standardInput = try FileHandle(forReadingFrom: given.url)
         } else {
             process.standardInput = FileHandle.nullDevice
         }
@@ -223,11 +228,12 @@ final class TemporaryFile {
 final class Wire {
     private let descriptor: Int32
 
-    init(port: Int, timeoutSeconds: Int = 20) throws {
+    init(port: Int, host: String = "127.0.0.1", timeoutSeconds: Int = 20) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var timeout = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         var address = Self.loopback(port: port)
+        address.sin_addr.s_addr = inet_addr(host)
         let isConnected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0

@@ -92,7 +92,8 @@ final class TwoNodes {
             on: at,
             [
                 "serve", "--exit-on-stdin-close", "-l", "0.0.0.0", "--name", "n\(at + 1)", "--peers", peers,
-                "--cluster-secret", secret.path,
+                // Commands come by the nodes' own addresses, which are no loopback.
+                "--cluster-secret", secret.path, "--open-roles", "admin",
             ], log: logs[at])
     }
 

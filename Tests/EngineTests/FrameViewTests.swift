@@ -60,7 +60,7 @@ import Testing
         #expect(frame.view().rowCount == 1_650)
     }
 
-    @Test("a load that was ready and is aborted leaves nothing")
+    @Test("a load that was ready and is aborted leaves nothing but that it was there")
     func aborted() throws {
         let memory = FrameMemory()
         let (catalog, frame) = try Self.catalog(memory: memory)
@@ -71,7 +71,15 @@ import Testing
             catalog.abortLoad(9)
             #expect(throws: Failure.self) { try load.commit() }
         }
-        #expect(frame.view().loads == FrameLoads.Seen() && frame.view().rowCount == 0 && memory.usedBytes == 0)
+        #expect(frame.view().loads == FrameLoads.Seen(pending: [9]))
+        #expect(frame.view().rowCount == 0 && memory.usedBytes == 0)
+        // Of one that was never ready nobody can have shown anything.
+        do {
+            let load = try catalog.beginLoad(10, into: frame)
+            try load.stage(try FramesStoreTests.batch(5))
+            catalog.abortLoad(10)
+        }
+        #expect(frame.view().loads == FrameLoads.Seen(pending: [9]))
     }
 
     @Test("loads are named for longer than a job takes, and the latest of very many")
@@ -88,6 +96,26 @@ import Testing
         let seen = loads.seen(now: 1_203 * second)
         #expect(seen.committed.count == FrameLoads.namedMax && seen.committed[6] == nil && seen.committed[7] != nil)
         #expect(seen.namedMilliseconds == 2_999, "load 6 is not named any more")
+    }
+
+    @Test("loads that were ready and are discarded are named for as long, and the latest of very many")
+    func discarded() {
+        var loads = FrameLoads()
+        let second: UInt64 = 1_000_000_000
+        for load in 1...3 as ClosedRange<UInt64> {
+            loads.ready(load)
+            if load > 1 { loads.discarded(load, now: load * 100 * second) }
+        }
+        loads.discarded(4, now: 300 * second)
+        #expect(loads.seen(now: 800 * second).pending == [1, 2, 3])
+        #expect(loads.seen(now: 900 * second).pending == [1, 3] && loads.seen(now: 991 * second).pending == [1])
+        for load in 10..<UInt64(10 + FrameLoads.namedMax + 1) {
+            loads.ready(load)
+            loads.discarded(load, now: 1_200 * second)
+        }
+        let seen = loads.seen(now: 1_203 * second)
+        #expect(seen.pending.count == FrameLoads.namedMax + 1 && !seen.pending.contains(10) && seen.pending.contains(1))
+        #expect(seen.namedMilliseconds == 3_000, "load 10 is not named any more")
     }
 
     @Test("all that a map asks of a frame is of the moment when it first asked")

@@ -162,6 +162,27 @@ private func inFinish(_ call: String) -> String {
     }
 
     @Test(
+        "a text longer than one may be is too much, however it is made, however much memory is left",
+        arguments: [
+            "('x'):rep(9 << 20)", "('x'):rep(5 << 20) .. ('x'):rep(5 << 20)",
+            "('x'):rep(8 << 20) .. ('x'):rep(8 << 20) .. ('x'):rep(8 << 20) .. ('x'):rep(8 << 20) .. 'x'",
+            "table.concat{('x'):rep(5 << 20), ('x'):rep(5 << 20)}", "(('x'):rep(5 << 20)):gsub('x', 'yy')",
+            "('%s%s'):format(('x'):rep(5 << 20), ('x'):rep(5 << 20))",
+            "string.pack('ss', ('x'):rep(5 << 20), ('x'):rep(5 << 20))",
+        ])
+    func longTexts(made: String) {
+        let states = JobStates(memory: ScriptMemory(limitBytes: 1 << 30))
+        let failure = #expect(throws: Failure.self) {
+            try JobScript(
+                Array("local text = \(made)".utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000),
+                states: states)
+        }
+        #expect(failure?.reason == .budgetExceeded && failure?.fault == .caller)
+        let expected = "too long a text (a text that a script makes may have 8 MiB); keep its parts in a table"
+        #expect(failure?.message.contains(expected) == true, "\(failure?.message ?? "")")
+    }
+
+    @Test(
         "run's questions take what they take",
         arguments: [
             ("getFromServer('n1')", "getFromServer(server, key) takes 2 arguments, not 1"),
@@ -275,7 +296,7 @@ private func inFinish(_ call: String) -> String {
                 Array(inMap(body).utf8), name: "t", now: 0, deadline: .after(milliseconds: 600_000))
             _ = try script.map(
                 over: Self.engine.shards[0], frames: Self.engine.frames, parameters: .map([]), coverage: ScanCoverage())
-            #expect(script.answerNote.inexactness.isTruncated == isTruncated, "\(body)")
+            #expect(script.inexactness.isTruncated == isTruncated, "\(body)")
         }
     }
 

@@ -32,7 +32,8 @@ import Testing
         let bytes = Array(key.utf8)
         bytes.withUnsafeBytes { key in
             _ = engine.shards[0].items.execute(
-                .store(.set, flags: 0, expiry: expiry, cas: 0, value: [1, 2, 3]), key: key, hash: keyHash(key),
+                .store(.set, flags: 0, expiry: Expiry(stored: expiry), cas: 0, value: [1, 2, 3]), key: key,
+                hash: keyHash(key),
                 now: unixSeconds())
         }
     }

@@ -155,6 +155,33 @@ import Testing
         #expect(envelope["error"]?["reason"] == .string("cancelled"))
     }
 
+    @Test(
+        "a job whose frame is dropped while it looks at it has no answer: what was lost of the frame is not known any more"
+    )
+    func droppedMeanwhile() async throws {
+        let node = loneNode { $0.shards = 1 }
+        #expect(Self.reason(await Self.append(node, ["{\"n\":1}"])) == nil)
+        let source = """
+            function map(s)
+              local n = s:frame("log"):count()
+              repeat until pcall(function() return s:frame("go") end)
+              return n
+            end
+            """
+        // Far more than a machine that is busy with other tests takes.
+        var job = JobRequest(name: "j", source: Array(source.utf8), timeoutMilliseconds: 600_000)
+        job.query = 98
+        let value = job.value
+        let running = Task { await node.control(.runJob, value) }
+        while node.cluster.jobs.coverage(of: 98)?.total.frames.isEmpty != false { await Task.yield() }
+        guard case .value = await Self.fetch(node, "frame:drop:log") else { throw Unexpected() }
+        _ = try node.cluster.createFrame("go", try FrameSchema(parsing: "n:int"))
+        guard case .value(let envelope) = await running.value else { throw Unexpected() }
+        #expect(
+            envelope["status"] == .string("error") && envelope["error"]?["reason"] == .string("incomplete_data"),
+            "\(envelope)")
+    }
+
     @Test("a job can't run another job: one that runs itself on every server would never end")
     func jobInJob() async throws {
         let node = loneNode()

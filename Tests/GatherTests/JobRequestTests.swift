@@ -1,5 +1,6 @@
 // How a job is asked for: its parameters, and the words that are the request's own.
 
+import Coordination
 import Engine
 import Gather
 import Testing

@@ -78,8 +78,9 @@ import Testing
             query: 7, name: "t", source: Array("function map() \(Self.spin) end".utf8), parameters: .null,
             deadlineMilliseconds: 600_000, now: 0)
         let peer = PeerConnection(.node(name: "m", incarnation: 1))
-        guard case .failure(let failure) = await node.ask(.map(map), peer) else {
-            Issue.record("it was answered")
+        let reply = await node.ask(.map(map), peer)
+        guard case .mapFailed(let failure, _) = reply else {
+            Issue.record("\(reply)")
             return
         }
         #expect(failure.reason == .cancelled)
@@ -183,7 +184,7 @@ import Testing
             let key = VirtualKey(
                 type: "job", method: "run", object: Array("big".utf8), arguments: [Array("n=\(count)".utf8)])
             let answer = try await withCheckedContinuation { continuation in
-                node.router.callForText(key, data: nil, links: nil) { continuation.resume(returning: $0) }
+                node.router.callForText(key, data: nil, links: nil, roles: .all) { continuation.resume(returning: $0) }
             }
             .get()
             if case .leased(let text) = answer { return text } else { return nil }

@@ -60,6 +60,19 @@ import Testing
         #expect(views.missing(startedMilliseconds: 30) == [:])
     }
 
+    @Test("a node that has or had a load ready and does not follow goes on lacking it, however often it is asked")
+    func refused() {
+        var views = LoadViews()
+        views.answered(node: 0, ["f": Seen(committed: [1: 5_000])])
+        for _ in 0..<LoadViews.roundsMax {
+            views.answered(node: 1, ["f": Seen(pending: [1])])
+            #expect(views.missing(startedMilliseconds: 10) == [1: [1]])
+            _ = views.include([1], node: 1)
+        }
+        views.answered(node: 1, ["f": Seen(committed: [1: 0])])
+        #expect(views.missing(startedMilliseconds: 20) == [:])
+    }
+
     @Test("a node that has had too many loads to name them can't be compared")
     func forgetful() {
         var views = LoadViews()

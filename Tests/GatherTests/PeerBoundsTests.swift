@@ -3,6 +3,7 @@
 import Coordination
 import Engine
 import Gather
+import Logging
 import NIOCore
 import Testing
 
@@ -76,7 +77,7 @@ import Testing
     private static func frame(id: UInt64, _ message: [UInt8]) -> ByteBuffer {
         var buffer = ByteBuffer()
         _ = PeerFrame.write(id: id, into: &buffer) { buffer in
-            buffer.writeBytes([UInt8](repeating: 0, count: PeerFrame.requestHeaderBytes))
+            buffer.writeBytes([UInt8](repeating: 0, count: RequestHead.bytes))
             buffer.writeBytes(message)
         }
         return buffer
@@ -129,7 +130,8 @@ import Testing
         for (count, isTaken) in [(0, false), (1, true), (250, true), (251, false), (256, false), (65_536, false)] {
             let key = [UInt8](repeating: 107, count: count)
             #expect(Self.isTaken(.item(.get, key: key)) == isTaken)
-            #expect(Self.isTaken(.item(.store(.set, flags: 0, expiry: 0, cas: 0, value: [1]), key: key)) == isTaken)
+            #expect(
+                Self.isTaken(.item(.store(.set, flags: 0, expiry: .never, cas: 0, value: [1]), key: key)) == isTaken)
             #expect(Self.isTaken(.item(.arithmetic(.increment, delta: 1), key: key)) == isTaken)
             #expect(Self.isTaken(.item(.meta(MetaCommand(.inspect), value: []), key: key)) == isTaken)
             #expect(Self.isTaken(.fetch(key: key, deadlineMilliseconds: 1, byJob: false)) == isTaken)
@@ -250,16 +252,17 @@ import Testing
         #expect(may(fetch, .client, plain) && may(fetch, node, plain))
         let peers: Set<ControlVerb> = [
             .synchronize, .createFrame, .frameStatistics, .flush, .beginLoad, .prepareLoad, .decideLoad, .askLoad,
+            .report,
         ]
         let clients: Set<ControlVerb> = [
             .topology, .status, .store, .createFrame, .beginLoad, .commitLoad, .abortLoad, .runJob, .listJobs,
             .jobProgress,
-            .cancelJob, .explainJob,
+            .cancelJob, .explainJob, .activity, .describeJob, .whereabouts,
         ]
         for verb in ControlVerb.allCases {
             #expect(may(Self.argument(verb), node, open) == peers.contains(verb), "\(verb)")
             #expect(may(Self.argument(verb), .client, open) == clients.contains(verb), "\(verb)")
-            let isPlain = [.topology, .status, .store].contains(verb)
+            let isPlain = [.topology, .status, .store, .activity, .whereabouts].contains(verb)
             #expect(may(Self.argument(verb), .client, plain) == isPlain, "\(verb)")
         }
     }
@@ -295,6 +298,25 @@ import Testing
         for (rows, retired) in [(Int.max, 0), (-1, 0), (5, 6), (5, .max), ((1 << 48) + 1, 0)] {
             #expect(believes("n2", 20, rows, retired) == nil)
         }
+    }
+
+    @Test("what one answer says of a run that is over counts when a later run has answered, whichever came first")
+    func believedOfAnswers() {
+        let identity = PeerIdentity(name: "n1", incarnation: 10, epoch: 1, others: ["n2", "n3"])
+        let statuses = ["n2", "n3"].map { PeerStatus(name: $0, address: "", logger: Logger(label: "test")) }
+        let answers: [(speaker: NodeRun, said: [FrameAcknowledgements])] = [
+            (NodeRun(name: "n2", incarnation: 20), [Self.said("n3", 29, 5)]),
+            (NodeRun(name: "n3", incarnation: 30), [Self.said("n3", 30, 2)]),
+        ]
+        // The connection to n3 was lost, and its new run was met after n2 had answered.
+        for order in [answers, answers.reversed()] {
+            let believed = Belief.ofAnswers(order, identity: identity, statuses: statuses)
+            #expect(believed.contains(Self.said("n3", 29, 5)) && believed.contains(Self.said("n3", 30, 2)))
+        }
+        let alive = [answers[0], (NodeRun(name: "n3", incarnation: 29), [])]
+        #expect(
+            Belief.ofAnswers(alive, identity: identity, statuses: statuses).allSatisfy { $0.isEmpty },
+            "it speaks for itself")
     }
 
     @Test("news with one impossible count is not believed at all; else each count by its speaker")

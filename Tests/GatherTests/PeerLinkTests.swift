@@ -59,7 +59,7 @@ import Testing
             // One turn of the loop each, so that every request has had its chance to leave.
             try await group.next().submit {
                 link.send(
-                    .item(.store(.set, flags: 0, expiry: 0, cas: 0, value: value), key: [1]), deadline: .never
+                    .item(.store(.set, flags: 0, expiry: .never, cas: 0, value: value), key: [1]), deadline: .never
                 ) { answers.note(request, $0) }
             }.get()
         }

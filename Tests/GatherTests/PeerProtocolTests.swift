@@ -12,7 +12,9 @@ import Testing
         var command = MetaCommand(.decrement)
         command.options = [.wantsValue, .keepsAccess, .setsUnique]
         command.storeVerb = .prepend
-        (command.flags, command.expiry, command.vivifyExpiry, command.recacheExpiry) = (1, 2, 3, .max)
+        command.flags = 1
+        (command.expiry, command.vivifyExpiry) = (Expiry(stored: 2), Expiry(stored: 3))
+        command.recacheExpiry = Expiry(stored: .max)
         (command.unique, command.newUnique, command.delta, command.initial) = (4, .max, 5, 6)
         return command
     }()
@@ -21,7 +23,8 @@ import Testing
         var answer = MetaAnswer()
         answer.status = .exists
         answer.facts.valueBytes = 1
-        (answer.facts.flags, answer.facts.expiryBefore, answer.facts.expiry) = (2, 3, 4)
+        answer.facts.flags = 2
+        (answer.facts.expiryBefore, answer.facts.expiry) = (Expiry(stored: 3), Expiry(stored: 4))
         (answer.facts.unique, answer.facts.idleSeconds, answer.facts.totalBytes) = (.max, 5, 6)
         (answer.facts.wasRead, answer.facts.hasWon) = (true, true)
         answer.value = [7, 13, 10]
@@ -33,12 +36,12 @@ import Testing
             .item(.meta(metaCommand, value: [1, 2]), key: [5]),
             .item(.meta(MetaCommand(.inspect), value: []), key: [6]),
             .item(.get, key: Array("k".utf8)),
-            .item(.getAndTouch(expiry: 77), key: [32]),
+            .item(.getAndTouch(expiry: Expiry(stored: 77)), key: [32]),
             .item(
-                .store(.cas, flags: 5, expiry: .max, cas: .max, value: [0, 13, 10, 255]),
+                .store(.cas, flags: 5, expiry: Expiry(stored: .max), cas: .max, value: [0, 13, 10, 255]),
                 key: Array(repeating: 1, count: 250)),
-            .item(.store(.append, flags: 0, expiry: 0, cas: 0, value: []), key: [1]),
-            .item(.delete, key: [2]), .item(.touch(expiry: 1), key: [3]),
+            .item(.store(.append, flags: 0, expiry: .never, cas: 0, value: []), key: [1]),
+            .item(.delete, key: [2]), .item(.touch(expiry: Expiry(stored: 1)), key: [3]),
             .item(.arithmetic(.increment, delta: .max), key: [4]), .item(.arithmetic(.decrement, delta: 0), key: [4]),
             .call(
                 VirtualKey(type: "t", method: "m", object: [0], arguments: [[], [58], [1, 2]]), data: nil,
@@ -75,6 +78,10 @@ import Testing
                         frame: "f", id: DefinitionID(run: .max, number: 5), rows: ["n1": [1: 2, .max: 3], "n2": [:]])
                 ])),
         .mapped(answerWithLoads),
+        .failure(Failure(.scriptError, "no", about: [], stack: ["a.lua:1: in f", "called as a:b:c"])),
+        .mapFailed(
+            Failure(.timeout, "late", about: [.named("n1")], stack: ["x"]), LoggedLines(["a", "é"], dropped: 3)),
+        .mapFailed(Failure(.miss, "none"), LoggedLines()),
     ]
 
     private static var mapWithLoads: MapRequest {
@@ -86,6 +93,7 @@ import Testing
     private static var answerWithLoads: MapAnswer {
         var answer = MapAnswer(incarnation: 1, shards: 1)
         answer.rowsEver = 9
+        answer.log = LoggedLines(["said", ""], dropped: 1)
         answer.loads = [
             "f": FrameLoads.Seen(committed: [1: 0, .max: 600_000], pending: [2, .max - 1], namedMilliseconds: 7),
             "g": FrameLoads.Seen(),
@@ -120,6 +128,11 @@ import Testing
             })
         else { return #expect(Bool(false)) }
         #expect(answer.inexactness == Inexactness(isTruncated: true, relativeErrors: ["d": 0.025]))
+        for (truncated, more) in [(false, false), (false, true), (true, false), (true, true)] {
+            let marks = Inexactness(isTruncated: truncated, dependsOnMore: more)
+            guard case .mapped(let answer)? = read({ $0.inexactness = marks }) else { return #expect(Bool(false)) }
+            #expect(answer.inexactness == marks)
+        }
         // Shares that are none.
         for share in [Double.nan, .infinity, -0.1] {
             #expect(read { $0.inexactness.relativeErrors = ["d": share] } == nil)
@@ -219,11 +232,11 @@ import Testing
 
     @Test("the hello line says version, name and epoch")
     func hello() {
-        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 6 n1 ff\r\n")
-        #expect(PeerHello(line: "peer 6 n1 ff") == PeerHello(name: "n1", epoch: 255))
-        #expect(PeerHello(line: "peer 6 - -") == .client)
+        #expect(PeerHello(name: "n1", epoch: 255).line == "peer 8 n1 ff\r\n")
+        #expect(PeerHello(line: "peer 8 n1 ff") == PeerHello(name: "n1", epoch: 255))
+        #expect(PeerHello(line: "peer 8 - -") == .client)
         for broken in [
-            "peer 6  ff", "peer 6 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
+            "peer 8  ff", "peer 8 n1 ff ", "peer", "peer 1 n1", "peer x n1 ff", "peer 1 n1 zz", "get 1 n1 ff",
         ] {
             #expect(PeerHello(line: broken) == nil)
         }

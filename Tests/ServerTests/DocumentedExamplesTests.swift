@@ -8,7 +8,10 @@ import Testing
 
 /// A document marks a file by `<!-- type: NAME.lua -->` above a block of Lua, and calls by `<!-- answers: NAME.lua … -->`
 /// above a block of lines `KEY  ->  ANSWER`, or `KEY <- DATA  ->  ANSWER` for a set; the names are of the files that are
-/// loaded, none for the built-in types. `\r\n` stands for an end of line in an answer, `…` for anything.
+/// loaded, none for the built-in types. `\r\n` stands for an end of line in an answer, `…` for anything. `<!-- reload: A.lua then
+/// B2.lua -->` has calls before and behind a line that begins with `…`, where the files behind `then` take the places of those before,
+/// by their names without a number. `test: NAME_test.lua` is a test of the types before it. `rows: FRAME` are rows, `job: NAME.lua`
+/// a job over them, `http: POST PATH` has bodies of JSON and their answers, and `run: NAME.lua NAME=VALUE …` what is in its envelope.
 @Suite struct DocumentedExamplesTests {
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("docs")
@@ -23,21 +26,61 @@ import Testing
         let name: String
         var types: [String: String] = [:]
         var calls: [(files: [String], calls: [Call])] = []
+        var reloads: [(before: [String], after: [String], calls: [[Call]])] = []
+        /// With the types that stand before them.
+        var tests: [(script: ObjectScript, types: [ObjectScript])] = []
+        var posts: [(line: String, body: String, answer: String)] = []
+        var rows: [(frame: String, rows: String)] = []
+        var jobs: [String: String] = [:]
+        var runs: [(job: String, parameters: [String], parts: Value)] = []
         var testDescription: String { name }
 
         init(_ file: URL) throws {
             name = file.lastPathComponent
             let text = try String(contentsOf: file, encoding: .utf8)
             for block in text.matches(
-                of: #/<!-- (type|answers):([^>]*?)-->\n```[a-z]*\n(.*?)\n```/#.dotMatchesNewlines())
+                of: #/<!-- (type|answers|reload|test|rows|job|run|http):([^>]*?)-->\n```[a-z]*\n(.*?)\n```/#
+                    .dotMatchesNewlines())
             {
-                let names = block.2.split(separator: " ").map(String.init)
-                if block.1 == "type", let name = names.first {
-                    types[name] = String(block.3) + "\n"
-                } else {
-                    calls.append((names, try block.3.split(separator: "\n").map { try Self.call(String($0)) }))
-                }
+                try add(
+                    String(block.1), block.2.split(separator: " ").map(String.init), String(block.3) + "\n")
             }
+        }
+
+        private mutating func add(_ kind: String, _ names: [String], _ text: String) throws {
+            guard let name = names.first else { return calls.append(([], try Self.calls(text))) }
+            switch kind {
+            case "type": types[name] = text
+            case "answers": calls.append((names, try Self.calls(text)))
+            case "reload":
+                let sides = names.split(separator: "then").map(Array.init)
+                let parts = text.split(separator: #/…[^\n]*\n/#)
+                reloads.append((sides[0], sides[1], try parts.map { try Self.calls(String($0)) }))
+            case "test":
+                tests.append((ObjectScript(file: name, source: Array(text.utf8)), scripts(types.keys.sorted())))
+            case "http":
+                for line in text.split(separator: "\n") {
+                    let sides = line.components(separatedBy: "  ->  ")
+                    posts.append((names.joined(separator: " "), sides[0], sides[sides.count - 1]))
+                }
+            case "rows": rows.append((name, text))
+            case "job": jobs[name] = text
+            default:
+                let parts = try Value(parsingJSON: Array(text.utf8))
+                runs.append((name, Array(names.dropFirst()), parts))
+            }
+        }
+
+        /// By the names that files have without a number.
+        func scripts(_ names: [String]) -> [ObjectScript] {
+            names.map { name in
+                ObjectScript(
+                    file: name.replacing(#/[0-9]+\.lua$/#, with: ".lua"), source: Array((types[name] ?? "").utf8))
+            }
+        }
+
+        private static func calls(_ text: String) throws -> [Call] {
+            try text.split(separator: "\n").map { try call(String($0)) }
         }
 
         private static func call(_ line: String) throws -> Call {
@@ -57,9 +100,12 @@ import Testing
     @Test("the documents have examples, and every file of them is called")
     func examples() {
         let names = Set(Self.documents.map(\.name))
-        #expect(names.isSuperset(of: ["objects.md", "lua-api.md"]))
+        #expect(names.isSuperset(of: ["objects.md", "lua-api.md", "tutorial.md"]))
+        let tutorial = Self.documents.first { $0.name == "tutorial.md" }
+        #expect(tutorial?.tests.count == 1 && tutorial?.reloads.count == 1)
+        #expect(tutorial?.runs.count == 2 && tutorial?.posts.count == 2)
         for document in Self.documents {
-            let called = Set(document.calls.flatMap(\.files))
+            let called = Set(document.calls.flatMap(\.files) + document.reloads.flatMap { $0.before + $0.after })
             #expect(called == Set(document.types.keys), "\(document.name)")
         }
     }
@@ -67,19 +113,81 @@ import Testing
     @Test("every call of an example answers what the document says", arguments: documents)
     func answers(_ document: Document) throws {
         for (files, calls) in document.calls {
-            let scripts = files.map { ObjectScript(file: $0, source: Array((document.types[$0] ?? "").utf8)) }
-            var configuration = EngineConfiguration(shards: 2, memoryBytes: 16 << 20)
-            configuration.scripts = scripts
-            configuration.objectTypes = try ObjectTypes(adding: scripts)
-            try Self.withServer(Engine(configuration)) { client in
-                for call in calls {
-                    let answer = Self.ask(client, call)
-                    let isAsSaid =
-                        call.answer == answer
-                        || call.answer.hasSuffix("…") && answer.hasPrefix(call.answer.dropLast())
-                        || Self.isAsSaidBefore(call, answer)
-                    #expect(isAsSaid, "\(document.name): \(call.key) answers \(answer.debugDescription)")
-                }
+            try Self.withServer(try Self.makeEngine(document.scripts(files))) { Self.check(calls, of: document, $0) }
+        }
+    }
+
+    private static func makeEngine(_ scripts: [ObjectScript]) throws -> Engine {
+        var configuration = EngineConfiguration(shards: 2, memoryBytes: 16 << 20)
+        configuration.scripts = scripts
+        configuration.objectTypes = try ObjectTypes(adding: scripts)
+        return Engine(configuration)
+    }
+
+    private static func check(_ calls: [Call], of document: Document, _ client: LoopbackClient) {
+        for call in calls {
+            let answer = ask(client, call)
+            let isAsSaid =
+                call.answer == answer || call.answer.hasSuffix("…") && answer.hasPrefix(call.answer.dropLast())
+                || isAsSaidBefore(call, answer)
+            #expect(isAsSaid, "\(document.name): \(call.key) answers \(answer.debugDescription)")
+        }
+    }
+
+    @Test("what is said of a new version of a type is so", arguments: documents)
+    func reloads(_ document: Document) throws {
+        for reload in document.reloads {
+            let engine = try Self.makeEngine(document.scripts(reload.before))
+            try Self.withServer(engine) { client in
+                Self.check(reload.calls[0], of: document, client)
+                #expect(engine.reload(document.scripts(reload.after)).failures.isEmpty)
+                Self.check(reload.calls[1], of: document, client)
+            }
+        }
+    }
+
+    @Test("the tests that are shown pass", arguments: documents)
+    func tests(_ document: Document) throws {
+        for (script, types) in document.tests {
+            let results = try TypeTests(script, of: try ObjectTypes(adding: types)).run()
+            #expect(!results.isEmpty)
+            for result in results { #expect(result.failure == nil, "\(script.file): \(result)") }
+        }
+    }
+
+    @Test("what is asked over HTTP is answered as is said", arguments: documents)
+    func posts(_ document: Document) async {
+        let node = HTTPNode()
+        for post in document.posts {
+            let type = ["Content-Type: application/json"]
+            var reply = await node.ask(post.line, type, body: post.body)
+            // A method has a second, which is little where all tests run at once.
+            for _ in 0..<600 where reply.status == 504 { reply = await node.ask(post.line, type, body: post.body) }
+            #expect(reply.body == post.answer, "\(post.body)")
+        }
+    }
+
+    @Test("jobs answer what is said", arguments: documents)
+    func jobs(_ document: Document) async throws {
+        guard !document.runs.isEmpty else { return }
+        let node = HTTPNode()
+        for (frame, rows) in document.rows {
+            let reply = await node.ask("POST /v1/frames/\(frame)", ["Content-Type: application/x-ndjson"], body: rows)
+            #expect(reply.status == 200, "\(reply.body)")
+        }
+        for (job, parameters, parts) in document.runs {
+            let source = try #require(document.jobs[job])
+            let pairs = parameters.map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
+            let body = Value.object([
+                "script": .string(source), "timeout": .int(600_000),
+                "params": .map(pairs.map { Value.Pair(.string($0[0]), .string($0[1])) }),
+            ])
+            let reply = await node.ask(
+                "POST /v1/runs?wait=600s", ["Content-Type: application/json"],
+                body: String(decoding: body.json, as: UTF8.self))
+            guard case .map(let wanted) = parts else { return #expect(Bool(false)) }
+            for part in wanted {
+                #expect(reply.json?[part.key.text ?? ""]?.json == part.value.json, "\(job): \(reply.body)")
             }
         }
     }

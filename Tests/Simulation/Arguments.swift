@@ -25,6 +25,6 @@ struct SimulationArguments {
 
     var description: String {
         "2 to 4 nodes, clocks off by up to 5 %, messages in parts and late, ways cut in one or both directions, connections reset, "
-            + "processes stopped and killed; items, counters, appends, loads, jobs; \(events) events a seed"
+            + "processes stopped and killed, loads struck at their end; items, counters, appends, loads, names of frames used again, jobs, jobs by name, getInParallel; \(events) events a seed"
     }
 }

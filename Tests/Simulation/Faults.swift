@@ -51,6 +51,46 @@ final class Faults {
         }
     }
 
+    // MARK: Loads
+
+    /// What may happen to a load between its first and its last word, at times: its coordinator is gone, stopped, or can't be heard
+    /// by all; or a participant is gone. `ask`: has a job look at the frame there, and says when it is answered.
+    func strike(
+        load coordinator: NodeRunning, participants: [String], isCertain: Bool,
+        ask: @escaping (@escaping () -> Void) -> Void
+    ) {
+        guard !isOver, isCertain || chance.chance(20) else { return }
+        let others = nodes.filter { participants.contains($0.name) && $0 !== coordinator.node }
+        guard !others.isEmpty else { return }
+        let other = others[chance.below(others.count)]
+        // As short as a message takes, or as long as a few of them.
+        let moment = UInt64.microseconds(chance.below([500, 2_000, 10_000][chance.below(3)]))
+        let kind = chance.below(100)
+        // A way that is slow makes the moment between two messages a long one.
+        if chance.chance(40) { slow(coordinator.node.name, other.name, most: 400_000) }
+        world.after(moment, of: nil) { [self] in
+            guard !isOver else { return }
+            switch kind {
+            case 0..<15: kill(coordinator.node)
+            case 15..<25: kill(other)
+            case 25..<35:
+                // What it has shown others is told by nobody but them, if it has not said more.
+                for connection in network.connections(of: coordinator) { reset(connection) }
+                ask { [self] in if !isOver, coordinator.isAlive { kill(coordinator.node) } }
+            case 35..<45: stop(coordinator.node, for: doubtful())
+            case 45..<80:
+                // It hears of the decision from nobody.
+                let span = doubtful()
+                for from in nodes where from !== other { cut([network.way(from.name, other.name)], for: span) }
+            case 80..<90: cut([network.way(coordinator.node.name, other.name)], for: doubtful())
+            default: cut([network.way(other.name, coordinator.node.name)], for: doubtful())
+            }
+        }
+    }
+
+    /// Around the time after which participants ask each other.
+    private func doubtful() -> UInt64 { .milliseconds(2_000 + chance.below(12_000)) }
+
     private func span() -> UInt64 {
         switch chance.below(10) {
         case 0..<5: .milliseconds(20 + chance.below(900))
@@ -88,11 +128,16 @@ final class Faults {
     private func cut() {
         let (from, to) = twoNodes()
         let ways = chance.chance(60) ? [network.way(from, to), network.way(to, from)] : [network.way(from, to)]
+        cut(ways, for: span())
+    }
+
+    private func cut(_ ways: [Way], for span: UInt64) {
         guard ways.allSatisfy({ !$0.isCut }) else { return }
         for way in ways { way.isCut = true }
+        let (from, to) = (ways[0].from, ways[0].to)
         note(ways.count == 2 ? "cut" : "one-way cut", "\(from) \(to)")
         starts([from, to])
-        world.after(span(), of: nil) { [self] in
+        world.after(span, of: nil) { [self] in
             for way in ways { way.isCut = false }
             ends([from, to])
             world.trace.note(world.time, "healed \(from) \(to)")
@@ -102,10 +147,14 @@ final class Faults {
 
     private func slow() {
         let (from, to) = twoNodes()
+        slow(from, to, most: [2_000, 20_000, 400_000, 1_500_000][chance.below(4)])
+    }
+
+    /// `most`: microseconds.
+    private func slow(_ from: String, _ to: String, most: Int) {
         let way = network.way(from, to)
         guard way.latency.upperBound < 1_000 else { return }
         let before = way.latency
-        let most = [2_000, 20_000, 400_000, 1_500_000][chance.below(4)]
         way.latency = most / 4...most
         note("slow", "\(from) \(to)")
         starts([from, to])
@@ -117,8 +166,10 @@ final class Faults {
 
     private func reset() {
         let open = network.openConnections
-        guard !open.isEmpty else { return }
-        let connection = open[chance.below(open.count)]
+        if !open.isEmpty { reset(open[chance.below(open.count)]) }
+    }
+
+    private func reset(_ connection: Connection) {
         note("reset", "\(connection.caller.run.node.name) \(connection.called.run.node.name)")
         lastChange = world.time
         for channel in [connection.caller, connection.called] {
@@ -130,10 +181,10 @@ final class Faults {
 
     // MARK: Processes
 
-    private func stop() {
-        let node = nodes[chance.below(nodes.count)]
+    private func stop() { stop(nodes[chance.below(nodes.count)], for: span()) }
+
+    private func stop(_ node: SimulatedNode, for span: UInt64) {
         guard let run = node.running, run.process.stoppedUntil <= world.time else { return }
-        let span = span()
         run.process.stoppedUntil = world.time + span
         note("stop", node.name)
         // Whoever asks it waits, too.
@@ -143,10 +194,13 @@ final class Faults {
     }
 
     private func kill() {
-        let node = nodes[chance.below(nodes.count)]
-        guard let run = node.running, nodes.allSatisfy({ $0.running != nil }) else { return }
         // Most wait until the others know what it has; those that don't make every count doubtful.
         guard isCalm || chance.chance(15) else { return }
+        kill(nodes[chance.below(nodes.count)])
+    }
+
+    private func kill(_ node: SimulatedNode) {
+        guard let run = node.running, nodes.allSatisfy({ $0.running != nil }) else { return }
         onEnd(run, isCalm)
         node.kill()
         note("kill", node.name)

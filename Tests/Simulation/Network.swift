@@ -6,9 +6,16 @@ import NIOCore
 
 /// Between two nodes, in one direction.
 final class Way {
+    let from: String
+    let to: String
     var isCut = false
     /// Microseconds, at the least and at the most.
     var latency = 50...400
+
+    init(from: String, to: String) {
+        self.from = from
+        self.to = to
+    }
 }
 
 final class Network {
@@ -26,7 +33,7 @@ final class Network {
     func way(_ from: String, _ to: String) -> Way {
         let key = "\(from)>\(to)"
         if let way = ways[key] { return way }
-        let way = Way()
+        let way = Way(from: from, to: to)
         ways[key] = way
         return way
     }
@@ -122,6 +129,7 @@ final class SimulatedChannel: PeerChannel, @unchecked Sendable {
     private static let keepalive = UInt64.seconds(6)
 
     let run: NodeRunning
+    let host = "127.0.0.1"
     private let home: SimulatedLoop
     private unowned let network: Network
     private var connection: Connection?

@@ -67,7 +67,7 @@ final class NodeRunning {
         configuration.environment = environment
         guard let topology = try? Topology(peers: peers, selfName: node.name) else { fatalError("peers: \(peers)") }
         cluster = Cluster(
-            engine: Engine(configuration), topology: topology, loops: [loops[0]], serving: [loops[1]],
+            configuration, topology: topology, loops: [loops[0]], serving: [loops[1]],
             logger: Logger(label: node.name, factory: { _ in SwiftLogNoOpLogHandler() }))
         service = ClusterNode(cluster: cluster)
         for loop in loops { loop.run = self }

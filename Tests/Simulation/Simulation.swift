@@ -21,11 +21,20 @@ final class Simulation {
     private(set) var frames: [FrameHistory] = []
     /// Frames that the first append makes, on whatever node it comes to, be it on both sides of a cut.
     private(set) var looseFrames: [FrameHistory] = []
+    /// Names that are dropped and used again.
+    private(set) var reusedFrames: [ReusedFrameHistory] = []
+    /// Each with one load, which something happened to.
+    var struckFrames: [FrameHistory] = []
+    var struckCount = 0
+    /// Jobs that are asked for by their names.
+    private(set) var jobs: [JobHistory] = []
     /// What was asked and not answered yet, by when it was sent.
     private var open: [Int: (what: String, sent: UInt64)] = [:]
     private var lastNumber = 0
     /// Faults are over, and every answer has to be a good one.
     private(set) var demandsProgress = false
+    /// Clients begin nothing new.
+    private(set) var isQuiet = false
     /// Nothing is judged any more, and nothing new begun.
     private(set) var isOver = false
 
@@ -42,12 +51,14 @@ final class Simulation {
         nodes = names.enumerated().map { SimulatedNode($1, $0, peers: peers, network) }
         faults = Faults(world, network, nodes)
         for node in nodes { node.start() }
-        guard let topology = nodes[0].running?.cluster.topology else { fatalError("a node that has started runs") }
+        guard let view = nodes[0].running?.cluster.view else { fatalError("a node that has started runs") }
         func owner(_ key: String) -> SimulatedNode {
-            nodes[Array(key.utf8).withUnsafeBytes { topology.owner(ofKey: $0) }]
+            nodes[Array(key.utf8).withUnsafeBytes { view.place(of: $0).node }]
         }
         items = (0..<24).map { ItemHistory("key\($0)", owner: owner("key\($0)")) }
         counters = (0..<6).map { CounterHistory("c\($0)", owner: owner("c\($0)")) }
+        reusedFrames = (0..<2).map { ReusedFrameHistory("h\($0)") }
+        jobs = (0..<3).map { JobHistory("j\($0)") }
         clients = (0..<6).map { _ in Client(world) }
         faults.onEnd = { [unowned self] in lost($0, isCalm: $1) }
     }
@@ -56,6 +67,7 @@ final class Simulation {
     func run(events: Int) -> String? {
         for number in clients.indices { think(number) }
         tendFrames()
+        strikeLoads()
         faults.begin()
         while violation == nil, world.events < events { world.run(until: world.time + .seconds(1), eventsMax: events) }
         if violation == nil { heal() }
@@ -116,7 +128,11 @@ final class Simulation {
         for (_, connection) in mine { connection.lose() }
         for counter in counters where counter.owner === run.node { counter.startAnew() }
         let known = world.time - min(world.time, .seconds(2))
-        for frame in frames + looseFrames { frame.lost(name, isCalm: isCalm, known: known) }
+        let others = aliveRuns.filter { $0 !== run }
+        for frame in frames + looseFrames + reusedFrames + struckFrames {
+            frame.lost(run, isCalm: isCalm, known: known, others: others)
+        }
+        for job in jobs { job.lost(run, isCalm: isCalm, known: known) }
     }
 
     // MARK: Frames
@@ -148,6 +164,10 @@ final class Simulation {
         guard aliveRuns.count == nodes.count, faults.isCalm, let run = anyRun() else { return }
         let frame = FrameHistory("f\(frames.count)")
         frames.append(frame)
+        create(frame, at: run)
+    }
+
+    func create(_ frame: FrameHistory, at run: NodeRunning, _ done: @escaping () -> Void = {}) {
         let number = asked("create \(frame.name)")
         let argument = Value.object([
             "name": .string(frame.name),
@@ -161,6 +181,7 @@ final class Simulation {
             if case .failure(let failure) = result, demandsProgress {
                 violate("a frame is not made: \(failure.message)")
             }
+            done()
         }
     }
 
@@ -224,10 +245,22 @@ final class Simulation {
         for frame in frames where !frame.isDropped && frame.isKnown && !frame.isDoubtful {
             for run in aliveRuns where knows(run, frame.name) { ask(frame, at: run, requires: "all") }
         }
+        for job in jobs { for run in aliveRuns { ask(job, at: run, knowsAll: true) } }
+        for frame in struckFrames { for run in aliveRuns { ask(frame, at: run, requires: "all") } }
+        checkReusedFrames()
         checkAgreement()
         world.run(until: world.time + .seconds(5))
-        for kind in ["set", "get", "add", "append", "job"] where answeredInTheEnd["\(kind) answered", default: 0] == 0 {
+        for kind in ["set", "get", "add", "append", "job", "getInParallel"]
+        where answeredInTheEnd["\(kind) answered", default: 0] == 0 {
             violate("no \(kind) was answered")
         }
+        isQuiet = true
+        world.run(until: world.time + .seconds(12))
+        endConflicts()
+        world.run(until: world.time + .seconds(4))
+        checkConflictsEnded()
+        checkReusedFrames()
+        checkAgreement()
+        world.run(until: world.time + .seconds(4))
     }
 }

@@ -1,5 +1,6 @@
 // What the clients of a simulation do, and how each answer is judged.
 
+import Coordination
 import Engine
 import Gather
 
@@ -42,10 +43,10 @@ extension Simulation {
     private static let itemMillisecondsMax = 1_300
 
     func think(_ number: Int) {
-        guard violation == nil, !isOver else { return }
+        guard violation == nil, !isOver, !isQuiet else { return }
         let pause = UInt64.milliseconds(5 + chance.below(chance.chance(20) ? 600 : 120))
         world.after(pause, of: nil) { [unowned self] in
-            guard violation == nil, !isOver else { return }
+            guard violation == nil, !isOver, !isQuiet else { return }
             act(number)
         }
     }
@@ -55,13 +56,16 @@ extension Simulation {
         let client = clients[number]
         let done: () -> Void = { [unowned self] in think(number) }
         switch chance.below(100) {
-        case 0..<22: set(client, run, done)
-        case 22..<40: get(client, run, count: 1, done)
-        case 40..<48: get(client, run, count: 2 + chance.below(10), done)
-        case 48..<56: setAndGet(client, run, done)
-        case 56..<70: add(client, run, done)
-        case 70..<82: append(client, run, done)
-        case 82..<95: runJob(run, done)
+        case 0..<20: set(client, run, done)
+        case 20..<36: get(client, run, count: 1, done)
+        case 36..<43: get(client, run, count: 2 + chance.below(10), done)
+        case 43..<50: setAndGet(client, run, done)
+        case 50..<62: add(client, run, done)
+        case 62..<74: append(client, run, done)
+        case 74..<85: runJob(run, done)
+        case 85..<89: getInParallel(run, done)
+        case 89..<94: tendJob(client, run, done)
+        case 94: dropReused(client, run, done)
         default: load(run, done)
         }
     }
@@ -211,31 +215,36 @@ extension Simulation {
     // MARK: Frames
 
     private func append(_ client: Client, _ run: NodeRunning, _ done: @escaping () -> Void) {
-        let isLoose = chance.chance(25)
         let known = currentFrame.flatMap { knows(run, $0.name) ? $0 : nil }
-        guard let frame = isLoose ? looseFrame() : known else { return done() }
+        let other = chance.chance(40) ? (chance.chance(50) ? looseFrame() : reusedFrame()) : nil
+        guard let frame = other ?? known else { return done() }
         let number = asked("append \(frame.name)")
         let rows = 1 + chance.below(chance.chance(20) ? 60 : 5)
         let block = RowBlock("A\(number)", rows: rows, sent: world.time, nodes: [run.node.name])
         frame.add(block)
+        let before = frameIDs(frame.name, run)
         let text = (0..<rows).map { "{\"block\":\"\(block.name)\",\"id\":\($0)}\n" }.joined()
         client.send("set frame:append:\(frame.name) 0 0 \(text.utf8.count)\r\n\(text)\r\n", to: run) {
             [unowned self] reply in
             wasAnswered(number, "append", reply == .line("STORED"))
             block.ended = world.time
             switch reply {
-            case .line("STORED"): block.state = .acknowledged
+            case .line("STORED"):
+                block.state = .acknowledged
+                if run.isAlive { block.frame = frameTaken(frame.name, run, before: before) }
             case .lost: block.state = .unclear
             default:
                 block.state = reply.isError ? .refused : .unclear
-                if demandsProgress, !isLoose { violate("append to \(frame.name) at \(run.node.name): \(reply)") }
+                if demandsProgress, other == nil { violate("append to \(frame.name) at \(run.node.name): \(reply)") }
             }
             done()
         }
     }
 
     private func runJob(_ run: NodeRunning, _ done: @escaping () -> Void) {
-        guard let frame = chance.chance(25) ? looseFrames.last : currentFrame else { return done() }
+        let others: [FrameHistory?] = [looseFrames.last, reusedFrame(), struckFrames.last]
+        let other = chance.chance(50) ? others[chance.below(others.count)] : nil
+        guard let frame = other ?? currentFrame else { return done() }
         ask(frame, at: run, requires: chance.chance(20) ? "any" : "all", done)
     }
 
@@ -249,7 +258,7 @@ extension Simulation {
             name: "count", source: Array(Self.jobSource.utf8), parameters: ["frame": .string(frame.name)],
             timeoutMilliseconds: milliseconds)
         request.requirement = requires == "any" ? .any : .all
-        let wasKnown = knows(run, frame.name)
+        let isDemanded = demandsProgress && mustBeAnswered(frame, at: run)
         let connection = command(run)
         connection.control(.runJob, request.value, milliseconds: milliseconds + 500) { [unowned self] result in
             let status = (try? result.get())?["status"]?.text ?? "none"
@@ -257,12 +266,9 @@ extension Simulation {
             checkTime("job", run, since: begin, milliseconds: milliseconds + 500)
             if let envelope = try? result.get() {
                 judge(envelope, status, frame, run, from: begin)
-                if demandsProgress, status != "complete", wasKnown, !frame.isDropped, !hasLosses(frame),
-                    frames.contains(where: { $0 === frame })
-                {
-                    violate(
-                        "job on \(frame.name) at \(run.node.name): \(envelope["error"]?["message"]?.text ?? "no reason")"
-                    )
+                if isDemanded, status != "complete" {
+                    let message = envelope["error"]?["message"]?.text ?? "no reason"
+                    violate("job on \(frame.name) at \(run.node.name): \(message)")
                 }
             }
             close(connection)
@@ -270,12 +276,18 @@ extension Simulation {
         }
     }
 
-    /// Rows that went with a node are missed until the frame is dropped.
-    private func hasLosses(_ frame: FrameHistory) -> Bool {
-        frame.isDoubtful
-            || frame.blocks.values.contains { block in
-                nodes.contains { block.nodes.contains($0.name) && $0.ends.contains { $0 >= block.sent } }
-            }
+    /// Whether a job over it has to be complete once all is well.
+    private func mustBeAnswered(_ frame: FrameHistory, at run: NodeRunning) -> Bool {
+        guard knows(run, frame.name) else { return false }
+        // Rows that went with a node are missed until the frame is dropped.
+        let (living, isReused) = (frameIDs(frame.name, run), frame is ReusedFrameHistory)
+        let hasLosses = frame.blocks.values.contains { block in
+            if isReused, let id = block.frame, !living.contains(id) { return false }
+            return nodes.contains { block.nodes.contains($0.name) && $0.ends.contains { $0 >= block.sent } }
+        }
+        if isReused { return !hasLosses }
+        if struckFrames.contains(where: { $0 === frame }) { return !hasLosses }
+        return frames.contains { $0 === frame } && !frame.isDropped && !frame.isDoubtful && !hasLosses
     }
 
     private func judge(
@@ -301,100 +313,5 @@ extension Simulation {
             return violate("job on \(frame.name) at \(run.node.name) called complete: \(problem)")
         }
         frame.saw(counts, at: world.time)
-    }
-
-    // MARK: Loads
-
-    private func load(_ run: NodeRunning, _ done: @escaping () -> Void) {
-        guard let frame = currentFrame, knows(run, frame.name) else { return done() }
-        let load = SimulatedLoad(self, frame, run, number: asked("load \(frame.name)"), done)
-        load.begin()
-    }
-}
-
-/// One load, as the command line sends it: begun, staged block by block, committed; or given up on the way.
-final class SimulatedLoad {
-    private let simulation: Simulation
-    private let frame: FrameHistory
-    private let run: NodeRunning
-    private let number: Int
-    private let connection: CommandConnection
-    private let done: () -> Void
-    private let block: RowBlock
-    private var left: [Int]
-    private var staged = 0
-    private var givesUp: Bool
-
-    init(
-        _ simulation: Simulation, _ frame: FrameHistory, _ run: NodeRunning, number: Int, _ done: @escaping () -> Void
-    ) {
-        self.simulation = simulation
-        self.frame = frame
-        self.run = run
-        self.number = number
-        self.done = done
-        connection = simulation.command(run)
-        left = (0..<(2 + simulation.chance.below(5))).map { _ in 1 + simulation.chance.below(80) }
-        givesUp = simulation.chance.chance(15)
-        block = RowBlock(
-            "L\(number)", rows: left.reduce(0, +), sent: simulation.world.time,
-            nodes: Set(simulation.nodes.map(\.name)))
-    }
-
-    private var argument: Value { .object(["load": .int(Int64(number)), "frame": .string(frame.name)]) }
-
-    func begin() {
-        frame.add(block)
-        connection.control(.beginLoad, argument) { [self] result in
-            switch result {
-            case .failure: end(.refused)
-            case .success(let answer):
-                if case .array(let leftOut)? = answer["leftOut"] {
-                    for node in leftOut { block.nodes.remove(node["name"]?.text ?? "") }
-                }
-                stage()
-            }
-        }
-    }
-
-    private func stage() {
-        guard let rows = left.first else { return commit() }
-        if givesUp, left.count == 1 { return giveUp() }
-        left.removeFirst()
-        let text = (0..<rows).map { "{\"block\":\"\(block.name)\",\"id\":\(staged + $0)}\n" }.joined()
-        let request = StageRequest(
-            load: UInt64(number), frame: frame.name, format: .ndjson, firstLine: UInt64(staged + 1),
-            skipsBadRows: false,
-            bytes: Array(text.utf8))
-        staged += rows
-        connection.ask(.stage(request), milliseconds: 8_000) { [self] result in
-            if case .success = result { return stage() }
-            giveUp()
-        }
-    }
-
-    /// Nothing of it is ever seen.
-    private func giveUp() {
-        guard simulation.chance.chance(50) else { return end(.refused) }
-        connection.control(.abortLoad, argument) { [self] _ in end(.refused) }
-    }
-
-    private func commit() {
-        connection.control(.commitLoad, argument, milliseconds: 9_000) { [self] result in
-            switch result {
-            case .success: end(.acknowledged)
-            case .failure(let failure):
-                if simulation.demandsProgress { simulation.violate("a load is not committed: \(failure.message)") }
-                end(.unclear)
-            }
-        }
-    }
-
-    private func end(_ state: RowBlock.State) {
-        block.state = state
-        block.ended = simulation.world.time
-        simulation.wasAnswered(number, "load", state == .acknowledged)
-        simulation.close(connection)
-        done()
     }
 }

@@ -1,15 +1,24 @@
-// The system's environment with another wall clock.
+// The system's environment with another wall clock, or another clock that only goes forward.
 
 import Engine
 
 struct ClockedEnvironment: Environment {
     /// Milliseconds since 1970.
     let clock: @Sendable () -> UInt64
+    /// Of the clock that only goes forward, which stands still there; nil: the system's.
+    private var standing: UInt64?
     private let system = SystemEnvironment()
 
     init(_ clock: @escaping @Sendable () -> UInt64) { self.clock = clock }
 
-    var uptimeNanoseconds: UInt64 { system.uptimeNanoseconds }
+    /// Nothing gets older, and what is scheduled comes all the same.
+    static var standingStill: ClockedEnvironment {
+        var environment = ClockedEnvironment { 1_000_000_000_000 }
+        environment.standing = 3_600_000_000_000
+        return environment
+    }
+
+    var uptimeNanoseconds: UInt64 { standing ?? system.uptimeNanoseconds }
     var unixMilliseconds: Int64 { Int64(clock()) }
     var unixSeconds: UInt32 { UInt32(truncatingIfNeeded: clock() / 1000) }
     func randomNumber() -> UInt64 { system.randomNumber() }

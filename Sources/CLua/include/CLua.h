@@ -19,6 +19,8 @@ enum {
     CLUA_ABORTED_DEADLINE = 2,
     CLUA_ABORTED_MEMORY = 3,
     CLUA_ABORTED_CANCELLED = 4,
+    CLUA_ABORTED_TEXT = 5,    ///< it made a text longer than CLUA_TEXT_BYTES_MAX
+    CLUA_ABORTED_WRITES = 6,  ///< one call wrote to its object more often than is remembered to undo it
 };
 
 /// What a callback returns when it is not the number of results on top of the stack.
@@ -44,7 +46,7 @@ enum {
 typedef struct {
     uint64_t grantedNanoseconds;  ///< from its start to its deadline; 0: it has none
     uint64_t cpuNanoseconds;      ///< of slices that are over
-    int64_t grownBytes;           ///< by how much the state grew in them
+    int64_t grownBytes;           ///< by how much what is held in the state grew in them
 } clua_usage;
 
 /// The accounts of one state, shared by its coroutines. Written by whoever owns the state; `cancelled` by any thread.
@@ -85,13 +87,13 @@ typedef struct clua_control {
     bool slicedOut;                ///< the last yield came from the hook
     bool writesDirectly;           ///< the call under way writes without a journal: it must not be stopped between two writes
     int32_t aborted;
+    bool readsMore;                ///< a script asked for the time, for chance, or for something's identity
     bool numbersAreDoubles;        ///< to its scripts, as in Lua 5.1: texts in arithmetic, too
     bool abortedByOthers;          ///< the call was stopped for want of time or memory, and had used less than half of it
     clua_usage usage;              ///< of the call under way
     uint64_t sliceCpuNanoseconds;  ///< the thread's CPU time at a look early in the slice; 0: not read yet
     uint32_t sliceTicks;           ///< looks at the clock in this slice, up to that one
-    size_t sliceBytes;             ///< `usedBytes` when the slice began
-    size_t heldBytes;              ///< those without what stopped calls had left to the collector
+    size_t heldBytes;              ///< `usedBytes` when the slice began, without what stopped calls had left to the collector
     size_t abandonedBytes;         ///< what that is now, at most
     size_t endBytes;               ///< `usedBytes` when the last slice ended
     int32_t cancelled;             ///< atomic
@@ -112,6 +114,8 @@ typedef struct clua_control {
     void (*extend)(struct clua_control *control, size_t wanted);  ///< asked to raise `limitBytes` when that is too little
     void *account;                 ///< what `extend` takes it from
     size_t ceilingBytes;           ///< beyond which it does not
+    char *trace;                   ///< where the script was that failed last, a line for each function; NULL before the first
+    size_t traceBytes;             ///< 0: it has been read
 } clua_control;
 
 typedef int (*clua_callback)(lua_State *L, void *context);
@@ -136,9 +140,10 @@ int clua_resume(lua_State *thread, lua_State *from, int arguments, int *results)
 /// What a method is called with. References are to the registry.
 typedef struct {
     int function;
-    int object;
-    int view;                  ///< how the method sees its object
+    int object;                ///< 0: none, it is a constructor
+    int view;                  ///< how the method sees its object: with CLUA_TRACKED, what it writes is journalled
     bool writesDirectly;       ///< it changes its object and needs no journal, and so few instructions that no limit is needed
+    bool hasLimits;            ///< they are set already, those below are not looked at
     int argumentsMin;          ///< how many arguments it takes
     int argumentsMax;
     const char *arguments;     ///< with a colon between two; NULL: none
@@ -152,11 +157,14 @@ typedef struct {
 enum { CLUA_NO_VIEW = 0, CLUA_READONLY = 1, CLUA_TRACKED = 2 };
 /// What `clua_call_method` returns beside Lua's statuses: the call has too few arguments, or too many.
 enum { CLUA_WRONG_ARGUMENTS = -1 };
-/// Begins a method on an empty coroutine of the host's. No clock is read before its 256th instruction or so.
+/// Begins a method on a coroutine of the host's that holds nothing but arguments that come before those of the call. Without
+/// limits of its own no clock is read before its 256th instruction or so. What is journalled has to be committed or undone.
 int clua_call_method(lua_State *thread, const clua_invocation *call, int *results);
 enum { CLUA_PREFETCH_MAX = 16 };
 /// Starts to bring in the tables at these references to the registry, and what is in them: for calls that come at once.
 void clua_prefetch(lua_State *L, const int *references, int count);
+/// Functions that a trace names, the innermost ones.
+enum { CLUA_TRACE_LINES_MAX = 20 };
 /// Compiles text (never bytecode) and pushes the function; its globals are what `clua_bind` gives it.
 int clua_load(lua_State *L, const char *source, size_t bytes, const char *name);
 /// Pops what the loaded function below is to have as its globals.
@@ -180,6 +188,13 @@ void clua_lock_global(lua_State *L, const char *name);
 /// Pushes a new table whose missing fields come from the shared globals.
 void clua_push_environment(lua_State *L);
 /// Pushes a function that calls back.
+/// Whether the error on top of the stack is the one that a callback raised last, be it that `error` raised it again and has put
+/// a position in front. What a script raises in words of its own is not.
+bool clua_is_raised(lua_State *L);
+/// From now on that is what is on top of the stack.
+void clua_note_raised(lua_State *L);
+/// "name:line: " of what has called the callback that runs, as messages begin; "" where that is not known. Never raises.
+void clua_where(lua_State *L, char *text, size_t bytes);
 void clua_push_callback(lua_State *L, clua_callback callback, void *context);
 /// Pushes a userdata that owns `object`, which takes so many bytes, with the metatable at `metatable`. To collect it gives
 /// back so many `leased` elsewhere, too.
@@ -285,9 +300,15 @@ bool clua_would_crowd(clua_control *control, size_t bytes);
 /// From now on no table of the state is weak, and none says what `..` means with it.
 void clua_take_metamethods_away(lua_State *L, char *state, size_t bytes);
 
+/// Notes the Lua functions under way on a coroutine that has failed, or is about to: see `clua_control.trace`.
+void clua_note_trace(lua_State *L);
+/// A message handler that does so, and leaves the message as it is. It is asked for what no `pcall` of a script's catches.
+int clua_handle_error(lua_State *L);
 /// Raises the end of the run.
 void clua_abort(lua_State *L, int reason);
 void clua_push_abort_message(lua_State *L);
+/// What is said of a call that was stopped for that reason.
+const char *clua_abort_message(int reason);
 /// Takes a status of Lua's that says that it had no memory, and nothing else that it was stopped, for that.
 void clua_note_no_memory(clua_control *control, int status);
 /// Whether the coroutine ended by an abort.

@@ -1,4 +1,5 @@
-// What keeps an answer from being exact: rows left out by a limit, columns that may be off; and where scripts leave word of it.
+// What is to be known of an answer beside its values: rows left out by a limit, columns that may be off, and whether it depends on
+// more than rows; and where scripts leave word of it.
 
 import Synchronization
 
@@ -8,14 +9,18 @@ package struct Inexactness: Sendable, Equatable {
     package var isTruncated: Bool
     /// By the name that an aggregate was given: by what share of its value it may be off.
     package var relativeErrors: [String: Double]
+    /// It may be another one of the same rows: the time, chance, keys, objects, or which frames there are went into it.
+    package var dependsOnMore: Bool
 
-    package init(isTruncated: Bool = false, relativeErrors: [String: Double] = [:]) {
+    package init(isTruncated: Bool = false, relativeErrors: [String: Double] = [:], dependsOnMore: Bool = false) {
         self.isTruncated = isTruncated
         self.relativeErrors = relativeErrors
+        self.dependsOnMore = dependsOnMore
     }
 
     package mutating func formUnion(_ other: Inexactness) {
         isTruncated = isTruncated || other.isTruncated
+        dependsOnMore = dependsOnMore || other.dependsOnMore
         relativeErrors.merge(other.relativeErrors) { max($0, $1) }
     }
 
@@ -48,6 +53,9 @@ package final class AnswerNote: Sendable {
     func note(seen partial: Partial) {
         if partial.isTruncated { noted.withLock { $0.isTruncated = true } }
     }
+
+    /// The script has looked at something other than rows.
+    func noteMore() { noted.withLock { $0.dependsOnMore = true } }
 
     /// The script gets its values.
     func note(read partial: Partial) {

@@ -25,7 +25,12 @@ package final class JobScript: @unchecked Sendable {
     private var environment: LuaEnvironment?
     let budget: LuaBudget
     /// Of all that ran in this script.
-    package let answerNote = AnswerNote()
+    let answerNote = AnswerNote()
+    /// As far as this script knows of it.
+    package var inexactness: Inexactness {
+        if state.hasReadMore { answerNote.noteMore() }
+        return answerNote.inexactness
+    }
     private let cancellation: Cancellation?
     private var stop: Int?
 
@@ -34,18 +39,20 @@ package final class JobScript: @unchecked Sendable {
 
     /// Compiles `source` and runs its top level. `now` is what the script's `now()` answers, in unix milliseconds. The Lua
     /// state comes from `states`, and goes back there in the end; without, it is made and dropped.
-    /// `cancellation` ends whatever it does, its top level too.
+    /// `cancellation` ends whatever it does, its top level too. `log` takes what it says.
     /// Throws `script_error` with file and line, `overloaded` when other scripts have all memory.
     package init(
         _ source: [UInt8], name: String, now: Int64, deadline: Deadline, states: JobStates? = nil,
-        cancellation: Cancellation? = nil
+        cancellation: Cancellation? = nil, log: JobLog? = nil
     ) throws(Failure) {
         self.name = name
         self.states = states
         self.cancellation = cancellation
         jobState = if let states { try states.take() } else { JobState() }
         jobState.setNow(unixMilliseconds: now)
+        jobState.log = log
         let state = jobState.lua
+        state.hasReadMore = false
         if let states { state.share = ScriptShare(of: states.memory) }
         budget = LuaBudget(instructionsMax: Self.instructionsMax, deadline: deadline, outputBytesMax: 64 << 20)
         let environment = state.makeEnvironment()
@@ -93,14 +100,54 @@ package final class JobScript: @unchecked Sendable {
         over shard: Shard, frames: FrameCatalog, parameters: Value, coverage: ScanCoverage,
         pool: ComputePool? = nil
     ) throws(Failure) -> JobPartial? {
+        try map(shard, frames, parameters, coverage, pool, whenApart: nil)
+    }
+
+    /// `map(shard, p)` once for all shards of a node, as far as that does: where it returns the answer to its one plan without
+    /// looking at it, which every shard's would do, the plan is run on all of them together. Else `whenApart` is called, as soon as
+    /// that is known, and the map goes on as the first shard's; those of the others are the caller's to run then. Where it throws
+    /// before, it would have thrown on every shard.
+    package func map(
+        overAll shards: [Shard], frames: FrameCatalog, parameters: Value, coverage: ScanCoverage,
+        pool: ComputePool? = nil, whenApart: @escaping () -> Void
+    ) throws(Failure) -> JobPartial? {
+        try map(shards[0], frames, parameters, coverage, pool, whenApart: whenApart)
+    }
+
+    private func map(
+        _ shard: Shard, _ frames: FrameCatalog, _ parameters: Value, _ coverage: ScanCoverage, _ pool: ComputePool?,
+        whenApart: (() -> Void)?
+    ) throws(Failure) -> JobPartial? {
         guard let map = function("map") else { throw Failure(.scriptError, "job \(name) has no map(shard, p)") }
         let handle = ShardHandle(
             shard: shard, frames: frames, coverage: coverage, deadline: budget.deadline, pool: pool,
-            answerNote: answerNote)
+            answerNote: answerNote, position: { [unowned state] in state.position }, whenApart: whenApart)
         let stop = coverage.cancellation.whenCancelled { self.state.setCancelled(true) }
         defer { coverage.cancellation.forget(stop) }
         let (results, lease) = try call(map, [.object(handle), .plain(parameters)])
-        return try partial(one(of: results, from: "map"), lease, from: "map")
+        let result = try one(of: results, from: "map")
+        if case .object(let object as PartialHandle)? = result, object.standsForAll, reduceMerges(),
+            let partial = try object.partialOfAllShards()
+        {
+            return partial
+        }
+        handle.goApart()
+        return try partial(result, lease, from: "map")
+    }
+
+    /// The script's own reduce is none, or does what is done without it: `return a:merge(b)`. Any other one may tell how many
+    /// partials there are.
+    private func reduceMerges() -> Bool {
+        guard let reduce = function("reduce") else { return true }
+        let trial = MergeTrial()
+        // What it says is said when partials are reduced.
+        let log = jobState.log
+        jobState.log = nil
+        defer { jobState.log = log }
+        let terms = (0..<2).map { _ in LuaValue.object(PartialHandle(trial, .term, answerNote)) }
+        let results: [LuaValue]? = try? call(reduce, terms).results
+        guard results?.count == 1, case .object(let object as PartialHandle)? = results?.first else { return false }
+        return object.isSum(of: trial)
     }
 
     /// What the function returns, and the lease that it is on.

@@ -24,6 +24,8 @@ final class JobState: @unchecked Sendable {
     }
 
     let lua: LuaState
+    /// Takes what the script says; nil: nobody listens.
+    var log: JobLog?
     private let clock = Clock()
     /// The one that was used last comes last.
     private var scripts: [Compiled] = []
@@ -35,8 +37,12 @@ final class JobState: @unchecked Sendable {
         self.lua = lua
         lua.takeTurns()
         AggregateCall.register(in: lua)
-        lua.register("now", LuaForm("now()", 0)) { [clock] _ in .value(.double(Double(clock.unixMilliseconds) / 1000)) }
+        lua.register("now", LuaForm("now()", 0)) { [clock, unowned lua] _ in
+            lua.hasReadMore = true
+            return .value(.double(Double(clock.unixMilliseconds) / 1000))
+        }
         ClusterQuestions.register(in: lua)
+        lua.registerLog { [unowned self] in log?.say($0) }
         cleanBytes = lua.memoryBytes
     }
 
@@ -58,6 +64,7 @@ final class JobState: @unchecked Sendable {
 
     /// Lets go of everything that the last job had. Its Lua values become garbage, collected once there is much.
     func clean() {
+        log = nil
         if let last = scripts.last { lua.unbind(last.function) }
         lua.releaseObjects()
         guard lua.memoryBytes > cleanBytes + Self.garbageBytesMax else { return }

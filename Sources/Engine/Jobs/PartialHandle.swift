@@ -4,18 +4,31 @@ final class PartialHandle: LuaHostObject {
     static let luaTypeName = "partial"
 
     private enum Content {
+        /// Not run yet.
+        case pending(PendingPlan)
         case partial(Partial)
         /// After the first sort, limit or having: it merges no longer.
         case selection(ResultSelection)
+        case standIn(MergeTrial, MergeTrial.Role)
     }
 
-    private let content: Content
+    private var content: Content
     private let answerNote: AnswerNote
 
     init(_ partial: Partial, _ answerNote: AnswerNote) {
         content = .partial(partial)
         self.answerNote = answerNote
         answerNote.note(seen: partial)
+    }
+
+    init(_ plan: PendingPlan, _ answerNote: AnswerNote) {
+        content = .pending(plan)
+        self.answerNote = answerNote
+    }
+
+    init(_ trial: MergeTrial, _ role: MergeTrial.Role, _ answerNote: AnswerNote) {
+        content = .standIn(trial, role)
+        self.answerNote = answerNote
     }
 
     private init(_ selection: ResultSelection, _ answerNote: AnswerNote) {
@@ -28,12 +41,13 @@ final class PartialHandle: LuaHostObject {
         switch content {
         case .partial(let partial): partial.lease?.bytes ?? 0
         case .selection(let selection): selection.leasedBytes
+        case .pending, .standIn: 0
         }
     }
 
     /// A new handle on changed rows.
     private func with(_ change: (inout ResultSelection) throws(Failure) -> Void) throws(Failure) -> LuaResult {
-        var rows = selection()
+        var rows = try selection()
         try change(&rows)
         return .object(PartialHandle(rows, answerNote))
     }
@@ -45,7 +59,9 @@ final class PartialHandle: LuaHostObject {
         [
             "merge": LuaMethod(PartialHandle.self, LuaForm("a:merge(b)", 1)) {
                 handle, arguments, pace throws(Failure) in
-                guard let other = arguments[0].object(as: PartialHandle.self),
+                let other = arguments[0].object(as: PartialHandle.self)
+                if let sum = handle.mergedOnTrial(with: other) { return .object(sum) }
+                guard let other,
                     case .aggregate(var mine) = try handle.partial(), case .aggregate(let theirs) = try other.partial()
                 else { throw Failure(.scriptError, "a:merge(b) takes another partial") }
                 try mine.merge(theirs, pace)
@@ -90,7 +106,41 @@ final class PartialHandle: LuaHostObject {
         ]
     }
 
+    /// Of all shards of a node, where this stands for them; nil where it is one shard's.
+    func partialOfAllShards() throws(Failure) -> JobPartial? {
+        guard case .pending(let plan) = content, plan.standsForAll else { return nil }
+        return .aggregate(try plan.partialOfAllShards())
+    }
+
+    /// Stands for all shards of a node.
+    var standsForAll: Bool { if case .pending(let plan) = content { plan.standsForAll } else { false } }
+
+    private func settle() throws(Failure) {
+        switch content {
+        case .pending(let plan):
+            let partial = try plan.partial()
+            answerNote.note(seen: partial)
+            content = .partial(partial)
+        case .standIn(let trial, _): throw trial.refuse()
+        case .partial, .selection: break
+        }
+    }
+
+    /// Nil where this is no stand-in.
+    private func mergedOnTrial(with other: PartialHandle?) -> PartialHandle? {
+        guard case .standIn(let trial, .term) = content, case .standIn(_, .term)? = other?.content, other !== self,
+            trial.merge()
+        else { return nil }
+        return PartialHandle(trial, .sum, answerNote)
+    }
+
+    /// It is what two stand-ins were merged to.
+    func isSum(of trial: MergeTrial) -> Bool {
+        if case .standIn(let mine, .sum) = content { mine === trial && !trial.isOdd } else { false }
+    }
+
     func partial() throws(Failure) -> JobPartial {
+        try settle()
         guard case .partial(let partial) = content else {
             throw Failure(.scriptError, "sort, limit and having belong in finish(r): what they return merges no longer")
         }
@@ -99,12 +149,14 @@ final class PartialHandle: LuaHostObject {
 
     func result(_ pace: WorkPace) throws(Failure) -> LeasedValue { try selection().values(pace) }
 
-    private func selection() -> ResultSelection {
+    private func selection() throws(Failure) -> ResultSelection {
+        try settle()
         switch content {
         case .partial(let partial):
             answerNote.note(read: partial)
             return ResultSelection(partial)
         case .selection(let selection): return selection
+        case .pending, .standIn: preconditionFailure("it is settled")
         }
     }
 }

@@ -70,6 +70,23 @@ package final class ScanCoverage: Sendable {
         }
     }
 
+    /// A shard's part of what was looked at.
+    func part(ofFrame name: String, shard: Int) -> FrameSnapshot {
+        state.withLock { state in
+            guard let look = state.looks[name] else { preconditionFailure("a plan begins with a look at its frame") }
+            return look.view.parts[shard]
+        }
+    }
+
+    /// Of every frame that was looked at so far, all parts count as looked at; those of this one, and how many there are.
+    func lookAtAllParts(ofFrame name: String) -> (snapshot: FrameSnapshot, count: Int) {
+        state.withLock { state in
+            for (name, look) in state.looks { state.looks[name]?.shards = Set(look.view.parts.indices) }
+            guard let look = state.looks[name] else { preconditionFailure("a plan begins with a look at its frame") }
+            return (look.view.whole, look.view.parts.count)
+        }
+    }
+
     func add(_ scanned: ScanStatistics) {
         state.withLock { state in
             state.chunksScanned += scanned.chunksScanned

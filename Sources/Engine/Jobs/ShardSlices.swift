@@ -46,6 +46,7 @@ extension ShardHandle {
         guard let prefix = (arguments.first ?? .string("")).text else {
             throw Failure(.scriptError, "shard:keys(prefix, cursor) takes what the keys begin with")
         }
+        goApart()
         let now = shard.environment.unixSeconds
         let cursor = try SliceCursor.number(arguments, 1, of: "keys")
         guard cursor.map(cursors.keys.contains) ?? true else { throw SliceCursor.foreign(to: "keys") }
@@ -58,7 +59,7 @@ extension ShardHandle {
             var pairs: [Value.Pair] = [
                 .init(.string("key"), .bytes(item.key)), .init(.string("bytes"), .int(Int64(item.bytes))),
             ]
-            if item.expiry != 0 { pairs.append(.init(.string("ttl"), .int(Int64(item.expiry) - Int64(now)))) }
+            if let left = item.expiry.remaining(at: now) { pairs.append(.init(.string("ttl"), .int(left))) }
             return Value.map(pairs)
         }
         return .values([.array(list), next.map { .int(Int64($0)) } ?? .null])
@@ -70,6 +71,7 @@ extension ShardHandle {
         guard let type = arguments.first?.text else {
             throw Failure(.scriptError, "shard:objects(type, cursor) takes the name of an object type")
         }
+        goApart()
         let cursor = try SliceCursor.number(arguments, 1, of: "objects")
         if cursor == nil {
             let items = shard.items
@@ -165,7 +167,8 @@ final class RowSlices {
     private(set) var position = 0
 
     init(_ plan: Plan, _ shard: ShardHandle) throws(Failure) {
-        let snapshot = shard.coverage.look(at: try shard.frames.require(plan.frame), shard: shard.index)
+        shard.goApart()
+        let snapshot = shard.coverage.look(at: try shard.require(frame: plan.frame), shard: shard.index)
         self.plan = try CompiledPlan(plan, schema: snapshot.schema)
         self.shard = shard
         if case .rows(let columns, _) = plan.output { names = columns.map { .string($0) } } else { names = [] }
@@ -216,70 +219,5 @@ final class RowSlices {
         shard.coverage.add(scanned)
         (found, nextRow) = (partial, 0)
         nextPiece += 1
-    }
-}
-
-extension ObjectMachine {
-    /// From now on what is put on the shelf is noted.
-    func beginWalk(over type: String) throws(Failure) -> Int {
-        guard types[type] != nil else { throw Failure(.scriptError, "there is no object type '\(type)'") }
-        statistics.walks += 1
-        return walks.begin()
-    }
-
-    /// The names of the live objects of a type, and of those that were put on the shelf since `mark`. Cost: a look at every
-    /// live object.
-    func endWalk(over type: String, since mark: Int) -> [[UInt8]] {
-        statistics.walks -= 1
-        let now = configuration.environment.unixSeconds
-        let wanted = number(ofType: type)
-        let live = keys { $0.type == wanted && ($0.expiry == 0 || $0.expiry > now) }.map(\.name)
-        return live + walks.end(since: mark).filter { $0.type == type }.map(\.name)
-    }
-
-    /// `{name, state, ttl}` of those that are still there.
-    func states(of type: String, _ names: ArraySlice<[UInt8]>, _ items: ItemStore) throws(Failure) -> [Value] {
-        let now = configuration.environment.unixSeconds
-        var list: [Value] = []
-        for name in names {
-            guard let (expiry, state) = try state(of: ObjectKey(type: type, name: name), items, now),
-                expiry == 0 || expiry > now
-            else { continue }
-            var pairs: [Value.Pair] = [.init(.string("name"), .bytes(name)), .init(.string("state"), state)]
-            if expiry != 0 { pairs.append(.init(.string("ttl"), .int(Int64(expiry) - Int64(now)))) }
-            list.append(.map(pairs))
-        }
-        return list
-    }
-
-    private func state(
-        of key: ObjectKey, _ items: ItemStore, _ now: UInt32
-    ) throws(Failure) -> (expiry: UInt32, value: Value)? {
-        if let at = position(of: key) { return (live[at].expiry, try plainState(live[at])) }
-        let outcome = key.shelfKey.withUnsafeBytes { items.execute(.get, key: $0, hash: keyHash($0), now: now) }
-        guard case .value(_, _, let bytes) = outcome else { return nil }
-        return Shelved.decode(bytes)
-    }
-}
-
-/// Objects that were put on the shelf while walks were under way, for these not to miss them.
-struct ObjectWalks {
-    private var count = 0
-    private var shelved: [ObjectKey] = []
-
-    mutating func begin() -> Int {
-        count += 1
-        return shelved.count
-    }
-
-    mutating func note(shelved key: ObjectKey) {
-        if count > 0 { shelved.append(key) }
-    }
-
-    mutating func end(since mark: Int) -> [ObjectKey] {
-        let mine = Array(shelved[mark...])
-        count -= 1
-        if count == 0 { shelved = [] }
-        return mine
     }
 }

@@ -100,7 +100,7 @@ final class LowLevelCommand: LuaHostObject {
             return .int(0)
         }
         methods["newCacheItem"] = LuaMethod(LowLevelCommand.self) { (command, _) throws(Failure) in
-            let expiry = command.instant(command.expiryTime)
+            let expiry = Expiry(exptime: command.expiryTime, now: command.second)
             return .object(
                 LowLevelCacheItem(
                     LowLevelItem(key: command.key, data: command.data, flags: command.flags, expiry: expiry)))
@@ -118,14 +118,6 @@ final class LowLevelCommand: LuaHostObject {
             }
         }
         return methods
-    }
-
-    /// memcached's rule: up to 30 days from now, else an instant; negative is over at once.
-    private func instant(_ expiryTime: Int64) -> UInt32 {
-        if expiryTime == 0 { return 0 }
-        if expiryTime < 0 { return 1 }
-        let instant = expiryTime <= 2_592_000 ? Int64(second) + expiryTime : expiryTime
-        return UInt32(clamping: instant)
     }
 }
 
@@ -149,7 +141,7 @@ final class LowLevelCacheItem: LuaHostObject {
             "getData": getter { .bytes($0.data) },
             "getDataSize": getter { .int(Int64($0.data.count)) },
             "getFlags": getter { .int(Int64($0.flags)) },
-            "getExpiryTime": getter { .int(Int64($0.expiry)) },
+            "getExpiryTime": getter { .int(Int64($0.expiry.stored)) },
             // There is nothing to give back: it goes when the script lets go of it.
             "delete": getter { _ in .null },
         ]

@@ -33,7 +33,7 @@ package final class LowLevelHost: @unchecked Sendable {
     private enum Turn: Sendable {
         case call(Call)
         case resume(Waiting, [JobAnswer])
-        case install(LowLevelScripts?)
+        case install(HandlerScripts?)
     }
 
     private let services: any LowLevelServices
@@ -42,14 +42,14 @@ package final class LowLevelHost: @unchecked Sendable {
     /// Touched only by whoever holds the gate.
     private var machine: LowLevelMachine?
 
-    package init(_ scripts: LowLevelScripts?, services: any LowLevelServices, compute: ComputePool) {
+    package init(_ scripts: HandlerScripts?, services: any LowLevelServices, compute: ComputePool) {
         self.services = services
         self.compute = compute
         install(scripts)
     }
 
     /// Has these scripts from now on; runs under way go on with theirs.
-    package func install(_ scripts: LowLevelScripts?) { enter(.install(scripts)) }
+    package func install(_ scripts: HandlerScripts?) { enter(.install(scripts)) }
 
     /// Calls a handler. The completion is called once, on a thread of the pool. Fails with `miss` when the handler wrote
     /// nothing, `script_error`, `budget_exceeded` or `overloaded`. What it put into the cache stays.

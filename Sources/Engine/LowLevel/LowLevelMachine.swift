@@ -24,7 +24,7 @@ final class LowLevelMachine {
     private let state: LuaState
     private let environment: LuaEnvironment
 
-    init(_ scripts: LowLevelScripts, services: any LowLevelServices) throws(Failure) {
+    init(_ scripts: HandlerScripts, services: any LowLevelServices) throws(Failure) {
         state = LuaState(memoryBytesMax: 64 << 20)
         environment = try Self.prepare(state, services)
         for script in scripts.scripts { try Self.load(script, in: state, environment) }
@@ -41,12 +41,6 @@ final class LowLevelMachine {
         }
         // What is logged is the operator's business.
         state.register("setLogLevel") { _ in .nothing }
-        state.register("print") { arguments in
-            services.log(
-                arguments.compactMap { $0.plain.map { String(decoding: $0.answer, as: UTF8.self) } }
-                    .joined(separator: "\t"))
-            return .nothing
-        }
         // Also called as methods of `table`, which is then the first argument.
         state.register("table.marshal") { (arguments) throws(Failure) in
             guard let value = arguments.last?.plain else {
@@ -78,7 +72,7 @@ final class LowLevelMachine {
 
     static func load(_ script: ObjectScript, in state: LuaState, _ environment: LuaEnvironment) throws(Failure) {
         try state.load(
-            source: LowLevelScripts.adapted(script.source), name: script.file, environment: environment,
+            source: HandlerScripts.adapted(script.source), name: script.file, environment: environment,
             budget: LuaBudget(deadline: .never))
     }
 

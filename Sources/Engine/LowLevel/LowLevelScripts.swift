@@ -1,21 +1,10 @@
 // Scripts for the low-level interface: which files are such, what they define, and their Lua 5.1 made 5.4.
 
-/// An immutable set of scripts that share their globals.
-package struct LowLevelScripts: Sendable, Equatable {
-    let scripts: [ObjectScript]
-    /// The handlers' names by the name of their table.
-    package let methods: [String: Set<String>]
-
-    /// A file's name without its ending; nil where that cannot be a type.
-    static func stem(of file: String) -> String? {
-        guard file.hasSuffix(".lua") else { return nil }
-        let stem = String(file.dropLast(4))
-        return LoadedType.isName(stem) ? stem : nil
-    }
-
+/// The one place from which the rest of the engine comes here to learn of scripts; `Engine` makes the host that runs them.
+extension HandlerScripts {
     /// Takes each file that defines a table of functions named like itself; and beside those, files that only define what
     /// they use. Nil when there is no such table.
-    static func assess(_ candidates: [ObjectScript]) -> (scripts: LowLevelScripts?, accepted: Set<String>) {
+    static func assess(_ candidates: [ObjectScript]) -> (scripts: HandlerScripts?, accepted: Set<String>) {
         let state = LuaState()
         guard let environment = try? LowLevelMachine.prepare(state, LowLevelPlaceholders()) else { return (nil, []) }
         var scripts: [ObjectScript] = []
@@ -28,7 +17,7 @@ package struct LowLevelScripts: Sendable, Equatable {
             if !handlers.isEmpty || Self.definesFunctions(script) { scripts.append(script) }
         }
         guard !methods.isEmpty else { return (nil, []) }
-        return (LowLevelScripts(scripts: scripts, methods: methods), Set(scripts.map(\.file)))
+        return (HandlerScripts(scripts: scripts, methods: methods), Set(scripts.map(\.file)))
     }
 
     /// Whether a file without a table of its own looks like a helper of others.

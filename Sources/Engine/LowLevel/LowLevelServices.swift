@@ -6,9 +6,9 @@ package struct LowLevelItem: Sendable, Equatable {
     package var data: [UInt8]
     package var flags: UInt32 = 0
     /// An instant in unix seconds; 0 never.
-    package var expiry: UInt32 = 0
+    package var expiry = Expiry.never
 
-    package init(key: [UInt8], data: [UInt8], flags: UInt32 = 0, expiry: UInt32 = 0) {
+    package init(key: [UInt8], data: [UInt8], flags: UInt32 = 0, expiry: Expiry = .never) {
         self.key = key
         self.data = data
         self.flags = flags
@@ -42,12 +42,13 @@ struct LowLevelPlaceholders: LowLevelServices {
 /// All items of the node, whichever shard they belong to.
 struct NodeItems: LowLevelServices {
     let stores: ItemStores
+    let placement: KeyPlacement
     let environment: any Environment
     let logs: @Sendable (String) -> Void
 
     func get(_ key: [UInt8]) -> LowLevelItem? {
         key.withUnsafeBytes { bytes in
-            let hash = keyHash(bytes)
+            let hash = placement.hash(of: bytes)
             var command = MetaCommand(.get)
             command.options = .wantsValue
             let outcome = stores[hash].execute(
@@ -58,9 +59,9 @@ struct NodeItems: LowLevelServices {
     }
 
     func put(_ item: LowLevelItem) -> Bool {
-        guard (1...250).contains(item.key.count) else { return false }
+        guard Key.refusal(ofBytes: item.key) == nil else { return false }
         return item.key.withUnsafeBytes { bytes in
-            let hash = keyHash(bytes)
+            let hash = placement.hash(of: bytes)
             let command = ItemCommand.store(.set, flags: item.flags, expiry: item.expiry, cas: 0, value: item.data)
             return stores[hash].execute(command, key: bytes, hash: hash, now: environment.unixSeconds) == .stored
         }
@@ -68,7 +69,7 @@ struct NodeItems: LowLevelServices {
 
     func delete(_ key: [UInt8]) {
         key.withUnsafeBytes { bytes in
-            let hash = keyHash(bytes)
+            let hash = placement.hash(of: bytes)
             _ = stores[hash].delete(key: bytes, hash: hash, now: environment.unixSeconds)
         }
     }

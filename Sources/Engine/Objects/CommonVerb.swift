@@ -47,33 +47,33 @@ package enum CommonVerb: String, CaseIterable, Sendable {
     }
 }
 
-extension ObjectMachine {
-    /// What a verb answers on an object that is there.
-    func perform(_ verb: CommonVerb, _ key: ObjectKey, _ type: LoadedType, _ call: ObjectCall) throws(Failure) -> Value
-    {
-        guard liveObject(key, type) != nil, let at = position(of: key) else { throw noSuchObject(key) }
+extension ShardObjects {
+    /// What a verb answers on an object that is there. `words`: its arguments.
+    func perform(
+        _ verb: CommonVerb, on key: ObjectKey, _ type: LoadedType, _ words: [[UInt8]], now: UInt32
+    ) throws(Failure) -> Value {
+        guard use(key, type) != nil, let at = position(of: key) else { throw ObjectMachine.noSuchObject(key) }
         switch verb {
         case .create, .add: preconditionFailure("what makes an object is no verb by then")
         case .drop:
             remove(at: at)
             return .string("SUCCESS")
         case .ttl:
-            let expiry = live[at].expiry
-            return .int(expiry == 0 ? -1 : Int64(expiry) - Int64(nowSeconds))
+            let expiry = expiry(at: at)
+            return .int(expiry.remaining(at: now) ?? -1)
         case .expire:
-            let words = call.key.arguments + (call.data.map { [$0] } ?? [])
             let text = words.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
-            let latest = Int64(UInt32.max) - 1
-            guard !text.hasPrefix("+"), let seconds = Int64(text), seconds <= latest - Int64(nowSeconds) else {
+            let most = Int64(UInt32.max) - 1 - Int64(now)
+            guard !text.hasPrefix("+"), let seconds = Int64(text), seconds <= most else {
                 throw Failure(
                     .scriptError,
-                    "\(key.type):expire:NAME:SECONDS needs a whole number of seconds, at most "
-                        + "\(latest - Int64(nowSeconds)), not '\(text.prefix(40))'")
+                    "\(key.type):expire:NAME:SECONDS needs a whole number of seconds, at most \(most), "
+                        + "not '\(text.prefix(40))'")
             }
             if seconds < 0 {
                 remove(at: at)
             } else {
-                live[at].expiry = seconds == 0 ? 0 : UInt32(Int64(nowSeconds) + seconds)
+                setExpiry(at: at, seconds == 0 ? .never : Expiry(seconds: seconds, after: now))
             }
             return .string("SUCCESS")
         }

@@ -15,7 +15,7 @@ struct LiveObject {
     /// 0: the slot is free. No reference has that number.
     fileprivate(set) var reference: Int32 = 0
     /// When it goes, in unix seconds; 0 never.
-    var expiry: UInt32 = 0
+    var expiry = Expiry.never
     /// A count that wraps around.
     var lastUse: UInt32 = 0
     /// Four times the type's number; 1 where the object is never shelved, as what is on the shelf may be evicted; 2 where the
@@ -35,10 +35,18 @@ final class LiveObjects {
     private var mask: Int
     private(set) var count = 0
     private(set) var pinnedCount = 0
+    private let meters: MethodMeters
+    /// Of names that have a place of their own.
+    private var nameBytes = 0
     /// Slots, a power of two.
     var capacity: Int { mask + 1 }
 
-    init() {
+    /// What the table takes.
+    var bytes: Int { capacity * MemoryLayout<LiveObject>.stride + nameBytes }
+
+    /// `meters`: counts the objects by type.
+    init(_ meters: MethodMeters) {
+        self.meters = meters
         mask = 15
         slots = .allocate(capacity: 16)
         slots.initialize(repeating: LiveObject(), count: 16)
@@ -83,7 +91,7 @@ final class LiveObjects {
     /// Adds an object that is not there yet; returns its position.
     @discardableResult
     func insert(
-        type: UInt32, name: UnsafeRawBufferPointer, hash: UInt64, reference: Int32, expiry: UInt32, lastUse: UInt32,
+        type: UInt32, name: UnsafeRawBufferPointer, hash: UInt64, reference: Int32, expiry: Expiry, lastUse: UInt32,
         isPinned: Bool
     ) -> Int {
         precondition(reference != 0 && name.count <= Int(UInt32.max))
@@ -98,23 +106,17 @@ final class LiveObjects {
             guard let copy = malloc(name.count) else { fatalError("no memory is left for an object's name") }
             copy.copyMemory(from: name.baseAddress!, byteCount: name.count)
             object.name = UInt64(UInt(bitPattern: copy))
+            nameBytes += Self.allocatedBytes(name.count)
         }
         count += 1
+        meters.noteLive(type: type, 1)
         return place(object)
-    }
-
-    /// The object there gets another table, expiry and use; returns the reference to the old one.
-    func replace(at position: Int, reference: Int32, expiry: UInt32, lastUse: UInt32) -> Int32 {
-        let old = slots[position].reference
-        slots[position].reference = reference
-        slots[position].expiry = expiry
-        slots[position].lastUse = lastUse
-        return old
     }
 
     func remove(at position: Int) {
         forgetName(slots[position])
         count -= 1
+        meters.noteLive(type: slots[position].type, -1)
         if slots[position].isPinned { pinnedCount -= 1 }
         // What follows moves up, so that no search ends too early.
         var hole = position
@@ -138,6 +140,7 @@ final class LiveObjects {
         slots.initialize(repeating: LiveObject(), count: 16)
         count = 0
         pinnedCount = 0
+        meters.forgetLive()
     }
 
     /// The shelf did not take it: it is not offered again before `allowAll`.
@@ -188,8 +191,13 @@ final class LiveObjects {
         return at
     }
 
+    /// As the allocator rounds it, its own word included.
+    private static func allocatedBytes(_ count: Int) -> Int { max(32, (count + 8 + 15) & ~15) }
+
     private func forgetName(_ object: LiveObject) {
-        if object.nameBytes > 8 { free(UnsafeMutableRawPointer(bitPattern: UInt(object.name))) }
+        guard object.nameBytes > 8, let copy = UnsafeMutableRawPointer(bitPattern: UInt(object.name)) else { return }
+        nameBytes -= Self.allocatedBytes(Int(object.nameBytes))
+        free(copy)
     }
 
     private func grow() {

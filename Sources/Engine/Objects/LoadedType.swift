@@ -19,20 +19,34 @@ struct LoadedType {
     let isPinned: Bool
     /// The metatable of its objects: methods call each other through it.
     let metatable: LuaReference
+    /// Those of objects that were made by an older version, and were not touched since (see `ObjectUpgrades`).
+    let olderMetatables: [LuaReference]
+    /// Brings an object of an older version into the form of this one.
+    let upgrade: LuaReference?
+    /// Tables that an object is given where it has no such field.
+    let tableDefaults: [Value.Pair]
     /// Variables of the file that its functions could write: mostly none, which is nil.
     let watched: LuaReference?
     let hash: UInt64
+    /// What tells its objects on the shelf from those of other versions; 0 is none.
+    var shelfVersion: UInt32 { max(1, UInt32(truncatingIfNeeded: hash)) }
+    /// There is something to do with objects of older versions.
+    var isUpgraded: Bool { upgrade != nil || !tableDefaults.isEmpty }
 
     /// Runs a script in an environment of its own.
     /// - Parameter older: the version before this one: its objects get the new methods.
     /// - Throws: `script_error` that names the script and what is wrong with its declaration.
-    init(_ script: ObjectScript, in state: LuaState, replacing older: LoadedType? = nil) throws(Failure) {
+    init(
+        _ script: ObjectScript, in state: LuaState, _ shared: SharedCode, replacing older: LoadedType? = nil
+    ) throws(Failure) {
         let environment = state.makeEnvironment()
         // Bounded by instructions, not by time: a node that starts on a busy machine has no hurry.
         let budget = LuaBudget(deadline: .never)
         try state.load(
             source: PackageResources.prelude_lua, name: "prelude.lua", environment: environment, budget: budget)
-        try state.load(source: script.source, name: script.file, environment: environment, budget: budget)
+        try shared.offer(script.required, to: script, environment) { () throws(Failure) in
+            try state.load(source: script.source, name: script.file, environment: environment, budget: budget)
+        }
         let main = state.main
         let base = lua_gettop(main)
         defer { lua_settop(main, base) }
@@ -40,18 +54,20 @@ struct LoadedType {
         environment.reference.push(on: main)
         guard state.pushField("declared", on: main) == LUA_TTABLE, lua_rawlen(main, -1) == 1,
             lua_rawgeti(main, -1, 1) == LUA_TTABLE
-        else { throw Failure(.scriptError, "\(script.file): must declare one type with object \"name\"") }
+        else { throw script.failure("must declare one type with object \"name\"") }
         let declaration = lua_gettop(main)
         name = try Self.name(state, declaration, script)
         lua_settop(main, declaration)
         let defaults = try Self.defaults(state, declaration, script)
         lua_settop(main, declaration)
         var methods = try Self.methods(state, declaration, script)
+        upgrade = methods.removeValue(forKey: "upgrade")
+        tableDefaults = defaults.filter(\.value.isTable)
         if methods["new"] == nil, !defaults.isEmpty {
             methods["new"] = state.function("new_of_defaults", in: environment)
         }
         guard methods["new"] != nil else {
-            throw Failure(.scriptError, "\(script.file): the type has no function new")
+            throw script.failure("the type has no function new")
         }
         self.methods = methods
         lua_settop(main, declaration)
@@ -65,18 +81,21 @@ struct LoadedType {
         readonly = try Self.names("readonly", state, declaration, script)
         lua_settop(main, declaration)
         for method in readonly.sorted() where methods[method] == nil || method == "new" {
-            throw Failure(.scriptError, "\(script.file): readonly names '\(method)', which is no method")
+            throw script.failure("readonly names '\(method)', which is no method")
         }
         indexes = try Self.names("indexes", state, declaration, script).sorted()
         lua_settop(main, declaration)
         for method in indexes where !readonly.contains(method) {
-            throw Failure(.scriptError, "\(script.file): index names '\(method)', which is no readonly method")
+            throw script.failure("index names '\(method)', which is no readonly method")
         }
         state.pushField("pinned", on: main)
         isPinned = lua_toboolean(main, -1) != 0
         lua_settop(main, declaration)
         hash = script.hash
-        metatable = try Self.metatable(state, declaration, defaults, older)
+        let isUpgraded = upgrade != nil || !tableDefaults.isEmpty
+        (metatable, olderMetatables) = Self.metatables(of: older, isUpgraded: isUpgraded, in: state)
+        try Self.setIndex(
+            of: [metatable] + olderMetatables, state, declaration, defaults.filter { !$0.value.isTable })
         watched = BuiltInTypes.contains(hash: hash) ? nil : try Self.freeze(environment, in: state, script)
     }
 
@@ -93,20 +112,12 @@ struct LoadedType {
         return lua_rawlen(main, -1) == 0 ? nil : LuaReference(state, popping: main)
     }
 
-    /// What `defaults` was given: plain values that no object can spoil.
+    /// What `defaults` was given.
     private static func defaults(
         _ state: LuaState, _ declaration: Int32, _ script: ObjectScript
     ) throws(Failure) -> [Value.Pair] {
         state.pushField("defaults", on: state.main)
         guard case .map(let pairs) = try state.readValue(state.main, -1) else { return [] }
-        for pair in pairs {
-            switch pair.value {
-            case .array, .map:
-                throw Failure(
-                    .scriptError, "\(script.file): a default is a number, a string or a boolean; make tables in new")
-            default: break
-            }
-        }
         return pairs
     }
 
@@ -115,7 +126,7 @@ struct LoadedType {
     ) throws(Failure) -> String {
         state.pushField("name", on: state.main)
         guard let name = try state.readValue(state.main, -1).text, isName(name) else {
-            throw Failure(.scriptError, "\(script.file): a type's name is made of letters, digits and _")
+            throw script.failure("a type's name is made of letters, digits and _")
         }
         return name
     }
@@ -152,9 +163,8 @@ struct LoadedType {
                 guard let method = pair.key.text, methods[method] != nil, case .int(let count) = pair.value,
                     (0...100).contains(count)
                 else {
-                    throw Failure(
-                        .scriptError,
-                        "\(script.file): needs takes methods of the type and how many arguments each has to be given, "
+                    throw script.failure(
+                        "needs takes methods of the type and how many arguments each has to be given, "
                             + "as in needs { put = 2 }")
                 }
                 needs[method] = Int(count)
@@ -164,9 +174,7 @@ struct LoadedType {
         for (name, function) in methods {
             let signature = state.signature(of: function, least: needs[name], isMethod: name != "new")
             guard signature.argumentsMin <= signature.argumentsMax else {
-                throw Failure(
-                    .scriptError,
-                    "\(script.file): needs says that \(name) has to be given more arguments than it has parameters")
+                throw script.failure("needs says that \(name) has to be given more arguments than it has parameters")
             }
             signatures[name] = signature
         }
@@ -185,9 +193,7 @@ struct LoadedType {
             let name =
                 lua_type(main, -2) == LUA_TSTRING ? String(decoding: state.stringBytes(main, -2), as: UTF8.self) : ""
             guard lua_type(main, -1) == LUA_TFUNCTION, name != "new", methods[name] != nil else {
-                throw Failure(
-                    .scriptError,
-                    "\(script.file): makes takes methods of the type and a function each that returns the object")
+                throw script.failure("makes takes methods of the type and a function each that returns the object")
             }
             makers[name] = LuaReference(state, popping: main)
         }
@@ -202,13 +208,25 @@ struct LoadedType {
         return Set(pairs.compactMap { $0.key.text })
     }
 
+    /// That of the objects, and those of older ones. Objects keep theirs, and so are told apart where a version has something to do
+    /// with them; else they have the new version's methods at once.
+    private static func metatables(
+        of older: LoadedType?, isUpgraded: Bool, in state: LuaState
+    ) -> (LuaReference, [LuaReference]) {
+        func made() -> LuaReference {
+            lua_createtable(state.main, 0, 2)
+            return LuaReference(state, popping: state.main)
+        }
+        guard isUpgraded else { return (older?.metatable ?? made(), older?.olderMetatables ?? []) }
+        // What comes back from the shelf may be older than all that this state has had.
+        return (made(), older.map { [$0.metatable] + $0.olderMetatables } ?? [made()])
+    }
+
     /// What an object's missing fields are looked up in: its methods, private ones too, over its defaults.
-    private static func metatable(
-        _ state: LuaState, _ declaration: Int32, _ defaults: [Value.Pair], _ older: LoadedType?
-    ) throws(Failure) -> LuaReference {
+    private static func setIndex(
+        of metatables: [LuaReference], _ state: LuaState, _ declaration: Int32, _ defaults: [Value.Pair]
+    ) throws(Failure) {
         let main = state.main
-        if let older { older.metatable.push(on: main) } else { lua_createtable(main, 0, 2) }
-        state.push(text: "__index", on: main)
         try state.push(.map(defaults), on: main)
         lua_pushvalue(main, declaration)
         state.pushField("methods", on: main)
@@ -221,11 +239,17 @@ struct LoadedType {
             lua_rawset(main, -5)
         }
         clua_pop(main, 1)
-        lua_rawset(main, -3)
-        state.push(text: "__metatable", on: main)
-        lua_pushboolean(main, 0)
-        lua_rawset(main, -3)
-        return LuaReference(state, popping: main)
+        for metatable in metatables {
+            metatable.push(on: main)
+            state.push(text: "__index", on: main)
+            lua_pushvalue(main, -3)
+            lua_rawset(main, -3)
+            state.push(text: "__metatable", on: main)
+            lua_pushboolean(main, 0)
+            lua_rawset(main, -3)
+            clua_pop(main, 1)
+        }
+        clua_pop(main, 1)
     }
 
     static func isName(_ text: String) -> Bool {
@@ -242,11 +266,16 @@ struct LoadedType {
 }
 
 extension ObjectType {
-    /// Runs a script once to learn what it declares.
+    /// Runs a script once to learn what it declares, and which files it requires.
     init(describing script: ObjectScript) throws(Failure) {
         let state = LuaState()
+        try self.init(describing: script, in: state, SharedCode(state))
+    }
+
+    init(describing script: ObjectScript, in state: LuaState, _ shared: SharedCode) throws(Failure) {
         ObjectHost.registerPlaceholders(in: state)
-        let loaded = try LoadedType(script, in: state)
+        let loaded = try LoadedType(script, in: state, shared)
+        required = shared.used
         name = loaded.name
         methods = Set(loaded.methods.keys)
         readonly = loaded.readonly

@@ -105,10 +105,10 @@ package struct ObjectHosts: Sendable {
 
 extension Engine {
     /// The method that a key names, if its object is one of this node's and the key says its name as it is: nil with a `%`.
-    /// `isOwn`: whether this node answers for a routing key.
+    /// `hashOfOwn`: gets a routing key and its hash; what it says finds the shard, and nil says that another node answers.
     @inline(__always)
     package func locate(
-        _ key: UnsafeRawBufferPointer, isOwn: (UnsafeRawBufferPointer) -> Bool
+        _ key: UnsafeRawBufferPointer, hashOfOwn: (UnsafeRawBufferPointer, UInt64) -> UInt64?
     ) -> LocatedMethod? {
         guard let found = catalog.find(key), let base = key.baseAddress else { return nil }
         var nameEnd = found.nameStart
@@ -123,10 +123,9 @@ extension Engine {
         let name = UnsafeRawBufferPointer(start: base + found.nameStart, count: nameEnd &- found.nameStart)
         let nameHash = keyHash(name)
         let routing = hasTag ? VirtualKey.routingKey(ofName: name) : name
-        guard isOwn(routing) else { return nil }
-        let shard = stores.index(ofHash: hasTag ? keyHash(routing) : nameHash)
+        guard let hash = hashOfOwn(routing, hasTag ? keyHash(routing) : nameHash) else { return nil }
         return LocatedMethod(
             version: found.version, method: found.method, nameStart: found.nameStart, nameEnd: nameEnd,
-            nameHash: nameHash, shard: shard)
+            nameHash: nameHash, shard: stores.index(ofHash: hash))
     }
 }

@@ -11,8 +11,11 @@ package final class ObjectHost: @unchecked Sendable {
     let gate: ScriptGate<ObjectTurn>
     /// Touched only by whoever holds the gate.
     let machine: ObjectMachine
+    private let hot = HotObjects()
     private let published = PublishedStatistics()
     private let refused = Atomic<Int>(0)
+    /// What its methods were called for, and how many objects of each type are live.
+    package let meters = MethodMeters()
 
     var inlineNanoseconds: UInt64 { configuration.inlineNanoseconds }
 
@@ -23,8 +26,13 @@ package final class ObjectHost: @unchecked Sendable {
         self.configuration = configuration
         self.compute = compute
         gate = ScriptGate(waitingMax: configuration.waitingMax)
-        machine = ObjectMachine(types: types, configuration: configuration, shelf: shelf)
+        machine = ObjectMachine(
+            types: types, configuration: configuration, shelf: shelf, meters: meters, hot: hot)
+        published.publish(machine.statistics)
     }
+
+    /// Those that are called most, as `type:name`.
+    func hottest(limit: Int) -> [HotKey] { hot.hottest(limit: limit) }
 
     /// Calls a method; `data`, from a data block, becomes its last argument. The completion is called once, on this thread
     /// before `call` returns or on another one later. Calls made one after the other on one thread are performed in that
@@ -67,6 +75,9 @@ package final class ObjectHost: @unchecked Sendable {
         snapshot.refused = refused.load(ordering: .relaxed)
         return snapshot
     }
+
+    /// Calls that wait for the gate now.
+    package var waiting: Int { gate.waitingCount }
 
     // MARK: Turns
 
@@ -114,7 +125,7 @@ package final class ObjectHost: @unchecked Sendable {
             publish()
             return completion
         case .install(let types, let completion):
-            let failures = machine.install(types).map { $0.failure.naming($0.name) }
+            let failures = machine.install(types)
             return { completion(failures) }
         case .inspect(let body):
             body(.success(machine))
@@ -161,9 +172,6 @@ package final class ObjectHost: @unchecked Sendable {
 
     func publish() {
         machine.shareMemory()
-        machine.statistics.live = machine.live.count
-        machine.statistics.memoryBytes = machine.state.memoryBytes
-        machine.statistics.indexBytes = machine.indexBytes
         published.publish(machine.statistics)
     }
 }

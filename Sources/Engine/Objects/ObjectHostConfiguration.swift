@@ -26,6 +26,10 @@ package struct ObjectHostConfiguration: Sendable {
     package var environment: any Environment = SystemEnvironment()
     /// Takes what scripts say with `log`.
     package var log: @Sendable (String) -> Void = { _ in }
+    /// Takes methods that took long.
+    package var slow = SlowLog()
+    /// Takes errors of methods.
+    package var errors = ScriptErrors()
 
     package init() {}
 }
@@ -35,6 +39,9 @@ final class PublishedStatistics: Sendable {
     private let live = Atomic<Int>(0)
     private let memoryBytes = Atomic<Int>(0)
     private let indexBytes = Atomic<Int>(0)
+    private let pinnedBytes = Atomic<Int>(0)
+    private let scriptBytes = Atomic<Int>(0)
+    private let tableBytes = Atomic<Int>(0)
     private let calls = Atomic<Int>(0)
     private let failures = Atomic<Int>(0)
     private let instructionsMost = Atomic<Int>(0)
@@ -47,6 +54,9 @@ final class PublishedStatistics: Sendable {
         live.store(statistics.live, ordering: .relaxed)
         memoryBytes.store(statistics.memoryBytes, ordering: .relaxed)
         indexBytes.store(statistics.indexBytes, ordering: .relaxed)
+        pinnedBytes.store(statistics.pinnedBytes, ordering: .relaxed)
+        scriptBytes.store(statistics.scriptBytes, ordering: .relaxed)
+        tableBytes.store(statistics.tableBytes, ordering: .relaxed)
         calls.store(statistics.calls, ordering: .relaxed)
         failures.store(statistics.failures, ordering: .relaxed)
         instructionsMost.store(statistics.instructionsMost, ordering: .relaxed)
@@ -60,7 +70,10 @@ final class PublishedStatistics: Sendable {
     var value: ObjectStatistics {
         ObjectStatistics(
             live: live.load(ordering: .relaxed), memoryBytes: memoryBytes.load(ordering: .relaxed),
-            indexBytes: indexBytes.load(ordering: .relaxed), calls: calls.load(ordering: .relaxed),
+            indexBytes: indexBytes.load(ordering: .relaxed),
+            pinnedBytes: pinnedBytes.load(ordering: .relaxed),
+            scriptBytes: scriptBytes.load(ordering: .relaxed), tableBytes: tableBytes.load(ordering: .relaxed),
+            calls: calls.load(ordering: .relaxed),
             failures: failures.load(ordering: .relaxed),
             instructionsMost: instructionsMost.load(ordering: .relaxed),
             moved: moved.load(ordering: .relaxed), shelved: shelved.load(ordering: .relaxed),
@@ -76,6 +89,12 @@ package struct ObjectStatistics: Sendable, Equatable {
     package var memoryBytes = 0
     /// What indexes take beside it, roughly.
     package var indexBytes = 0
+    /// Of objects that are never evicted, as they were last measured: a part of `memoryBytes`.
+    package var pinnedBytes = 0
+    /// Another part of it: what the types took when they were last loaded, without an object.
+    package var scriptBytes = 0
+    /// The table in which objects are found, beside it.
+    package var tableBytes = 0
     package var calls = 0
     package var failures = 0
     /// The instructions of the failed call that had the most, work in functions of the host included.

@@ -1,9 +1,9 @@
-// One shard's objects in their Lua state: starts methods, goes on with paused ones, commits what succeeded. One thread at a
-// time; unsafe pointers inside.
+// One call after the other on a shard's objects: from a key to the method, its object and the answer, by the long way of any
+// call or the short way of one that ends at once. One thread at a time; unsafe pointers inside.
 
 import CLua
 
-/// Knows nothing of threads or gates: `start` and `resume` either finish a call or leave it paused.
+/// Knows nothing of threads or gates: a call is either finished or left paused.
 final class ObjectMachine {
     enum Progress {
         case finished(Result<Value, Failure>)
@@ -11,175 +11,191 @@ final class ObjectMachine {
         case paused
     }
 
-    /// A method under way.
-    struct Running {
+    enum AtOnce {
+        /// Nothing has happened: the call has to go the long way.
+        case declined
+        case answered
+        /// There is no such object.
+        case missed
+        case failed(Failure)
+        /// The slice is over; `resume` goes on.
+        case paused
+    }
+
+    /// A call that goes the long way, or has been paused.
+    private struct Running {
         let call: ObjectCall
         let key: ObjectKey
-        let kind: Kind
-        let startedNanoseconds: UInt64
+        /// None while it is not known, and for a verb that every type has.
+        var method = ReadyMethod()
+        /// Where it is counted; nil before that is known.
+        var meter: MethodMeter?
+        /// It makes the object, by `new`.
+        var isConstructor = false
+        /// The object was made for this method, and goes when it fails.
+        var hasMadeObject = false
         var deadlineNanoseconds: UInt64
-        var instructionsLeft: Int
+        var instructionsLeft = 0
         var pausedNanoseconds: UInt64 = 0
     }
 
-    enum Kind {
-        case new(LoadedType)
-        /// One that every type has.
-        case common(CommonVerb)
-        case read
-        /// What it writes is undone when it fails.
-        case change
-
-        var hasReceiver: Bool {
-            switch self {
-            case .new, .common: false
-            case .read, .change: true
-            }
-        }
-    }
-
-    let configuration: ObjectHostConfiguration
-    let shelf: any ObjectShelf
-    let state: LuaState
-    var types: [String: LoadedType] = [:]
-    /// The numbers of types, for keys of `live`; they stay as they are.
-    private var typeNumbers: [String: UInt32] = [:]
-    private var typeNames: [String] = []
-    // One thread at a time is in here, and nothing that it calls comes back to these: accesses can't overlap.
-    let live = LiveObjects()
-    @exclusivity(unchecked) var useCount: UInt32 = 0
-    @exclusivity(unchecked) var statistics = ObjectStatistics()
-    /// What was put on the shelf while somebody collects names (see `ShardHandle.objects`).
-    @exclusivity(unchecked) var walks = ObjectWalks()
-    /// Methods that can be called at once, by their numbers in that version of the types.
-    @exclusivity(unchecked) var ready: [ReadyMethod] = []
-    @exclusivity(unchecked) var readyVersion: UInt64 = 0
-    @exclusivity(unchecked) var running: Running?
+    private let configuration: ObjectHostConfiguration
+    private let state: LuaState
+    private let types: LoadedTypes
+    private let scope: CallScope
+    private let live: LiveObjects
+    private let meters: MethodMeters
+    private let objects: ShardObjects
+    private let maker: ObjectMaker
+    private let runner: MethodRunner
+    private let upgrades: ObjectUpgrades
+    private let indexes: IndexKeeper
+    private let room: ObjectRoom
+    private let functions: ObjectFunctions
+    private var running: Running?
     /// The key of a method that was called at once, while it runs.
-    @exclusivity(unchecked) var keyAtOnce: UnsafeRawBufferPointer?
-    /// The method under way may change its object, or makes it.
-    @exclusivity(unchecked) var mayChange = false
-    /// The coroutine that methods run in, used again for as long as none fails.
-    @exclusivity(unchecked) private var thread: LuaReference?
-    @exclusivity(unchecked) private var threadState: OpaquePointer?
-    /// What the clock said when the call under way first asked; 0 before.
-    @exclusivity(unchecked) private var clockReading: UInt64 = 0
-    /// The object that was made for the method under way, by what the type `makes`: it goes when the method fails.
-    @exclusivity(unchecked) var madeForCall: ObjectKey?
-    /// The greatest `ticket` given so far.
-    @exclusivity(unchecked) var lastTicket: Int64 = 0
-    /// What the method under way said with `expire`: an instant, 0 for never; nil when it said nothing.
-    @exclusivity(unchecked) var expiryAsked: UInt32?
-    @exclusivity(unchecked) var room: ObjectRoom
-    @exclusivity(unchecked) var pinned = PinnedObjects()
-    /// By `type.method`, and by the number of the type.
-    @exclusivity(unchecked) var indexes: [String: TypeIndex] = [:]
-    @exclusivity(unchecked) var indexesOfType: [UInt32: [TypeIndex]] = [:]
-    /// What they take, in bytes.
-    @exclusivity(unchecked) var indexBytes = 0
-    /// What the shelf was last told that live objects take.
-    var sharedBytes = 0
+    private var keyAtOnce: UnsafeRawBufferPointer?
+    private var figures = ObjectStatistics()
+    private let hot: HotObjects
+    /// Calls that pass before the next one is recorded there.
+    private var hotGap: UInt64 = 0
 
-    init(types: ObjectTypes, configuration: ObjectHostConfiguration, shelf: any ObjectShelf) {
+    /// - Parameters:
+    ///   - meters: where its calls are counted.
+    ///   - hot: where those are noted that are called most.
+    init(
+        types new: ObjectTypes, configuration: ObjectHostConfiguration, shelf: any ObjectShelf, meters: MethodMeters,
+        hot: HotObjects
+    ) {
         self.configuration = configuration
-        self.shelf = shelf
+        self.meters = meters
+        self.hot = hot
+        live = LiveObjects(meters)
         state = LuaState(memoryBytesMax: configuration.memoryBytesMax)
-        room = ObjectRoom(dueBytes: configuration.liveBytesMax)
         clua_collect_young(state.main)
-        registerFunctions()
-        for (name, failure) in install(types) {
-            preconditionFailure("the type \(name), which was described, does not load: \(failure)")
+        types = LoadedTypes(state, meters)
+        scope = CallScope(environment: configuration.environment)
+        let pinned = PinnedObjects(state, live: live, bytesMax: configuration.pinnedBytesMax)
+        let typeIndexes = TypeIndexes()
+        upgrades = ObjectUpgrades(state, types: types)
+        objects = ShardObjects(
+            state, types: types, scope: scope, live: live, pinned: pinned, indexes: typeIndexes, shelf: shelf,
+            upgrades: upgrades)
+        maker = ObjectMaker(
+            state, types: types, scope: scope, objects: objects, pinned: pinned,
+            answerBytesMax: configuration.answerBytesMax)
+        runner = MethodRunner(state, configuration)
+        indexes = IndexKeeper(
+            state, types: types, scope: scope, live: live, objects: objects, indexes: typeIndexes,
+            bytesMax: configuration.indexBytesMax)
+        room = ObjectRoom(
+            state, live: live, objects: objects, pinned: pinned, indexes: typeIndexes, shelf: shelf,
+            configuration: configuration)
+        functions = ObjectFunctions(types: types, objects: objects, upgrades: upgrades)
+        ScriptFunctions.register(in: state, log: configuration.log)
+        clua_open_objects(state.main)
+        scope.registerFunctions(in: state)
+        functions.register(in: state) { [unowned self] in runningKey }
+        for failure in install(new) {
+            preconditionFailure("a type that was described does not load: \(failure)")
         }
     }
 
     /// Has these types from now on. Objects of a type that changed get its new methods; those of one that went are gone.
     /// Returns what did not load, which stays as it was.
     @discardableResult
-    func install(_ new: ObjectTypes) -> [(name: String, failure: Failure)] {
-        var failures: [(String, Failure)] = []
-        var changed: Set<String> = []
-        let isFirst = readyVersion == 0
-        for type in new.types.values.sorted(by: { $0.name < $1.name }) where types[type.name]?.hash != type.hash {
-            do throws(Failure) {
-                types[type.name] = try LoadedType(type.script, in: state, replacing: types[type.name])
-                changed.insert(type.name)
-            } catch {
-                failures.append((type.name, error))
-            }
+    func install(_ new: ObjectTypes) -> [Failure] {
+        let before = figures.scriptBytes == 0 ? 0 : state.memoryBytes
+        let changes = types.install(new)
+        figures.scriptBytes += max(0, state.memoryBytes - before)
+        objects.removeAll(ofTypes: changes.gone)
+        indexes.install(changes)
+        return changes.failures
+    }
+
+    /// Forgets all live objects.
+    func removeAll() {
+        objects.removeAll()
+        room.beginAnew()
+    }
+
+    // MARK: Between calls
+
+    /// The shard's figures as of now.
+    var statistics: ObjectStatistics {
+        var statistics = figures
+        objects.report(to: &statistics)
+        statistics.memoryBytes = state.memoryBytes
+        return statistics
+    }
+
+    /// See `ObjectRoom`.
+    var needsRoom: Bool { room.isNeeded(afterCalls: figures.calls) }
+    func makeRoom(onPool: Bool) -> Bool { room.make(afterCalls: figures.calls, onPool: onPool) }
+    func shareMemory() { room.share() }
+
+    /// See `IndexKeeper`.
+    func answer(_ work: inout IndexWork) throws(Failure) -> IndexAnswer? { try indexes.answer(&work) }
+
+    /// See `ShardObjects`.
+    func beginWalk(over type: String) throws(Failure) -> Int { try objects.beginWalk(over: type) }
+    func endWalk(over type: String, since mark: Int) -> [[UInt8]] {
+        objects.endWalk(over: type, since: mark, now: configuration.environment.unixSeconds)
+    }
+
+    /// `{name, state, ttl}` of those objects that are still there, live or in `items`.
+    func states(of type: String, _ names: ArraySlice<[UInt8]>, _ items: ItemStore) throws(Failure) -> [Value] {
+        let now = configuration.environment.unixSeconds
+        var list: [Value] = []
+        for name in names {
+            let key = ObjectKey(type: type, name: name)
+            guard
+                let (expiry, state) = try objects.state(
+                    of: key, items, now: now, bytesMax: configuration.answerBytesMax),
+                !expiry.isOver(at: now)
+            else { continue }
+            var pairs: [Value.Pair] = [.init(.string("name"), .bytes(name)), .init(.string("state"), state)]
+            if let left = expiry.remaining(at: now) { pairs.append(.init(.string("ttl"), .int(left))) }
+            list.append(.map(pairs))
         }
-        for name in types.keys where new.types[name] == nil {
-            types[name] = nil
-            removeAll(ofType: number(ofType: name))
-        }
-        installIndexes(changed: changed, isFirst: isFirst)
-        ready = readyMethods(of: new)
-        readyVersion = new.version
-        return failures
+        return list
     }
 
-    func number(ofType name: String) -> UInt32 {
-        if let number = typeNumbers[name] { return number }
-        let number = UInt32(typeNames.count)
-        typeNumbers[name] = number
-        typeNames.append(name)
-        return number
-    }
-
-    func name(ofType number: UInt32) -> String { typeNames[Int(number)] }
-
-    /// The key of the object whose method runs; nil between calls.
-    var runningKey: VirtualKey? { running?.call.key ?? keyAtOnce.flatMap { VirtualKey($0) } }
-
-    /// What `now()` answers during a call, in milliseconds since 1970.
-    var nowMilliseconds: UInt64 {
-        if clockReading == 0 { clockReading = UInt64(configuration.environment.unixMilliseconds) }
-        return clockReading
-    }
-    var nowSeconds: UInt32 { UInt32(truncatingIfNeeded: nowMilliseconds / 1000) }
-
-    /// Before each call.
-    func beginCall() {
-        statistics.calls &+= 1
-        beginLook()
-    }
-
-    /// Before anything that asks for the time or runs a script.
-    func beginLook() {
-        clockReading = 0
-        expiryAsked = nil
-        mayChange = false
-        madeForCall = nil
-    }
-
-    // MARK: A call
+    // MARK: A call, the long way
 
     /// - Parameter sliceNanoseconds: pauses after that long; 0 runs to the end.
     func start(_ call: ObjectCall, sliceNanoseconds: UInt64) -> Progress {
-        beginCall()
+        begin()
         clua_views_begin(state.control)
+        let now = configuration.environment.uptimeNanoseconds
+        let key = ObjectKey(type: call.key.type, name: call.key.object)
+        running = Running(call: call, key: key, deadlineNanoseconds: now &+ configuration.methodNanosecondsMax)
         do throws(Failure) {
-            let start = configuration.environment.uptimeNanoseconds
-            guard start < call.deadline.uptimeNanoseconds else {
+            guard now < call.deadline.uptimeNanoseconds else {
                 throw Failure(
                     .timeout, "the deadline had passed before \(call.key.type):\(call.key.method) could start")
             }
-            let (type, method) = try target(of: call)
-            setLimits(
-                deadline: start &+ configuration.methodNanosecondsMax, call.deadline,
+            let target = try CallTarget(call, in: types)
+            running?.meter = target.meter
+            runner.setLimits(
+                deadline: now &+ configuration.methodNanosecondsMax, call.deadline,
                 instructions: configuration.instructionsMax)
-            let key = ObjectKey(type: type.name, name: call.key.object)
-            if let answer = try keptAnswer(call, type, key) { return finish(.success(answer)) }
-            let kind = try kind(of: call, type, key)
-            if case .common(let verb) = kind { return finish(.success(try perform(verb, key, type, call))) }
-            guard let method else { throw ObjectTypes.noMethod(call.key, of: type.methods.keys) }
-            running = Running(
-                call: call, key: key, kind: kind, startedNanoseconds: start,
-                deadlineNanoseconds: start &+ configuration.methodNanosecondsMax,
-                instructionsLeft: configuration.instructionsMax)
-            let count = try pushCall(method, call, kind, key, type)
-            return advance(arguments: count, sliceNanoseconds: sliceNanoseconds)
+            switch target.kind {
+            case .verb(let verb):
+                return succeed(
+                    try objects.perform(verb, on: key, target.type, target.arguments, now: scope.nowSeconds))
+            case .constructor(let onlyIfAbsent):
+                if let kept = try maker.keptAnswer(key, target.type, onlyIfAbsent: onlyIfAbsent) {
+                    return succeed(try Self.constructed(kept, call))
+                }
+                try maker.begin(target.type)
+                running?.isConstructor = true
+                return advance(try run(target, on: 0, sliceNanoseconds))
+            case .method:
+                return advance(try run(target, on: try object(key, target), sliceNanoseconds))
+            }
         } catch {
-            return finish(.failure(error))
+            return fail(error)
         }
     }
 
@@ -189,279 +205,319 @@ final class ObjectMachine {
         let now = configuration.environment.uptimeNanoseconds
         call.deadlineNanoseconds &+= now &- call.pausedNanoseconds
         running = call
-        setLimits(
+        runner.setLimits(
             deadline: call.deadlineNanoseconds, call.call.deadline, instructions: call.instructionsLeft,
-            usage: state.control.pointee.usage)
-        return advance(arguments: 0, sliceNanoseconds: 0)
+            usage: runner.usage)
+        return advance(runner.resume())
     }
 
-    /// The method is nil for a verb that runs no script. Throws also for too few arguments, and too many.
-    private func target(of call: ObjectCall) throws(Failure) -> (LoadedType, LuaReference?) {
-        let key = call.key
-        guard let type = types[key.type] else { throw Failure(.scriptError, "there is no object type '\(key.type)'") }
-        var name = key.method
-        var signature = type.signatures[name]
-        if signature == nil {
-            guard let verb = CommonVerb(rawValue: name) else {
-                throw ObjectTypes.noMethod(key, of: type.methods.keys)
+    /// The reference to the object that the method is called on, which may have to be made.
+    private func object(_ key: ObjectKey, _ target: CallTarget) throws(Failure) -> Int32 {
+        if let object = objects.use(key, target.type) {
+            key.name.withUnsafeBytes { noteUse(ofType: target.type.name, $0) }
+            if upgrades.isDue(object, target.type) {
+                try upgrades.perform(object, target.type)
+                if let at = objects.position(of: key) { indexes.update(at: at) }
             }
-            if verb.makes { name = "new" }
-            signature = verb.signature ?? type.signatures["new"]
+            return object
         }
-        let prefix = "\(key.type):\(key.method):NAME"
-        guard !key.object.isEmpty else {
-            throw Failure(
-                .scriptError,
-                "\(key.type):\(key.method) needs the name of an object: \(signature?.form(prefix) ?? prefix)")
-        }
-        let dataCount = data(of: call, type) == nil ? 0 : 1
-        try signature?.check(key.arguments.count + dataCount, prefix: prefix)
-        return (type, type.methods[name])
+        guard let maker = target.type.makers[target.name] else { throw Self.noSuchObject(key) }
+        let object = try self.maker.make(key, target.type, by: maker)
+        running?.hasMadeObject = true
+        return object
     }
 
-    /// The data block where it is an argument: a `set` that makes an object, or calls one of the verbs that every type has,
-    /// has to have one, and an empty one says nothing.
-    private func data(of call: ObjectCall, _ type: LoadedType) -> [UInt8]? {
-        guard let data = call.data else { return nil }
-        let isNothing = data.isEmpty && (call.key.method == "new" || type.methods[call.key.method] == nil)
-        return isNothing ? nil : data
+    private func run(
+        _ target: CallTarget, on object: Int32, _ sliceNanoseconds: UInt64
+    ) throws(Failure) -> MethodRunner.Status {
+        running?.method = target.method
+        if target.method.changes { scope.allowChanges() }
+        return try runner.start(target.method, on: object, target.arguments, sliceNanoseconds: sliceNanoseconds)
     }
 
-    /// Whether the call makes its object, and if so only where there is none; nil where it does not.
-    private func making(_ key: VirtualKey, _ type: LoadedType) -> Bool? {
-        if key.method == "new" { return key.onlyIfAbsent }
-        guard type.methods[key.method] == nil, CommonVerb(rawValue: key.method)?.makes == true else { return nil }
-        return true
-    }
-
-    /// What is answered instead of making an object, as there is one that stays; nil where it is to be made.
-    private func keptAnswer(_ call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Value? {
-        guard let onlyIfAbsent = making(call.key, type), onlyIfAbsent || type.keeper != nil,
-            let object = liveObject(key, type)
-        else { return nil }
-        var answer = Value.string("EXISTS")
-        if !onlyIfAbsent, let keeper = type.keeper {
-            let main = state.main
-            let base = lua_gettop(main)
-            defer { lua_settop(main, base) }
-            keeper.push(on: main)
-            lua_rawgeti(main, LuaState.registry, lua_Integer(object))
-            clua_push_view(main, -1)
-            lua_rotate(main, -2, -1)
-            clua_pop(main, 1)
-            guard clua_pcall(main, 1, 1) == LUA_OK else { throw state.popFailure(main) }
-            try restoreWatched(type)
-            guard lua_toboolean(main, -1) != 0 else { return nil }
-            answer = try state.readAnswer(main, -1, bytesMax: configuration.answerBytesMax)
+    /// What comes of a method that has stopped running.
+    private func advance(_ status: MethodRunner.Status) -> Progress {
+        guard let call = running else { preconditionFailure("no method is under way") }
+        let type = types[call.key.type]
+        do throws(Failure) {
+            switch status {
+            case .paused:
+                pause()
+                return .paused
+            case .wrongArguments: preconditionFailure("arguments are counted before a method runs")
+            case .failed:
+                let failure = explained(runner.failure(), call).calledAs(call.call.key, data: call.call.data)
+                try? types.restoreWatched(type)
+                throw failure
+            case .returned:
+                try types.restoreWatched(type)
+                return succeed(try call.isConstructor ? placed(call, type) : answered(call))
+            }
+        } catch {
+            return fail(error)
         }
-        return try constructed(answer, call)
+    }
+
+    /// A budget that ended because the caller's own time was over is a timeout.
+    private func explained(_ failure: Failure, _ call: Running) -> Failure {
+        guard runner.ranOutOfTime, configuration.environment.hasPassed(call.call.deadline) else { return failure }
+        return failure.because(of: .timeout)
+    }
+
+    private func answered(_ call: Running) throws(Failure) -> Value {
+        try runner.finish { () throws(Failure) in try settle(call.method, at: objects.position(of: call.key)) }
+    }
+
+    /// Puts the object that `new` returned in its place.
+    private func placed(_ call: Running, _ type: LoadedType?) throws(Failure) -> Value {
+        guard let type else { preconditionFailure("a type stays while its method runs") }
+        let made: Int32? = try runner.finishMaking { (thread) throws(Failure) in
+            try maker.place(resultOf: "new", on: thread, 1, call.key, type, expiry: call.call.key.expiry)
+        }
+        guard made != nil else { return try Self.constructed(.string("NOT_CREATED"), call.call) }
+        if let at = objects.position(of: call.key) { indexes.update(at: at) }
+        return .string("CREATED")
     }
 
     /// The answer of what makes an object. A `set` can only say whether it was stored.
-    private func constructed(_ answer: Value, _ call: ObjectCall) throws(Failure) -> Value {
+    private static func constructed(_ answer: Value, _ call: ObjectCall) throws(Failure) -> Value {
         guard call.data != nil, answer != .string("CREATED") else { return answer }
         throw Failure(.miss, "\(call.key.type):\(call.key.method): \(answer.text ?? "NOT_CREATED")")
     }
 
-    func noSuchObject(_ key: ObjectKey) -> Failure {
-        Failure(.miss, "there is no \(key.type) '\(key.displayName)'; make it with \(key.type):new:\(key.displayName)")
-    }
-
-    private func kind(of call: ObjectCall, _ type: LoadedType, _ key: ObjectKey) throws(Failure) -> Kind {
-        if making(call.key, type) != nil {
-            if type.isPinned { try checkRoomForPinned(type.name) }
-            mayChange = true
-            return .new(type)
-        }
-        if type.methods[call.key.method] == nil, let verb = CommonVerb(rawValue: call.key.method) {
-            return .common(verb)
-        }
-        if liveObject(key, type) == nil {
-            guard let maker = type.makers[call.key.method] else { throw noSuchObject(key) }
-            try make(key, type, by: maker)
-        }
-        if type.readonly.contains(call.key.method) { return .read }
-        guard let at = position(of: key) else { throw noSuchObject(key) }
-        clua_journal_begin(state.main, live[at].reference)
-        mayChange = true
-        return .change
-    }
-
-    private func setLimits(
-        deadline: UInt64, _ callDeadline: Deadline, instructions: Int, usage: clua_usage? = nil
-    ) {
-        state.begin(
-            LuaBudget(
-                instructionsMax: instructions,
-                deadline: Deadline(uptimeNanoseconds: min(deadline, callDeadline.uptimeNanoseconds))),
-            usage: usage)
-    }
-
-    /// Pushes the method and its arguments; returns how many of them.
-    private func pushCall(
-        _ method: LuaReference, _ call: ObjectCall, _ kind: Kind, _ key: ObjectKey, _ type: LoadedType
-    ) throws(Failure) -> Int32 {
-        let thread = methodThread()
-        let arguments = call.key.arguments
-        guard lua_checkstack(thread, Int32(arguments.count) + 8) != 0 else {
-            throw Failure(.budgetExceeded, "\(arguments.count) arguments are too many")
-        }
-        method.push(on: thread)
-        var count = Int32(arguments.count)
-        if kind.hasReceiver, let at = position(of: key) {
-            lua_rawgeti(thread, LuaState.registry, lua_Integer(live[at].reference))
-            if case .read = kind { clua_push_view(thread, -1) } else { clua_push_tracked(thread, -1) }
-            lua_rotate(thread, -2, -1)
-            clua_pop(thread, 1)
-            count += 1
-        }
-        for argument in arguments { argument.withUnsafeBytes { state.push(bytes: $0, on: thread) } }
-        if let data = data(of: call, type) {
-            data.withUnsafeBytes { state.push(bytes: $0, on: thread) }
-            count += 1
-        }
-        return count
-    }
-
-    /// The coroutine for the next method.
-    func methodThread() -> OpaquePointer {
-        if let threadState { return threadState }
-        guard let made = lua_newthread(state.main) else { preconditionFailure("no memory for a coroutine") }
-        thread = LuaReference(state, popping: state.main)
-        threadState = made
-        return made
-    }
-
-    /// After a failure: what is left on it may be anything.
-    func dropThread() {
-        thread = nil
-        threadState = nil
-    }
-
-    private func advance(arguments: Int32, sliceNanoseconds: UInt64) -> Progress {
-        let thread = methodThread()
-        let control = state.control
-        control.pointee.sliceEndNanoseconds =
-            sliceNanoseconds == 0 ? 0 : configuration.environment.uptimeNanoseconds &+ sliceNanoseconds
-        var results: Int32 = 0
-        let status = clua_resume(thread, nil, arguments, &results)
-        if status == LUA_YIELD {
-            running?.instructionsLeft = Int(control.pointee.instructionsLeft)
-            running?.pausedNanoseconds = configuration.environment.uptimeNanoseconds
-            statistics.moved += 1
-            return .paused
-        }
-        do throws(Failure) {
-            guard status == LUA_OK else {
-                let failure = explained(state.popFailure(thread))
-                try? restoreWatched()
-                throw failure
-            }
-            try restoreWatched()
-            let value = try commit(thread, results)
-            lua_settop(thread, 0)
-            return finish(.success(value))
-        } catch {
-            dropThread()
-            return finish(.failure(error))
-        }
-    }
-
-    /// Gives the variables of the type's file the values that they had.
-    /// - Throws: when the method had given one another.
-    func restoreWatched(_ type: LoadedType? = nil) throws(Failure) {
-        guard let watched = (type ?? running.flatMap { types[$0.key.type] })?.watched else { return }
-        let base = lua_gettop(state.main)
-        defer { lua_settop(state.main, base) }
-        lua_checkstack(state.main, 16)
-        watched.push(on: state.main)
-        guard clua_restore_watched(state.main, -1) else { return }
-        throw Failure(.scriptError, String(decoding: state.stringBytes(state.main, -1), as: UTF8.self))
-    }
-
-    /// A budget that ended because the caller's own time was over is a timeout.
-    private func explained(_ failure: Failure) -> Failure {
-        guard Int(state.control.pointee.aborted) == CLUA_ABORTED_DEADLINE, let deadline = running?.call.deadline,
-            configuration.environment.hasPassed(deadline)
-        else { return failure }
-        return Failure(.timeout, failure.message)
-    }
-
-    // MARK: Its end
-
-    /// Reads the answer, then puts the new or changed object in its place.
-    private func commit(_ thread: OpaquePointer, _ results: Int32) throws(Failure) -> Value {
-        guard let running else { preconditionFailure("no method is under way") }
-        lua_settop(thread, min(results, 1))
-        if results == 0 { lua_pushnil(thread) }
-        guard case .new(let type) = running.kind else {
-            let value = try state.readAnswer(thread, 1, bytesMax: configuration.answerBytesMax)
-            if case .change = running.kind {
-                guard clua_journal_commit(state.main) == LUA_OK else { throw state.popFailure(state.main) }
-                if let expiryAsked { setExpiry(running.key, expiryAsked) }
-                reindex(running.key)
-            }
-            self.running = nil
-            return value
-        }
-        guard lua_toboolean(thread, 1) != 0 else { return try constructed(.string("NOT_CREATED"), running.call) }
-        try place(resultOf: "new", on: thread, 1, running.key, type, expiry: running.call.key.expiry)
-        reindex(running.key)
-        return .string("CREATED")
-    }
-
-    /// Makes the table that a constructor returned the object of that name.
-    private func place(
-        resultOf constructor: String, on thread: OpaquePointer, _ index: Int32, _ key: ObjectKey, _ type: LoadedType,
-        expiry: UInt32
-    ) throws(Failure) {
-        guard lua_type(thread, index) == LUA_TTABLE else {
-            throw Failure(
-                .scriptError, "\(type.name).\(constructor) must return a table, or nil for bad arguments")
-        }
-        // A copy, so that the object shares nothing with the script and is known to hold plain data only.
-        guard clua_copy(thread, index) == LUA_OK else { throw state.popFailure(thread) }
-        type.metatable.push(on: thread)
-        lua_setmetatable(thread, -2)
-        shelf.remove(key.shelfKey)
-        replace(
-            key, with: luaL_ref(thread, LuaState.registry), expiry: expiry != 0 ? expiry : expiryAsked ?? 0,
-            isPinned: type.isPinned)
-    }
-
-    /// Makes the object that a method was called on and that is not there.
-    private func make(_ key: ObjectKey, _ type: LoadedType, by maker: LuaReference) throws(Failure) {
-        if type.isPinned { try checkRoomForPinned(type.name) }
-        mayChange = true
-        let main = state.main
-        let base = lua_gettop(main)
-        defer { lua_settop(main, base) }
-        maker.push(on: main)
-        guard clua_pcall(main, 0, 1) == LUA_OK else { throw state.popFailure(main) }
-        try restoreWatched(type)
-        try place(resultOf: "makes", on: main, lua_gettop(main), key, type, expiry: 0)
-        expiryAsked = nil
-        madeForCall = key
-    }
-
-    private func reindex(_ key: ObjectKey) {
-        if !indexes.isEmpty, let at = position(of: key) { reindex(at: at) }
-    }
-
-    func noteFailure(_ failure: Failure) {
-        guard failure.reason != .miss else { return }
-        statistics.failures += 1
-        let used = configuration.instructionsMax - Int(clamping: state.control.pointee.instructionsLeft)
-        statistics.instructionsMost = max(statistics.instructionsMost, used)
-    }
-
-    private func finish(_ result: Result<Value, Failure>) -> Progress {
-        if case .failure(let failure) = result {
-            noteFailure(failure)
-            if case .change? = running?.kind { clua_journal_undo(state.main) }
-            if let madeForCall, let at = position(of: madeForCall) { remove(at: at) }
-        }
+    private func succeed(_ value: Value) -> Progress {
+        count(.answered)
         running = nil
-        return .finished(result)
+        return .finished(.success(value))
+    }
+
+    private func fail(_ failure: Failure) -> Progress {
+        undo(failure)
+        count(failure.reason == .miss ? .missed : .failed)
+        if let running { tell(failure, of: running.call.key) }
+        if let running, running.hasMadeObject, let at = objects.position(of: running.key) { objects.remove(at: at) }
+        running = nil
+        return .finished(.failure(failure))
+    }
+
+    /// The call that is over. What it waited for a thread is none of its time.
+    private func count(_ outcome: MethodOutcome) {
+        guard let running else { return }
+        // One with the wrong arguments did not come so far that it was known.
+        let named = types[running.call.key.type].flatMap { types.meter(running.call.key.method, of: $0) }
+        guard let meter = running.meter ?? named else { return }
+        let began = running.deadlineNanoseconds &- configuration.methodNanosecondsMax
+        let now = configuration.environment.uptimeNanoseconds
+        let nanoseconds = now > began ? now - began : 0
+        meter.count(outcome)
+        meters.measure(
+            meter, type: types.number(of: running.call.key.type), nanoseconds: nanoseconds, sampled: false)
+        guard configuration.slow.isSlow(nanoseconds) else { return }
+        let key = running.call.key
+        configuration.slow.note(
+            "\(key.type):\(key.method):\(CutText.of(running.key.name))", nanoseconds: nanoseconds,
+            unixMilliseconds: configuration.environment.unixMilliseconds)
+    }
+
+    // MARK: A call, the short way
+
+    /// Calls a method of an object that is there, without making values, strings or arrays on the way. `answer` is called at
+    /// most once, with what is good only while it runs.
+    func startAtOnce(
+        _ located: LocatedMethod, key: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer?,
+        sliceNanoseconds: UInt64, answer: (UnsafeRawBufferPointer) -> Void
+    ) -> AtOnce {
+        guard let method = types.method(located), let meter = method.meter else { return .declined }
+        let began = meter.isDue ? configuration.environment.uptimeNanoseconds : 0
+        let name = UnsafeRawBufferPointer(rebasing: key[located.nameStart..<located.nameEnd])
+        begin()
+        guard
+            let object = objects.use(type: method.type, name: name, hash: located.nameHash)
+                ?? bringBack(name, ofType: method.type)
+        else { return missed(method, located, key, data) }
+        if method.upgrades, upgrades.isDue(object, ofType: method.type) {
+            figures.calls &-= 1
+            return .declined
+        }
+        noteUse(ofType: types.name(of: method.type), name)
+        keyAtOnce = key
+        defer { keyAtOnce = nil }
+        if method.changes { scope.allowChanges() }
+        let status = runner.start(
+            method, on: object, arguments: located.nameEnd < key.count ? key[(located.nameEnd + 1)...] : nil, data,
+            sliceNanoseconds: sliceNanoseconds)
+        do throws(Failure) {
+            switch status {
+            case .returned:
+                // What the method looked at may have moved the object in the table.
+                try runner.finish(
+                    { () throws(Failure) in
+                        try settle(
+                            method, at: objects.position(type: method.type, name: name, hash: located.nameHash))
+                    }, answer)
+                meter.count(.answered)
+                if began != 0 { measure(meter, method, since: began) }
+                return .answered
+            case .paused:
+                takeTheLongWay(key, data, method)
+                return .paused
+            case .wrongArguments: throw wrongArguments(located, key, data)
+            case .failed: throw called(runner.failure(), key, data)
+            }
+        } catch {
+            meter.count(error.reason == .miss ? .missed : .failed)
+            undo(error)
+            if let key = VirtualKey(key) { tell(error, of: key) }
+            // The long way does so where it sets its limits.
+            state.freeReleased()
+            return .failed(error)
+        }
+    }
+
+    /// One of many calls, which stands for those that were not measured.
+    @inline(never)
+    private func measure(_ meter: MethodMeter, _ method: ReadyMethod, since began: UInt64) {
+        let now = configuration.environment.uptimeNanoseconds
+        meters.measure(meter, type: method.type, nanoseconds: now > began ? now - began : 0, sampled: true)
+    }
+
+    /// Starts to bring in the objects of these calls, as far as they are this shard's.
+    func prefetch(_ methods: UnsafeBufferPointer<LocatedMethod>, shard: Int) {
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLUA_PREFETCH_MAX)) { references in
+            for located in methods where located.shard == shard {
+                guard let type = types.type(of: located) else { continue }
+                live.prefetch(type: type, hash: located.nameHash)
+            }
+            var count = 0
+            for located in methods where located.shard == shard {
+                guard count < references.count, let type = types.type(of: located),
+                    let reference = live.guess(type: type, hash: located.nameHash)
+                else { continue }
+                references[count] = reference
+                count &+= 1
+            }
+            clua_prefetch(state.main, references.baseAddress, Int32(count))
+        }
+    }
+
+    /// The reference to an object that was on the shelf.
+    @inline(never)
+    private func bringBack(_ name: UnsafeRawBufferPointer, ofType number: UInt32) -> Int32? {
+        let key = ObjectKey(type: types.name(of: number), name: Array(name))
+        return types[key.type].flatMap { objects.bringBack(key, $0) }
+    }
+
+    /// There is no such object: what is wrong with the call all the same comes first.
+    @inline(never)
+    private func missed(
+        _ method: ReadyMethod, _ located: LocatedMethod, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> AtOnce {
+        let count = Self.argumentCount(located, key, data)
+        guard count >= method.argumentsMin, count <= method.argumentsMax else {
+            let failure = wrongArguments(located, key, data)
+            note(failure)
+            method.meter?.count(.failed)
+            return .failed(failure)
+        }
+        guard !method.makes else { return .declined }
+        method.meter?.count(.missed)
+        return .missed
+    }
+
+    private static func argumentCount(
+        _ located: LocatedMethod, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> Int {
+        key[located.nameEnd...].count { $0 == UInt8(ascii: ":") } + (data == nil ? 0 : 1)
+    }
+
+    /// A method's failure with what was called.
+    @inline(never)
+    private func called(
+        _ failure: Failure, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> Failure {
+        guard let key = VirtualKey(key) else { return failure }
+        return failure.calledAs(key, data: data.map { Array($0.prefix(CutText.partBytesMax + 1)) })
+    }
+
+    @inline(never)
+    private func wrongArguments(
+        _ located: LocatedMethod, _ key: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?
+    ) -> Failure {
+        let prefix = String(decoding: key[..<(located.nameStart - 1)], as: UTF8.self)
+        let parts = prefix.split(separator: ":").map(String.init)
+        let signature = types[parts[0]]?.signatures[parts[1]] ?? MethodSignature()
+        return signature.failure(Self.argumentCount(located, key, data), prefix: prefix + ":NAME")
+    }
+
+    /// From here on the call is one that came the long way, and is paused.
+    @inline(never)
+    private func takeTheLongWay(_ bytes: UnsafeRawBufferPointer, _ data: UnsafeRawBufferPointer?, _ method: ReadyMethod)
+    {
+        guard let key = VirtualKey(bytes) else { preconditionFailure("a key that named a method is a virtual key") }
+        running = Running(
+            call: ObjectCall(key: key, data: data.map { Array($0) }, deadline: .never, completion: { _ in }),
+            key: ObjectKey(type: key.type, name: key.object), method: method, meter: method.meter,
+            deadlineNanoseconds: runner.deadlineNanoseconds)
+        pause()
+    }
+
+    // MARK: Either way
+
+    private func begin() {
+        figures.calls &+= 1
+        scope.begin()
+    }
+
+    /// Counts the call for its object. Cost: a decrement, but for the one in a period that is recorded.
+    @inline(__always)
+    private func noteUse(ofType type: @autoclosure () -> String, _ name: UnsafeRawBufferPointer) {
+        if hotGap > 0 { hotGap &-= 1 } else { hotGap = hot.record(type: type(), name: name) }
+    }
+
+    /// The key of the object whose method runs; nil between calls.
+    private var runningKey: VirtualKey? { running?.call.key ?? keyAtOnce.flatMap { VirtualKey($0) } }
+
+    private func pause() {
+        running?.instructionsLeft = runner.instructionsLeft
+        running?.pausedNanoseconds = configuration.environment.uptimeNanoseconds
+        figures.moved += 1
+    }
+
+    /// Makes last what a method did to its object, which is live there.
+    @inline(__always)
+    private func settle(_ method: ReadyMethod, at position: @autoclosure () -> Int?) throws(Failure) {
+        guard method.changes else { return }
+        try runner.commit()
+        if let expiry = scope.takeExpiry(), let at = position() { objects.setExpiry(at: at, expiry) }
+        if method.isIndexed, let at = position() { indexes.update(at: at) }
+    }
+
+    /// Leaves the object as it was before the call.
+    @inline(never)
+    private func undo(_ failure: Failure) {
+        note(failure)
+        runner.undo()
+    }
+
+    /// Of a method that failed in itself; who asked for what there isn't, or too late, knows it.
+    @inline(never)
+    private func tell(_ failure: Failure, of key: VirtualKey) {
+        switch failure.reason {
+        case .scriptError, .budgetExceeded, .wrongType:
+            configuration.errors.note(
+                "\(key.type):\(key.method)", object: ObjectKey(type: key.type, name: key.object).displayName, failure)
+        default: break
+        }
+    }
+
+    private func note(_ failure: Failure) {
+        guard failure.reason != .miss else { return }
+        figures.failures += 1
+        figures.instructionsMost = max(
+            figures.instructionsMost, configuration.instructionsMax - runner.instructionsLeft)
+    }
+
+    static func noSuchObject(_ key: ObjectKey) -> Failure {
+        Failure(.miss, "there is no \(key.type) '\(key.displayName)'; make it with \(key.type):new:\(key.displayName)")
     }
 }

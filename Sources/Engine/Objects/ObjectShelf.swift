@@ -2,8 +2,8 @@
 
 /// A place for encoded objects. Called under the script gate, one call at a time.
 package protocol ObjectShelf: Sendable {
-    /// `expiry`: an instant in unix seconds, 0 for never. False when there is no room for it; the object then stays live.
-    func put(_ key: [UInt8], _ bytes: [UInt8], expiry: UInt32) -> Bool
+    /// False when there is no room for it; the object then stays live.
+    func put(_ key: [UInt8], _ bytes: [UInt8], expiry: Expiry) -> Bool
     /// Gives back and forgets; nil when it was never there, was evicted or has expired.
     func take(_ key: [UInt8]) -> [UInt8]?
     func remove(_ key: [UInt8])
@@ -17,7 +17,7 @@ package protocol ObjectShelf: Sendable {
 }
 
 extension ItemStore: ObjectShelf {
-    package func put(_ key: [UInt8], _ bytes: [UInt8], expiry: UInt32) -> Bool {
+    package func put(_ key: [UInt8], _ bytes: [UInt8], expiry: Expiry) -> Bool {
         onShelf(.store(.set, flags: 0, expiry: expiry, cas: 0, value: bytes), key) == .stored
     }
 
@@ -56,4 +56,10 @@ struct ObjectKey: Hashable {
 
     /// No client can send this as a key: it begins with a zero byte.
     var shelfKey: [UInt8] { Array("\0obj\0\(type)\0".utf8) + name }
+
+    /// Whether a key of the item store is an object's.
+    static func isOnShelf(_ key: UnsafeRawBufferPointer) -> Bool {
+        guard key.first == 0, key.count > 4 else { return false }
+        return key[1] == UInt8(ascii: "o") && key[2] == UInt8(ascii: "b") && key[3] == UInt8(ascii: "j") && key[4] == 0
+    }
 }

@@ -19,28 +19,33 @@ package struct ObjectType: Sendable {
     package let source: [UInt8]
     /// The script's name in error messages.
     package let file: String
+    /// The shared files that it requires, and those that they do, by name.
+    let required: [String: [UInt8]]
 
-    /// The same on every node that has the same script.
+    /// The same on every node that has the same script, and the same files that it requires.
     package var hash: UInt64 { script.hash }
-    var script: ObjectScript { ObjectScript(file: file, source: source) }
+    var script: ObjectScript { ObjectScript(file: file, source: source, required: required) }
 }
 
 /// An immutable registry, shared by all shards.
 package final class ObjectTypes: Sendable {
     package let types: [String: ObjectType]
-    /// Scripts for the low-level interface; nil where there are none.
-    package let lowLevel: LowLevelScripts?
-    /// Every `type:method`, of the low-level interface too.
+    /// Scripts that are no type's; nil where there are none.
+    package let handlers: HandlerScripts?
+    /// Every `type:method`, handlers too.
     let table: MethodTable
     /// Tells this version from all others of the process.
     let version: UInt64
     private static let versions = Atomic<UInt64>(0)
 
+    /// Methods that change their object without a journal, by the names of their types; as long as those are the built-in ones.
+    package static var directMethods: [String: Set<String>] { BuiltInTypes.direct }
+
     /// The types that need no script.
     package static let builtIn: ObjectTypes = {
         do throws(Failure) {
             let types = try BuiltInTypes.scripts.map { (script) throws(Failure) in try ObjectType(describing: script) }
-            return ObjectTypes(types: Dictionary(uniqueKeysWithValues: types.map { ($0.name, $0) }), lowLevel: nil)
+            return ObjectTypes(types: Dictionary(uniqueKeysWithValues: types.map { ($0.name, $0) }), handlers: nil)
         } catch {
             preconditionFailure("a built-in type is broken: \(error)")
         }
@@ -54,14 +59,20 @@ package final class ObjectTypes: Sendable {
         self.init(assessed)
     }
 
+    /// The built-in types and what is right among the scripts, and what is wrong with the others, by file.
+    package static func checking(_ scripts: [ObjectScript]) -> (types: ObjectTypes, faults: [String: Failure]) {
+        let assessed = ScriptAssessment(scripts)
+        return (ObjectTypes(assessed), assessed.failures)
+    }
+
     /// The built-in types and what is right among the scripts.
     convenience init(_ assessed: ScriptAssessment) {
         var types = Self.builtIn.types.merging(assessed.types) { $1 }
-        for name in assessed.lowLevel?.methods.keys ?? [:].keys { types[name] = nil }
-        self.init(types: types, lowLevel: assessed.lowLevel)
+        for name in assessed.handlers?.methods.keys ?? [:].keys { types[name] = nil }
+        self.init(types: types, handlers: assessed.handlers)
     }
 
-    private init(types: [String: ObjectType], lowLevel: LowLevelScripts?) {
+    private init(types: [String: ObjectType], handlers: HandlerScripts?) {
         var names: [(type: String, method: String)] = []
         func add(_ type: String, _ methods: Set<String>) {
             for method in methods.sorted() { names.append((type, method)) }
@@ -69,15 +80,15 @@ package final class ObjectTypes: Sendable {
         for type in types.values.sorted(by: { $0.name < $1.name }) {
             add(type.name, type.methods.union(CommonVerb.allCases.map(\.rawValue)))
         }
-        for (name, methods) in lowLevel?.methods ?? [:] { add(name, methods) }
+        for (name, methods) in handlers?.methods ?? [:] { add(name, methods) }
         self.types = types
-        self.lowLevel = lowLevel
+        self.handlers = handlers
         table = MethodTable(names)
         version = Self.versions.wrappingAdd(1, ordering: .relaxed).newValue
     }
 
-    /// Whether a type's methods are handlers for the low-level interface.
-    package func isLowLevel(type: String) -> Bool { lowLevel?.methods[type] != nil }
+    /// Whether a type's methods are handlers.
+    package func hasHandlers(type: String) -> Bool { handlers?.methods[type] != nil }
 
     package func isMethod(type: String, method: String) -> Bool { types[type]?.methods.contains(method) == true }
 
@@ -89,8 +100,8 @@ package final class ObjectTypes: Sendable {
 
     /// Why a key's type can't answer it: there is no such method. Nil for a method, and where there is no such type.
     package func refusal(of key: VirtualKey) -> Failure? {
-        if let handlers = lowLevel?.methods[key.type] {
-            return handlers.contains(key.method) ? nil : Self.noMethod(key, of: handlers, common: false)
+        if let methods = handlers?.methods[key.type] {
+            return methods.contains(key.method) ? nil : Self.noMethod(key, of: methods, common: false)
         }
         guard let type = types[key.type], !type.methods.contains(key.method), CommonVerb(rawValue: key.method) == nil
         else { return nil }
@@ -109,12 +120,32 @@ package final class ObjectTypes: Sendable {
 package struct ObjectScript: Sendable, Equatable {
     package let file: String
     package let source: [UInt8]
+    /// Shared files, by name: those that it may require, or does.
+    let required: [String: [UInt8]]
 
-    package init(file: String, source: [UInt8]) {
+    package init(file: String, source: [UInt8]) { self.init(file: file, source: source, required: [:]) }
+
+    init(file: String, source: [UInt8], required: [String: [UInt8]]) {
         self.file = file
         self.source = source
+        self.required = required
     }
 
-    /// FNV-1a of the source.
-    var hash: UInt64 { source.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 } }
+    /// What others call it where they require it; nil where its name is none.
+    var sharedName: String? { HandlerScripts.stem(of: file) }
+
+    /// What is wrong with it, in a sentence that goes on after its name.
+    func failure(_ text: String) -> Failure {
+        Failure(.scriptError, "\(file): \(text)", about: .named(file))
+    }
+
+    /// FNV-1a of the source, and of what it requires.
+    var hash: UInt64 {
+        func hashing(_ bytes: some Sequence<UInt8>, _ hash: UInt64) -> UInt64 {
+            bytes.reduce(hash) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
+        }
+        return required.sorted { $0.key < $1.key }.reduce(hashing(source, 0xCBF2_9CE4_8422_2325)) { hash, file in
+            hashing(file.value, hashing([0] + Array(file.key.utf8) + [0], hash))
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 import Glibc
 
-/// What `*.lua` files a directory holds.
+/// What `*.lua` files a directory holds: scripts, and `*_test.lua`, which test them and are no part of a node.
 package struct ScriptFiles: Sendable {
     package let directory: String
 
@@ -11,7 +11,16 @@ package struct ScriptFiles: Sendable {
     /// In the order of their names.
     /// - Throws: `script_error` that names the directory or the file, and what to do.
     package func read() throws(Failure) -> [ObjectScript] {
-        try names().map { (name) throws(Failure) in
+        try read(try names().filter { !Self.isTest($0) })
+    }
+
+    /// The tests, in the order of their names. Throws as `read`.
+    package func readTests() throws(Failure) -> [ObjectScript] { try read(try names().filter(Self.isTest)) }
+
+    private static func isTest(_ name: String) -> Bool { name.hasSuffix("_test.lua") }
+
+    private func read(_ names: [String]) throws(Failure) -> [ObjectScript] {
+        try names.map { (name) throws(Failure) in
             ObjectScript(file: name, source: try Self.read("\(directory)/\(name)"))
         }
     }
@@ -19,7 +28,7 @@ package struct ScriptFiles: Sendable {
     /// Changes when a file is added, removed, replaced or written. Cost: one look at each file's entry, none at its text.
     package func fingerprint() -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for name in (try? names()) ?? [] {
+        for name in (try? names()) ?? [] where !Self.isTest(name) {
             var facts = stat()
             guard stat("\(directory)/\(name)", &facts) == 0 else { continue }
             let changed = facts.st_mtim

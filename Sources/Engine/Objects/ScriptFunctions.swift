@@ -1,10 +1,8 @@
-// What methods can call beside Lua's own functions: json, msgpack, hash and log. Unsafe pointers inside.
+// What methods can call beside Lua's own functions: json, msgpack, hash, log and print. Unsafe pointers inside.
 
 import CLua
 
 enum ScriptFunctions {
-    /// What one line of `log` may have, in bytes.
-    private static let logBytesMax = 1000
     /// What an encoded value, or the text of one to decode, may have.
     private static let codecBytesMax = 8 << 20
 
@@ -28,25 +26,7 @@ enum ScriptFunctions {
         registerHash(in: state)
         registerCopy(in: state)
         clua_open_arguments(state.main)
-        state.registerRaw("log") { state, thread in
-            state.charge(1_000)
-            // No metamethod is asked for the text: it could raise, over the Swift that waits for it.
-            var line: [UInt8] = []
-            for index in 1...max(1, lua_gettop(thread)) where line.count < logBytesMax {
-                if index > 1 { line.append(UInt8(ascii: " ")) }
-                switch lua_type(thread, index) {
-                case LUA_TSTRING, LUA_TNUMBER:
-                    var count = 0
-                    guard let text = lua_tolstring(thread, index, &count) else { continue }
-                    line += UnsafeRawBufferPointer(start: text, count: min(count, logBytesMax - line.count))
-                case LUA_TBOOLEAN: line += Array((lua_toboolean(thread, index) != 0 ? "true" : "false").utf8)
-                case LUA_TNIL, LUA_TNONE: line += Array("nil".utf8)
-                default: return state.raise(Failure(.scriptError, "log needs a string: log(tostring(x))"), on: thread)
-                }
-            }
-            log(String(decoding: line.map { $0 < 32 ? UInt8(ascii: " ") : $0 }, as: UTF8.self))
-            return 0
-        }
+        state.registerLog(log)
     }
 
     /// `name.encode(value)` gives text, `name.decode(text)` the value, or nil and a message. A null is nil.

@@ -28,6 +28,9 @@ final class ScriptGate<Turn: Sendable>: Sendable {
 
     init(waitingMax: Int) { self.waitingMax = waitingMax }
 
+    /// How many wait now.
+    var waitingCount: Int { waiting.withLock(\.count) }
+
     /// Enters if nobody is inside. Whoever was let in has to leave, by `leave` or `next`.
     @inline(__always)
     func tryEnter() -> Bool {

@@ -74,9 +74,10 @@ package final class TypeCatalog: Sendable {
             var assessed = ScriptAssessment(wanted)
             // Each round takes one wrong file back at least.
             while !assessed.failures.isEmpty {
-                report.failures.merge(assessed.failures) { first, _ in first }
+                let refused = Self.refused(assessed, wanted, state.scripts)
+                report.failures.merge(refused) { first, _ in first }
                 wanted = wanted.compactMap { script in
-                    guard assessed.failures[script.file] != nil else { return script }
+                    guard refused[script.file] != nil else { return script }
                     guard let older = state.scripts[script.file], older != script else { return nil }
                     return older
                 }
@@ -84,9 +85,13 @@ package final class TypeCatalog: Sendable {
             }
             state.failures = report.failures
             let used = Dictionary(wanted.map { ($0.file, $0) }, uniquingKeysWith: { $1 })
-            report.changed = Set(used.keys).union(state.scripts.keys).filter { used[$0] != state.scripts[$0] }.sorted()
-            guard !report.changed.isEmpty else { return report }
+            var changed = Set(used.keys).union(state.scripts.keys).filter { used[$0] != state.scripts[$0] }
+            guard !changed.isEmpty else { return report }
             let types = ObjectTypes(assessed)
+            // Whoever requires what has changed is loaded again with it.
+            let before = current.types
+            changed.formUnion(types.types.values.filter { before[$0.name]?.hash != $0.hash }.map(\.file))
+            report.changed = changed.intersection(Set(used.keys).union(state.scripts.keys)).sorted()
             state.scripts = used
             state.versions.append(types)
             install(types)
@@ -95,19 +100,42 @@ package final class TypeCatalog: Sendable {
         }
     }
 
+    /// The files that are taken back, and why: those that are wrong. Where one is that has not changed itself, it is for what has
+    /// changed of the files that it requires, or of those that require it.
+    private static func refused(
+        _ assessed: ScriptAssessment, _ wanted: [ObjectScript], _ older: [String: ObjectScript]
+    ) -> [String: Failure] {
+        let changed = Set(wanted.filter { older[$0.file] != $0 }.map(\.file))
+        var refused: [String: Failure] = [:]
+        for (file, failure) in assessed.failures {
+            let users = changed.filter { assessed.required[$0]?.contains(file) == true }
+            let causes = changed.intersection(assessed.required[file] ?? []).union(users)
+            guard !changed.contains(file), !causes.isEmpty else {
+                refused[file] = failure
+                continue
+            }
+            for cause in causes {
+                let how = users.contains(cause) ? "which it requires, fails in it" : "which requires it, fails with it"
+                refused[cause] = failure.saying("\(cause): \(file), \(how): \(failure.message)", about: .named(cause))
+            }
+        }
+        return refused
+    }
+
     /// One for each file that is in use or was refused, by name.
     package var statuses: [ScriptStatus] {
         let types = current
         return state.withLock { state in
             Set(state.scripts.keys).union(state.failures.keys).sorted().map { file in
                 var defined = types.types.values.filter { $0.file == file }.map(\.name)
-                if let methods = types.lowLevel?.methods, let stem = LowLevelScripts.stem(of: file),
+                if let methods = types.handlers?.methods, let stem = HandlerScripts.stem(of: file),
                     methods[stem] != nil
                 {
                     defined.append(stem)
                 }
+                let type = types.types.values.first { $0.file == file }
                 return ScriptStatus(
-                    file: file, version: state.scripts[file]?.hash, types: defined.sorted(),
+                    file: file, version: state.scripts[file].map { type?.hash ?? $0.hash }, types: defined.sorted(),
                     failure: state.failures[file])
             }
         }

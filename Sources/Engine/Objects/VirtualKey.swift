@@ -8,7 +8,7 @@ package struct VirtualKey: Sendable, Hashable {
     package let object: [UInt8]
     package let arguments: [[UInt8]]
     /// When what `new` makes will expire, as an instant in unix seconds; 0 never. Not part of the key's text.
-    package var expiry: UInt32 = 0
+    package var expiry = Expiry.never
     /// `new` makes its object only where there is none. Not part of the key's text either.
     package var onlyIfAbsent = false
 

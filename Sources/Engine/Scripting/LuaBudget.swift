@@ -34,21 +34,46 @@ package struct LuaBudget: Sendable {
 extension LuaState {
     /// Turns the error on top of `thread` into a failure and pops it.
     func popFailure(_ thread: OpaquePointer) -> Failure {
+        let stack = takeTrace()
+        let failure = popFailureAlone(thread)
+        // What a script called the host for, and failed there, was in a script itself.
+        return failure.stack.isEmpty ? failure.with(stack: stack) : failure
+    }
+
+    /// The functions that were under way where the last call failed, once.
+    private func takeTrace() -> [String] {
+        guard let text = control.pointee.trace, control.pointee.traceBytes > 0 else { return [] }
+        defer { control.pointee.traceBytes = 0 }
+        let bytes = UnsafeRawBufferPointer(start: text, count: control.pointee.traceBytes)
+        return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    private func popFailureAlone(_ thread: OpaquePointer) -> Failure {
         let message = errorText(thread)
+        let isRaised = raisedFailure != nil && clua_is_raised(thread)
         clua_pop(thread, 1)
         let raised = raisedFailure
         raisedFailure = nil
+        if let stopped = failure(ofStop: Int(control.pointee.aborted), message) { return stopped }
+        if let raised, isRaised { return raised.saying(message) }
+        return Failure(.scriptError, message)
+    }
+
+    /// What is said of a call that was stopped for that reason; nil for one that was not stopped.
+    private func failure(ofStop reason: Int, _ message: String) -> Failure? {
         // A call that alone used what it may have would use it again, wherever it is made.
         let fault: Fault = control.pointee.abortedByOthers ? .server : .caller
-        switch Int(control.pointee.aborted) {
+        switch reason {
         case CLUA_ABORTED_INSTRUCTIONS: return Failure(.budgetExceeded, message)
         case CLUA_ABORTED_DEADLINE: return Failure(.budgetExceeded, message, fault: fault)
         case CLUA_ABORTED_MEMORY: return memoryFailure(message, fault)
         case CLUA_ABORTED_CANCELLED: return Failure(.cancelled, message)
-        default: break
+        case CLUA_ABORTED_TEXT:
+            let limit = "a text that a script makes may have \(CLUA_TEXT_BYTES_MAX >> 20) MiB"
+            return Failure(.budgetExceeded, "\(message) (\(limit)); keep its parts in a table, or make several")
+        case CLUA_ABORTED_WRITES: return Failure(.budgetExceeded, "\(message) in one call; do the work in several")
+        default: return nil
         }
-        if let raised, message.hasSuffix(raised.message) { return Failure(raised.reason, message, fault: raised.fault) }
-        return Failure(.scriptError, message)
     }
 
     private func memoryFailure(_ message: String, _ fault: Fault) -> Failure {
@@ -72,8 +97,11 @@ extension LuaState {
     /// Of a call that is to end.
     var overdue: Failure {
         if clua_is_cancelled(control) { return Failure(.cancelled, "cancelled") }
-        if control.pointee.aborted == CLUA_ABORTED_MEMORY {
-            return memoryFailure("too much memory", control.pointee.abortedByOthers ? .server : .caller)
+        let reason = control.pointee.aborted
+        if [CLUA_ABORTED_MEMORY, CLUA_ABORTED_TEXT, CLUA_ABORTED_WRITES].contains(Int(reason)),
+            let stopped = failure(ofStop: Int(reason), String(cString: clua_abort_message(reason)))
+        {
+            return stopped
         }
         guard control.pointee.instructionsLeft < 0 else {
             let fault: Fault = control.pointee.abortedByOthers ? .server : .caller

@@ -66,7 +66,7 @@ extension LuaState {
         clua_push_callback(thread, runCallback, Unmanaged.passUnretained(callback).toOpaque())
     }
 
-    /// Leaves the failure's message for the shim to raise; its reason is found again by `popFailure`.
+    /// Leaves the failure's message for the shim to raise, which knows it again (`clua_is_raised`); so `popFailure` finds its reason.
     func raise(_ failure: Failure, on thread: OpaquePointer) -> Int32 {
         raisedFailure = failure
         lua_checkstack(thread, 4)
@@ -135,6 +135,7 @@ extension LuaState {
             }
             let lease = lease(for: "the arguments of a method")
             let arguments = try readResults(thread, from: 2, outputBytesMax: Self.argumentBytesMax, lease: lease)
+            callingThread = thread
             return try push(try call(method, receiver, arguments), on: thread)
         } catch {
             return raise(error, on: thread)
@@ -143,6 +144,16 @@ extension LuaState {
 }
 
 extension LuaState {
+    /// Where the script is that calls the method under way, as messages begin: `name:line: `. Empty where that is not known.
+    var position: String {
+        guard let callingThread else { return "" }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { text in
+            guard let start = text.baseAddress else { return "" }
+            clua_where(callingThread, start, text.count)
+            return String(cString: start)
+        }
+    }
+
     /// Where memory that is leased outside of Lua does not suffice, what garbage has leased may: it is collected, and the method,
     /// which has changed nothing, called once more.
     private func call(

@@ -11,6 +11,8 @@ package final class LuaState {
     let released = ReleasedReferences()
     /// What the last callback threw, so that its reason survives the way through Lua as a string.
     var raisedFailure: Failure?
+    /// What called the method of a host object that is under way.
+    var callingThread: OpaquePointer?
     /// What the last callback asked of the host.
     var pendingYield: (tag: String, values: [Value])?
     /// Of what was asked.
@@ -74,6 +76,12 @@ package final class LuaState {
 
     /// Whether the last call was stopped: cancelled, or beyond its budget.
     var wasStopped: Bool { control.pointee.aborted != CLUA_NOT_ABORTED || clua_is_cancelled(control) }
+
+    /// Whether a script asked for what is another each time: the time, chance, what tells one table from others.
+    var hasReadMore: Bool {
+        get { control.pointee.readsMore }
+        set { control.pointee.readsMore = newValue }
+    }
 
     /// Stops the call under way, now or at its next instruction, with the reason `cancelled`; until it is taken back no
     /// other gets far. May be called from any thread.

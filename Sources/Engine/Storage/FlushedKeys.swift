@@ -15,7 +15,7 @@ struct FlushedKeys {
     var isEmpty: Bool { hashes.isEmpty }
 
     mutating func insert(_ hash: UInt64, now: UInt32) {
-        hashes.insert(hash)
+        hashes.insert(Partition.withinShard(hash))
         let (sum, isLate) = now.addingReportingOverflow(Self.secondsMax)
         end = isLate ? .max : sum
     }
@@ -24,13 +24,13 @@ struct FlushedKeys {
     mutating func noteMiss(_ hash: UInt64, now: UInt32) {
         guard !hashes.isEmpty else { return }
         if now >= end { return removeAll() }
-        if hashes.remove(hash) != nil { misses += 1 }
+        if hashes.remove(Partition.withinShard(hash)) != nil { misses += 1 }
     }
 
     /// The key is stored anew.
     @inline(__always)
     mutating func forget(_ hash: UInt64) {
-        if !hashes.isEmpty { hashes.remove(hash) }
+        if !hashes.isEmpty { hashes.remove(Partition.withinShard(hash)) }
     }
 
     mutating func removeAll() { hashes = [] }

@@ -40,7 +40,7 @@ struct GhostTable: ~Copyable {
 
     @inline(__always)
     private func locate(_ hash: UInt64) -> (bucket: UnsafeMutablePointer<UInt32>, fingerprint: UInt32) {
-        let mixed = hash &* 0xD6E8_FEB8_6659_FD93
+        let mixed = Partition.withinShard(hash) &* 0xD6E8_FEB8_6659_FD93
         let number = Int(truncatingIfNeeded: ((mixed >> 32) &* UInt64(truncatingIfNeeded: buckets)) >> 32)
         let fingerprint = UInt32(truncatingIfNeeded: mixed) & Self.fingerprintMask
         // Empty entries are 0, so no fingerprint is.

@@ -9,14 +9,14 @@ package struct HotKey: Sendable, Equatable {
     package let error: UInt64
 }
 
-/// The heaviest of at most `capacity` keys. Every access counts until 8,192 were recorded; then one in a period, at
-/// random and weighing as much as the period, which doubles after each further 8,192 recorded. Exact while no more
-/// keys than the capacity were seen and sampling has not begun.
+/// The heaviest of at most `capacity` keys. Every access counts until `recordsPerPeriod` were recorded; then one in a
+/// period, at random and weighing as much as the period, which doubles whenever as many more were recorded. Exact while no
+/// more keys than the capacity were seen and sampling has not begun.
 struct HotKeys {
-    static let recordsPerPeriod = 8_192
     static let periodMax: UInt64 = 1024
 
     private let capacity: Int
+    private let recordsPerPeriod: Int
     private var hashes: [UInt64] = []
     private var counts: [UInt64] = []
     private var errors: [UInt64] = []
@@ -27,7 +27,10 @@ struct HotKeys {
     private var passing: UInt64 = 0
     private var random: UInt64 = 0x2545_F491_4F6C_DD1D
 
-    init(capacity: Int) { self.capacity = capacity }
+    init(capacity: Int, recordsPerPeriod: Int = 8_192) {
+        self.capacity = capacity
+        self.recordsPerPeriod = recordsPerPeriod
+    }
 
     /// Counts one access. Cost: a decrement, but for the one in a period that is recorded (a scan of the hashes).
     @inline(__always)
@@ -39,11 +42,20 @@ struct HotKeys {
         recordSample(key, hash: hash)
     }
 
+    /// Counts one access that stands for a period of them, and returns how many to let pass before the next.
+    mutating func recordNext(_ key: UnsafeRawBufferPointer, hash: UInt64) -> UInt64 {
+        recordSample(key, hash: hash)
+        defer { passing = 0 }
+        return passing
+    }
+
     @inline(never)
     private mutating func recordSample(_ key: UnsafeRawBufferPointer, hash: UInt64) {
+        // Who brings an object back from the shelf calls it: it counts there.
+        if ObjectKey.isOnShelf(key) { return }
         add(period, key, hash: hash)
         recorded += 1
-        if recorded >= Self.recordsPerPeriod, period < Self.periodMax {
+        if recorded >= recordsPerPeriod, period < Self.periodMax {
             recorded = 0
             period *= 2
         }

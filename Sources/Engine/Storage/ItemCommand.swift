@@ -4,14 +4,14 @@ package enum StoreVerb: UInt8, Sendable, CaseIterable { case set, add, replace, 
 
 package enum ArithmeticVerb: UInt8, Sendable { case increment, decrement }
 
-/// One operation on one key. Expiry is an instant in unix seconds: 0 never, 1 already over.
+/// One operation on one key.
 package enum ItemCommand: Sendable, Equatable {
     case get
-    case getAndTouch(expiry: UInt32)
-    case store(StoreVerb, flags: UInt32, expiry: UInt32, cas: UInt64, value: [UInt8])
+    case getAndTouch(expiry: Expiry)
+    case store(StoreVerb, flags: UInt32, expiry: Expiry, cas: UInt64, value: [UInt8])
     case delete
     case arithmetic(ArithmeticVerb, delta: UInt64)
-    case touch(expiry: UInt32)
+    case touch(expiry: Expiry)
     /// A meta command; `value` is the data block of a set.
     case meta(MetaCommand, value: [UInt8])
 }

@@ -35,14 +35,14 @@ struct ItemFacts {
     var keyBytes: Int
     var valueBytes: Int
     var flags: UInt32
-    var expiry: UInt32
+    var expiry: Expiry
     /// More than `uniqueMax` only together with `extra`.
     var unique: UInt64
     var extra: ItemExtra?
 
     /// Header, key and value, before rounding.
     var totalBytes: Int {
-        ItemPointer.headerBytesMin &+ (flags == 0 ? 0 : 4) &+ (expiry == 0 ? 0 : 4)
+        ItemPointer.headerBytesMin &+ (flags == 0 ? 0 : 4) &+ (expiry.isNever ? 0 : 4)
             &+ (extra == nil ? 0 : ItemPointer.extraBytes) &+ keyBytes &+ valueBytes
     }
 
@@ -131,7 +131,9 @@ struct ItemPointer {
 
     var flags: UInt32 { hasFlags ? base.loadUnaligned(fromByteOffset: 12, as: UInt32.self) : 0 }
 
-    var expiry: UInt32 { hasExpiry ? base.loadUnaligned(fromByteOffset: expiryOffset, as: UInt32.self) : 0 }
+    var expiry: Expiry {
+        hasExpiry ? Expiry(stored: base.loadUnaligned(fromByteOffset: expiryOffset, as: UInt32.self)) : .never
+    }
 
     private var expiryOffset: Int { 12 &+ Self.bytes(state, Self.hasFlagsBit) }
 
@@ -158,11 +160,7 @@ struct ItemPointer {
 
     /// Whether the item's time is over at `now`.
     @inline(__always)
-    func isExpired(at now: UInt32) -> Bool {
-        guard hasExpiry else { return false }
-        let expiry = expiry
-        return expiry != 0 && expiry <= now
-    }
+    func isExpired(at now: UInt32) -> Bool { hasExpiry && expiry.isOver(at: now) }
 
     @inline(__always)
     func matches(_ wanted: UnsafeRawBufferPointer) -> Bool {
@@ -253,7 +251,9 @@ struct ItemPointer {
     func setFlags(_ flags: UInt32) { base.storeBytes(of: flags, toByteOffset: 12, as: UInt32.self) }
 
     /// Only where the word is there: see `hasExpiry`.
-    func setExpiry(_ expiry: UInt32) { base.storeBytes(of: expiry, toByteOffset: expiryOffset, as: UInt32.self) }
+    func setExpiry(_ expiry: Expiry) {
+        base.storeBytes(of: expiry.stored, toByteOffset: expiryOffset, as: UInt32.self)
+    }
 
     /// Writes a dead item over `stride` bytes that nothing else needs, so that a walk over the segment passes them.
     func initializeFiller(stride: Int) {
@@ -267,13 +267,13 @@ struct ItemPointer {
         precondition(facts.valueBytes <= Self.valueBytesMax && (facts.unique <= Self.uniqueMax || facts.extra != nil))
         var state: UInt32 = 0
         if facts.flags != 0 { state |= Self.hasFlagsBit }
-        if facts.expiry != 0 { state |= Self.hasExpiryBit }
+        if !facts.expiry.isNever { state |= Self.hasExpiryBit }
         if facts.extra != nil { state |= Self.hasExtraBit }
         setLengths(key: facts.keyBytes, value: facts.valueBytes, state)
         if let extra = facts.extra { setExtra(extra) }
         setUnique(facts.unique)
         if facts.flags != 0 { setFlags(facts.flags) }
-        if facts.expiry != 0 { setExpiry(facts.expiry) }
+        if !facts.expiry.isNever { setExpiry(facts.expiry) }
         if let source = key.baseAddress, key.count > 0 {
             (base + headerBytes).copyMemory(from: source, byteCount: key.count)
         }

@@ -64,9 +64,9 @@ struct ItemIndex: ~Copyable {
     @inline(__always)
     static func tag(ofHash hash: UInt64) -> UInt64 { mixed(hash) >> (64 - tagBits) }
 
-    /// The shard was chosen by the hash's upper half; a multiplication spreads what is left over all bits again.
+    /// A multiplication spreads what tells keys apart over all bits again.
     @inline(__always)
-    private static func mixed(_ hash: UInt64) -> UInt64 { hash &* 0x9E37_79B9_7F4A_7C15 }
+    private static func mixed(_ hash: UInt64) -> UInt64 { Partition.withinShard(hash) &* 0x9E37_79B9_7F4A_7C15 }
 
     @inline(__always)
     static func entry(tag: UInt64, place: ItemPlace) -> UInt64 {

@@ -82,61 +82,11 @@ package struct ItemStatistics: Sendable, Equatable {
 
 extension ItemStore {
     package var statistics: ItemStatistics {
-        lock.withLock {
+        alone(0) { log, writer in
             var statistics = ItemStatistics()
-            statistics.items = log.counts.items
-            statistics.totalItems = totalItems
-            statistics.liveBytes = log.counts.liveBytes
-            statistics.usedBytes = log.usedBytes
-            statistics.limitBytes = log.memoryBytes
-            statistics.indexBytes = log.index.memoryBytes
-            statistics.segments = log.pool.segmentCount
-            statistics.segmentBytes = log.pool.segmentBytes
-            statistics.evictions = log.counts.evictions
-            if let stored = storeTimes.second(ofUnique: log.counts.lastEvictedUnique) {
-                let evicted = log.counts.lastEvictionSecond
-                statistics.evictedAgeSeconds = evicted > stored ? evicted - stored : 0
-            }
-            statistics.oldestSecond = log.oldestUnique.flatMap { storeTimes.second(ofUnique: $0) } ?? 0
-            statistics.flushedMisses = flushed.misses
-            statistics.expired = log.counts.expired
-            statistics.reclaimed = log.counts.reclaimed
-            statistics.copies = log.counts.copies
-            statistics.evictedUnread = log.counts.evictedUnread
-            statistics.expiredUnread = log.counts.expiredUnread
-            statistics.ghostHits = log.counts.ghostHits
-            statistics.smallQuotaBytes = log.smallQuotaBytes
-            statistics.compressedItems = log.counts.compressedItems
-            statistics.compressedBytes = log.counts.compressedBytes
-            statistics.expandedBytes = log.counts.expandedBytes
-            statistics.expansions = log.counts.expansions
-            statistics.dictionaryBytes = log.compressor?.dictionaryBytes ?? 0
-            statistics.trainings = log.compressor?.trainings ?? 0
+            log.report(to: &statistics)
+            writer.report(to: &statistics)
             return statistics
         }
-    }
-}
-
-extension ItemLog {
-    /// The lowest unique among the first items of the segments, nil without any: items are written one behind the other, so that
-    /// no other is older but for those that were moved. Cost: a look at each segment.
-    fileprivate var oldestUnique: UInt64? {
-        var oldest: UInt64?
-        for number in 1..<max(pool.end, 1) where pool[number].state != .free && pool[number].liveItems > 0 {
-            guard let unique = firstLive(in: number)?.unique else { continue }
-            oldest = min(oldest ?? unique, unique)
-        }
-        return oldest
-    }
-
-    private func firstLive(in number: UInt32) -> ItemPointer? {
-        let base = pool[number].base!
-        var offset = 0
-        while offset < pool[number].usedBytes {
-            let item = ItemPointer(base + offset)
-            if !item.isDead { return item }
-            offset += item.strideBytes
-        }
-        return nil
     }
 }

@@ -8,26 +8,18 @@ import Synchronization
 extension ItemStore {
     /// Whether there is an item of this key. Counts as no use of it.
     package func holds(key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32) -> Bool {
-        lock.withLock {
-            flushIfDue(now)
-            return log.find(key, hash: hash, now: now) != nil
-        }
+        alone(now) { log, _ in log.find(key, hash: hash, now: now) != nil }
     }
 
     /// Takes `bytes` of the store's memory away, for what is kept beside it; at most three quarters. What was lent before
     /// is replaced by this. Cost: what has to be evicted to make the room.
     package func lend(bytes: Int, now: UInt32) {
-        lock.withLock { log.lend(bytes: bytes, now: now) }
+        alone(now) { log, _ in log.lend(bytes: bytes, now: now) }
     }
 
     /// Drops items, the least used first, until that many bytes less are in use; all of them when that is not enough.
     package func evict(bytes: Int, now: UInt32) {
-        lock.withLock {
-            guard bytes < log.counts.liveBytes else { return log.removeAll() }
-            let target = log.counts.liveBytes - bytes
-            var rounds = 4096
-            while log.counts.liveBytes > target, rounds > 0, log.evicts, log.makeRoom(now: now) { rounds -= 1 }
-        }
+        alone(now) { log, _ in log.evict(bytes: bytes, now: now) }
     }
 
     /// Keys that begin with `prefix`, in no order, at most `limit` of them. See `slice`.
@@ -42,7 +34,7 @@ package struct ItemSummary: Sendable {
     /// Memory it takes, header and padding included, compressed where it is.
     package let bytes: Int
     /// An instant in unix seconds; 0 for never.
-    package let expiry: UInt32
+    package let expiry: Expiry
 }
 
 extension ItemStore {
@@ -56,29 +48,16 @@ extension ItemStore {
         var number = cursor
         while true {
             try check()
-            let isOver = lock.withLock { () -> Bool in
-                flushIfDue(now)
-                guard (0..<log.index.tableCount).contains(number) else { return true }
-                log.index.forEachPlace(inTable: number) { place in
-                    let item = log.item(at: place)
+            let isOver = alone(now) { log, _ -> Bool in
+                let isThere = log.forEachItem(inTable: number) { item in
                     guard !item.isExpired(at: now), item.key.starts(with: prefix) else { return }
                     items.append(ItemSummary(key: Array(item.key), bytes: item.strideBytes, expiry: item.expiry))
                 }
                 number += 1
-                return number == log.index.tableCount
+                return !isThere || number == log.tableCount
             }
             if isOver { return (items, nil) }
             if items.count >= count { return (items, number) }
         }
-    }
-}
-
-extension ItemLog {
-    func lend(bytes: Int, now: UInt32) {
-        lentBytes = min(max(bytes, 0), fullBytes / 4 * 3)
-        smallQuotaBytes = min(smallQuotaBytes, max(memoryBytes / 2, pool.segmentBytes))
-        // Every round makes progress or ends; a store that never evicts keeps what it has.
-        var rounds = 4096
-        while usedBytes > memoryBytes, rounds > 0, evicts, makeRoom(now: now) { rounds -= 1 }
     }
 }

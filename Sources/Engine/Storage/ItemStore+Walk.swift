@@ -20,11 +20,9 @@ extension ItemStore {
     package func walk(
         _ walk: inout ItemWalk, count: Int, now: UInt32, _ body: (UnsafeRawBufferPointer, MetaFacts) -> Void
     ) -> Bool {
-        lock.withLock {
-            flushIfDue(now)
-            let next = log.index.walk(table: walk.table, tag: walk.tag, count: count) { place in
-                let item = log.item(at: place)
-                if !item.isExpired(at: now) { body(item.key, facts(of: item, now)) }
+        alone(now) { log, writer in
+            let next = log.walk(table: walk.table, tag: walk.tag, count: count) { item in
+                if !item.isExpired(at: now) { body(item.key, writer.facts(of: item, now)) }
             }
             guard let next else { return false }
             (walk.table, walk.tag) = next

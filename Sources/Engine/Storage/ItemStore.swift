@@ -14,6 +14,8 @@ package struct ItemStoreConfiguration: Sendable {
     /// Threads that read at the same time without waiting for each other; a writer waits for each of them.
     package var readers = 1
     package var environment: any Environment = SystemEnvironment()
+    /// Hears of items that go to make room.
+    package var events = NodeEvents()
     /// Runs what takes long beside the store; nil: at once, in the thread that stores.
     package var background: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
 
@@ -41,7 +43,7 @@ package struct ItemView {
 
     /// `value` is the item's as the client stored it; `isInPlace`: it lies in the store itself.
     @inline(__always)
-    init(_ found: ItemLog.Found, value: UnsafeRawBufferPointer, isInPlace: Bool, store: ItemStore) {
+    init(_ found: FoundItem, value: UnsafeRawBufferPointer, isInPlace: Bool, store: ItemStore) {
         self.value = value
         flags = found.item.flags
         cas = found.item.unique
@@ -55,7 +57,7 @@ package struct ItemView {
     package func pinned() -> PinnedValue? {
         guard segment != 0 else { return nil }
         let store = store.takeUnretainedValue()
-        guard store.log.pool.pin(segment) else { return nil }
+        guard store.pin(segment) else { return nil }
         return PinnedValue(bytes: value, segment: segment, store: store)
     }
 }
@@ -67,7 +69,7 @@ package struct PinnedValue {
     fileprivate let store: ItemStore
 
     /// Once, from any thread.
-    package func unpin() { store.lock.withLock { store.log.pool.unpin(segment) } }
+    package func unpin() { store.unpin(segment) }
 }
 
 /// What a reading thread writes with every read.
@@ -81,16 +83,11 @@ struct ReaderState {
 /// rule; up to 255 would fit.
 package final class ItemStore: @unchecked Sendable {
     // Everything below is guarded by `lock`, which is why nobody needs to check for overlapping accesses at run time.
-    let lock: StoreLock<ReaderState>
-    let log: ItemLog
-    @exclusivity(unchecked) var lastUnique: UInt64 = 0
-    /// When uniques were given out.
-    @exclusivity(unchecked) var storeTimes = StoreTimes()
-    @exclusivity(unchecked) var totalItems: UInt64 = 0
+    private let lock: StoreLock<ReaderState>
+    private let log: ItemLog
+    @exclusivity(unchecked) private var writer: ItemWriter
     /// A flush that is due at this second; `UInt32.max` when none is.
-    @exclusivity(unchecked) var flushSecond = UInt32.max
-    /// What the last flush took.
-    @exclusivity(unchecked) var flushed = FlushedKeys()
+    private var flushSecond = UInt32.max
 
     package let configuration: ItemStoreConfiguration
 
@@ -98,8 +95,25 @@ package final class ItemStore: @unchecked Sendable {
         self.configuration = configuration
         lock = StoreLock(readers: configuration.readers) { ReaderState() }
         log = ItemLog(
-            memoryBytes: configuration.memoryBytes, evicts: configuration.evicts, compresses: configuration.compresses)
+            memoryBytes: configuration.memoryBytes, evicts: configuration.evicts, compresses: configuration.compresses,
+            events: configuration.events)
+        writer = ItemWriter(log, itemBytesMax: configuration.itemBytesMax)
     }
+
+    // MARK: The lock
+
+    /// Runs `body` alone on the items, a flush carried out that is due. It must not call back into the store.
+    @inline(__always)
+    func alone<R>(_ now: UInt32, _ body: (ItemLog, inout ItemWriter) -> R) -> R {
+        lock.withLock {
+            flushIfDue(now)
+            return body(log, &writer)
+        }
+    }
+
+    /// To be called in a reader's closure.
+    fileprivate func pin(_ segment: UInt32) -> Bool { log.pin(segment) }
+    fileprivate func unpin(_ segment: UInt32) { lock.withLock { log.unpin(segment) } }
 
     // MARK: Reading
 
@@ -124,11 +138,11 @@ package final class ItemStore: @unchecked Sendable {
     /// is done, where more than a reader may do is called for: a flush is due, the item's time is over, or it has to be
     /// expanded, for which all readers share the memory.
     @inline(__always)
-    func withUnchanging(
+    private func withUnchanging(
         _ key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32, _ body: (ItemPointer, ItemView) -> Void
     ) -> Bool? {
         guard now < flushSecond else { return nil }
-        guard let found = log.findAny(key, hash: hash) else { return flushed.isEmpty ? false : nil }
+        guard let found = log.findAny(key, hash: hash) else { return writer.remembersFlush ? nil : false }
         guard !found.item.isCompressed, !found.item.isExpired(at: now) else { return nil }
         let value = UnsafeRawBufferPointer(found.item.value)
         body(found.item, ItemView(found, value: value, isInPlace: true, store: self))
@@ -142,7 +156,7 @@ package final class ItemStore: @unchecked Sendable {
         lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else {
-                flushed.noteMiss(hash, now: now)
+                writer.noteMiss(hash, now: now)
                 return false
             }
             if found.item.hasExtra { found.item.setLastAccess(now) }
@@ -173,22 +187,24 @@ package final class ItemStore: @unchecked Sendable {
     }
 
     @inline(__always)
-    func view(_ found: ItemLog.Found) -> ItemView {
+    private func view(_ found: FoundItem) -> ItemView {
         let isStoredAsIs = !found.item.isCompressed
         return ItemView(
             found, value: isStoredAsIs ? UnsafeRawBufferPointer(found.item.value) : log.expandedValue(found),
             isInPlace: isStoredAsIs, store: self)
     }
 
-    /// As `read`, and gives the item another expiry (an instant; 0 never, 1 already over).
+    /// As `read`, and gives the item another expiry.
     package func readAndTouch(
-        key: UnsafeRawBufferPointer, hash: UInt64, expiry: UInt32, now: UInt32, _ body: (ItemView) -> Void
+        key: UnsafeRawBufferPointer, hash: UInt64, expiry: Expiry, now: UInt32, _ body: (ItemView) -> Void
     ) -> ItemOutcome {
         lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return .miss }
             recordHit(key, hash: hash)
-            guard let touched = setExpiry(found, expiry, key: key, hash: hash, now: now) else { return .outOfMemory }
+            guard let touched = writer.setExpiry(found, expiry, key: key, hash: hash, now: now) else {
+                return .outOfMemory
+            }
             body(view(touched))
             return .touched
         }
@@ -198,14 +214,14 @@ package final class ItemStore: @unchecked Sendable {
 
     /// One of memcached's storage commands. `value` is copied before this returns.
     package func store(
-        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
+        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: Expiry, cas: UInt64,
         value: UnsafeRawBufferPointer, now: UInt32
     ) -> ItemOutcome {
         let (outcome, isTrainingDue) = lock.withLock {
             flushIfDue(now)
-            let outcome = storeLocked(
+            let outcome = writer.store(
                 verb, key: key, hash: hash, flags: flags, expiry: expiry, cas: cas, value: value, now: now)
-            return (outcome, log.compressor?.isTrainingDue ?? false)
+            return (outcome, log.isTrainingDue)
         }
         if isTrainingDue { train(now: now) }
         return outcome
@@ -214,7 +230,7 @@ package final class ItemStore: @unchecked Sendable {
     /// Trains a dictionary on what was sampled, without the lock.
     @inline(never)
     private func train(now: UInt32) {
-        guard let (sample, present) = lock.withLock({ log.compressor?.takeSample(now: now) }) else { return }
+        guard let (sample, present) = lock.withLock({ log.takeSample(now: now) }) else { return }
         let work: @Sendable () -> Void = { [weak self] in
             let result = sample.train(against: present)
             self?.lock.withLock { self?.log.finishTraining(result) }
@@ -231,11 +247,11 @@ package final class ItemStore: @unchecked Sendable {
         }
     }
 
-    package func touch(key: UnsafeRawBufferPointer, hash: UInt64, expiry: UInt32, now: UInt32) -> ItemOutcome {
+    package func touch(key: UnsafeRawBufferPointer, hash: UInt64, expiry: Expiry, now: UInt32) -> ItemOutcome {
         lock.withLock {
             flushIfDue(now)
             guard let found = log.find(key, hash: hash, now: now) else { return .notFound }
-            return setExpiry(found, expiry, key: key, hash: hash, now: now) == nil ? .outOfMemory : .touched
+            return writer.setExpiry(found, expiry, key: key, hash: hash, now: now) == nil ? .outOfMemory : .touched
         }
     }
 
@@ -244,7 +260,7 @@ package final class ItemStore: @unchecked Sendable {
     ) -> ItemOutcome {
         lock.withLock {
             flushIfDue(now)
-            return arithmeticLocked(verb, delta: delta, key: key, hash: hash, now: now)
+            return writer.arithmetic(verb, delta: delta, key: key, hash: hash, now: now)
         }
     }
 
@@ -285,6 +301,48 @@ package final class ItemStore: @unchecked Sendable {
         .value(flags: view.flags, cas: view.cas, bytes: Array(view.value))
     }
 
+    // MARK: Meta commands
+
+    /// Runs one meta command. Unless it fails, `body` gets the item's facts and its value (of increment and decrement, the
+    /// new number's digits) under the lock; it must not call back into the store. `value`: the data block of a set.
+    /// Copies nothing but what is stored.
+    package func meta(
+        _ command: MetaCommand, value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, hash: UInt64, now: UInt32,
+        _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> MetaStatus {
+        let target = MetaTarget(command: command, key: key, hash: hash, now: now)
+        if command.changesNothing, let isThere = metaGetShared(target, body) { return isThere ? .found : .miss }
+        return lock.withLock {
+            flushIfDue(now)
+            var isHit = false
+            let status = writer.perform(target, value, isHit: &isHit, body)
+            if isHit { recordHit(key, hash: hash) }
+            return status
+        }
+    }
+
+    /// A get that changes nothing, beside other readers; nil where that is not enough.
+    private func metaGetShared(
+        _ target: MetaTarget, _ body: (MetaFacts, UnsafeRawBufferPointer) -> Void
+    ) -> Bool? {
+        lock.withReaderLock { reader -> Bool? in
+            var isForWinners = false
+            let isThere = withUnchanging(target.key, hash: target.hash, now: target.now) { item, view in
+                let facts = writer.facts(of: item, target.now)
+                // The first who reads a stale item wins it, which is a change.
+                isForWinners = facts.isStale && !facts.wasWonBefore
+                if isForWinners { return }
+                if !target.command.options.contains(.leavesNoTrace) {
+                    item.countUse()
+                    if item.hasExtra { item.setLastAccess(target.now) }
+                    reader.hotKeys.record(target.key, hash: target.hash)
+                }
+                body(facts, view.value)
+            }
+            return isForWinners ? nil : isThere
+        }
+    }
+
     // MARK: Flushing
 
     /// Everything stored up to `second` is gone: now where that has passed, else once it has come.
@@ -302,29 +360,17 @@ package final class ItemStore: @unchecked Sendable {
     func flushIfOrdered(now: UInt32) { lock.withLock { flushIfDue(now) } }
 
     /// Drops all items at once and gives their memory back. The counters go on. A flush to come stays.
-    package func removeAll(now: UInt32 = 0) { lock.withLock { dropFlushed(now) } }
+    package func removeAll(now: UInt32 = 0) { lock.withLock { writer.flush(now) } }
 
     @inline(__always)
-    func flushIfDue(_ now: UInt32) {
+    private func flushIfDue(_ now: UInt32) {
         if now >= flushSecond { flushDue(now) }
     }
 
     @inline(never)
     private func flushDue(_ now: UInt32) {
         flushSecond = .max
-        dropFlushed(now)
-    }
-
-    private func dropFlushed(_ now: UInt32) {
-        flushed.removeAll()
-        if log.counts.items <= FlushedKeys.countMax {
-            for number in 1..<max(log.pool.end, 1) where log.pool[number].state != .free {
-                log.forEachLive(in: number) { _, item in flushed.insert(keyHash(item.key), now: now) }
-            }
-        }
-        // As memcached counts them once their memory is used anew.
-        log.counts.reclaimed += UInt64(log.counts.items)
-        log.removeAll()
+        writer.flush(now)
     }
 
     // MARK: Inspecting
@@ -335,7 +381,7 @@ package final class ItemStore: @unchecked Sendable {
     }
 
     /// To be called by who is alone.
-    func recordHit(_ key: UnsafeRawBufferPointer, hash: UInt64) {
+    private func recordHit(_ key: UnsafeRawBufferPointer, hash: UInt64) {
         lock.withOwnState { $0.hotKeys.record(key, hash: hash) }
     }
 

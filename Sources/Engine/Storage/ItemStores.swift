@@ -3,20 +3,26 @@
 /// As many as there are shards. Good for as long as one copy of it lives.
 package struct ItemStores: Sendable {
     private let table: UncountedTable<ItemStore>
+    /// 2³² by their number, rounded up: what makes a remainder of two multiplications (Lemire, Kaser, Kurz: "Faster remainder
+    /// by direct computation", 2019).
+    private let reciprocal: UInt64
     package let crawls = ExpiryCrawls()
 
-    package init(_ stores: [ItemStore]) { table = UncountedTable(stores) }
+    package init(_ stores: [ItemStore]) {
+        table = UncountedTable(stores)
+        reciprocal = UInt64(UInt32.max) / UInt64(stores.count) + 1
+    }
 
     package var count: Int { table.count }
     package var all: [ItemStore] { table.all }
 
     package subscript(hash: UInt64) -> ItemStore { table.all[index(ofHash: hash)] }
 
-    /// The store, or shard, of keys with this hash. The upper half of the hash decides, so that the lower half stays free
-    /// for the store's index.
+    /// The store, or shard, of keys with this hash: the remainder of their partition by the number of stores.
     @inline(__always)
     package func index(ofHash hash: UInt64) -> Int {
-        Int(truncatingIfNeeded: ((hash >> 32) &* UInt64(truncatingIfNeeded: count)) >> 32)
+        let fraction = reciprocal &* UInt64(truncatingIfNeeded: Partition.number(ofHash: hash)) & UInt64(UInt32.max)
+        return Int(truncatingIfNeeded: (fraction &* UInt64(truncatingIfNeeded: count)) >> 32)
     }
 
     /// See `ItemStore.read`.
@@ -29,7 +35,7 @@ package struct ItemStores: Sendable {
 
     /// See `ItemStore.store`.
     package func store(
-        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: UInt32, cas: UInt64,
+        _ verb: StoreVerb, key: UnsafeRawBufferPointer, hash: UInt64, flags: UInt32, expiry: Expiry, cas: UInt64,
         value: UnsafeRawBufferPointer, now: UInt32
     ) -> ItemOutcome {
         table.with(index(ofHash: hash)) {

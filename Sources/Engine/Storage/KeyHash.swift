@@ -1,6 +1,36 @@
-// The hash that places a key within a node: its shard and its slot in the shard's index. (The ring has its own: MD5.)
+// The hash that places a key within a node: its partition, which names the shard, and its slot in the shard's index.
 //
 // Unsafe: reads the key's bytes through a raw pointer, always within its count.
+
+/// A part of all keys that lives on one shard of one node: `shard = partition % shards`.
+///
+/// A key's hash has its partition in its upper 14 bits. In a node that is alone they are the hash's own; in a cluster they come
+/// of the ring, so that all nodes and their clients agree about them. Within a shard only the lower 50 bits tell keys apart:
+/// there `keyHash` will do.
+package enum Partition {
+    package static let bits: UInt64 = 14
+    package static let count = 1 << Int(bits)
+
+    /// The partition of the keys with this hash.
+    @inline(__always)
+    package static func number(ofHash hash: UInt64) -> Int { Int(truncatingIfNeeded: hash >> (64 - bits)) }
+
+    /// The hash of a key that is in this partition.
+    @inline(__always)
+    package static func hash(of key: UnsafeRawBufferPointer, in partition: Int) -> UInt64 {
+        hash(keyHash(key), in: partition)
+    }
+
+    /// The same, from the key's own hash.
+    @inline(__always)
+    package static func hash(_ hash: UInt64, in partition: Int) -> UInt64 {
+        UInt64(truncatingIfNeeded: partition) << (64 - bits) | withinShard(hash) >> bits
+    }
+
+    /// What tells the keys of a shard apart, in the upper 50 bits.
+    @inline(__always)
+    static func withinShard(_ hash: UInt64) -> UInt64 { hash << bits }
+}
 
 /// 64 bits of hash over a key's bytes. Stable within a process, no promise beyond it.
 ///

@@ -27,9 +27,11 @@ package struct MetaOptions: OptionSet, Sendable, Equatable {
     package static let keepsAccess = MetaOptions(rawValue: 1 << 9)
     /// R came after T: it looks at the expiry that T gives.
     package static let recachesTouched = MetaOptions(rawValue: 1 << 10)
+    /// Of no letter: a set that can't be stored leaves what is there. Those of memcached's clients remove it.
+    package static let keepsWhatIsThere = MetaOptions(rawValue: 1 << 11)
 }
 
-/// One meta command on one key. Expiries are instants in unix seconds: 0 never, 1 already over.
+/// One meta command on one key.
 package struct MetaCommand: Sendable, Equatable {
     package enum Verb: UInt8, Sendable { case get, set, delete, increment, decrement, inspect }
 
@@ -38,9 +40,9 @@ package struct MetaCommand: Sendable, Equatable {
     /// For `set`; never `cas`, which `comparesUnique` makes of set and replace.
     package var storeVerb = StoreVerb.set
     package var flags: UInt32 = 0
-    package var expiry: UInt32 = 0
-    package var vivifyExpiry: UInt32 = 0
-    package var recacheExpiry: UInt32 = 0
+    package var expiry = Expiry.never
+    package var vivifyExpiry = Expiry.never
+    package var recacheExpiry = Expiry.never
     package var unique: UInt64 = 0
     package var newUnique: UInt64 = 0
     package var delta: UInt64 = 1
@@ -60,8 +62,8 @@ package struct MetaFacts: Sendable, Equatable {
     package var valueBytes = 0
     package var flags: UInt32 = 0
     /// As it was when the command came, and as it is now.
-    package var expiryBefore: UInt32 = 0
-    package var expiry: UInt32 = 0
+    package var expiryBefore = Expiry.never
+    package var expiry = Expiry.never
     package var unique: UInt64 = 0
     /// Read since it was stored, before this command.
     package var wasRead = false

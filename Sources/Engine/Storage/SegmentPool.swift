@@ -104,6 +104,12 @@ struct SegmentPool: ~Copyable {
         nonmutating unsafeMutableAddress { table + Int(number) }
     }
 
+    /// Where a segment's facts are, or a queue's: good until the next segment is acquired.
+    @inline(__always)
+    func address(of number: UInt32) -> UnsafePointer<Segment> { UnsafePointer(table + Int(number)) }
+    @inline(__always)
+    func address(of lane: Lane) -> UnsafePointer<SegmentQueue> { UnsafePointer(queues + lane.rawValue) }
+
     /// Whether an item of that stride gets a segment of its own.
     @inline(__always)
     func isLarge(_ stride: Int) -> Bool { stride * 4 > segmentBytes }

@@ -68,41 +68,14 @@ extension ItemStores {
 
 extension ItemStore {
     /// How many items of a segment were looked at, and how many of them dropped; nil behind the last segment.
-    fileprivate func sweep(segment number: UInt32, now: UInt32) -> (checked: Int, reclaimed: Int)? {
-        lock.withLock {
-            flushIfDue(now)
-            guard number < log.pool.end else { return nil }
-            let before = log.counts.reclaimed
-            let checked = log.pool[number].liveItems
-            log.sweepIfExpiring(number, now: now)
-            return (checked, Int(log.counts.reclaimed - before))
-        }
+    fileprivate func sweep(segment number: UInt32, now: UInt32) -> (checked: Int, dropped: Int)? {
+        alone(now) { log, _ in log.sweep(segment: number, now: now) }
     }
 
-    fileprivate func resize(memoryBytes: Int) { lock.withLock { log.resize(memoryBytes: memoryBytes) } }
+    fileprivate func resize(memoryBytes: Int) { alone(0) { log, _ in log.resize(memoryBytes: memoryBytes) } }
 
     /// False once the store is within its limit, or can't get there.
     fileprivate func shrinkFurther(now: UInt32) -> Bool {
-        lock.withLock {
-            flushIfDue(now)
-            var rounds = 8
-            while log.usedBytes > log.memoryBytes {
-                guard rounds > 0 else { return true }
-                if log.pool.hasSpare { log.pool.releaseSpare() } else if !log.makeRoom(now: now) { return false }
-                rounds -= 1
-            }
-            return false
-        }
-    }
-}
-
-extension ItemLog {
-    /// The limit of segments, index and what else there is. Takes nothing and gives nothing back yet.
-    fileprivate func resize(memoryBytes bytes: Int) {
-        fullBytes = max(bytes, 4 * pool.segmentBytes)
-        pool.reserve(segmentsMax: fullBytes / pool.segmentBytes + 2)
-        lentBytes = min(lentBytes, fullBytes / 4 * 3)
-        hotQuotaBytes = min(hotQuotaBytes, memoryBytes / Self.hotMemoryShare)
-        smallQuotaBytes = min(max(smallQuotaBytes, memoryBytes / 20), max(memoryBytes / 2, pool.segmentBytes))
+        alone(now) { log, _ in log.shrink(rounds: 8, now: now) }
     }
 }

@@ -9,11 +9,12 @@ extension Value {
     }
 
     /// The same, with the reason. What the value takes is put on `lease` as it is read, and `pace` may end the reading.
+    /// - Parameter takesHalves: half of a surrogate pair becomes the character that stands for what is none; else it is a mistake.
     package init(
-        parsingJSON bytes: [UInt8], lease: MemoryLease? = nil, _ pace: WorkPace? = nil
+        parsingJSON bytes: [UInt8], takesHalves: Bool = true, lease: MemoryLease? = nil, _ pace: WorkPace? = nil
     ) throws(Failure) {
         let (value, problem, failure) = bytes.withUnsafeBufferPointer { buffer -> (Value?, String?, Failure?) in
-            var reader = JSONReader(buffer, lease, pace)
+            var reader = JSONReader(buffer, takesHalves: takesHalves, lease, pace)
             guard let value = reader.read(depth: 0), reader.failure == nil else {
                 return (nil, reader.problem, reader.failure)
             }
@@ -35,13 +36,15 @@ private struct JSONReader {
     /// What is wrong, where it is more than a mistake in the grammar.
     private(set) var problem: String?
 
+    private let takesHalves: Bool
     private let lease: MemoryLease?
     private let pace: WorkPace?
     /// Why it went no further, though the text may be all right.
     private(set) var failure: Failure?
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>, _ lease: MemoryLease?, _ pace: WorkPace?) {
+    init(_ bytes: UnsafeBufferPointer<UInt8>, takesHalves: Bool, _ lease: MemoryLease?, _ pace: WorkPace?) {
         self.bytes = bytes
+        self.takesHalves = takesHalves
         self.lease = lease
         self.pace = pace
     }
@@ -210,13 +213,21 @@ private struct JSONReader {
     }
 
     private mutating func readEscape(into text: inout [UInt8]) -> Bool {
+        let start = at
         switch JSONEscape(bytes, at: &at) {
-        case .character(let scalar): text.append(contentsOf: String(scalar).utf8)
+        case .character(let scalar):
+            text.append(contentsOf: String(scalar).utf8)
+            return true
         // Half of a pair is no character: it becomes the one that stands for such.
-        case .half: text.append(contentsOf: "\u{FFFD}".utf8)
-        case .brokenPair, .unknown, .incomplete: return false
+        case .half where takesHalves:
+            text.append(contentsOf: "\u{FFFD}".utf8)
+            return true
+        case .half, .brokenPair:
+            let escape = String(decoding: bytes[(start - 1)..<min(bytes.count, start + 5)], as: UTF8.self)
+            problem = "\(escape) at byte \(start - 1) is half of a surrogate pair, which is no character"
+            return false
+        case .unknown, .incomplete: return false
         }
-        return true
     }
 }
 

@@ -21,6 +21,14 @@ package enum Value: Sendable, Hashable {
 
     package static func string(_ text: some StringProtocol) -> Value { .bytes(Array(text.utf8)) }
 
+    /// A list or a map.
+    package var isTable: Bool {
+        switch self {
+        case .array, .map: true
+        default: false
+        }
+    }
+
     /// A map with string keys, in the order given.
     package static func object(_ pairs: KeyValuePairs<String, Value>) -> Value {
         .map(pairs.map { Pair(.string($0.key), $0.value) })

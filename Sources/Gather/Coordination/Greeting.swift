@@ -1,14 +1,21 @@
 // The handshake of a peer connection, its two ends as state machines: who is it, and does it know the secret?
 
 /// Why somebody was refused: one line for people, and whether it was about the version or the list of peers.
-package struct Refusal: Sendable, Hashable {
+package struct Refusal: Error, Hashable {
     package enum Kind: Sendable { case version, otherList, notAllowed }
     package let kind: Kind
     package let message: String
+    /// The nodes that the message names.
+    package let names: [String]
 
-    package init(_ kind: Kind, _ message: String) {
+    package init(_ kind: Kind, _ message: String, about names: String...) {
+        self.init(kind, message, about: names)
+    }
+
+    package init(_ kind: Kind, _ message: String, about names: [String]) {
         self.kind = kind
         self.message = message
+        self.names = names
     }
 }
 
@@ -99,7 +106,10 @@ package struct CallerGreeting: Sendable {
                 return .send(.answer(proof: [], stamp: stamp, login: login, password: password))
             }
             guard name == target else {
-                return .declined(Refusal(.otherList, "the node there is '\(name.prefix(64))', not '\(target)'"))
+                return .declined(
+                    Refusal(
+                        .otherList, "the node there is '\(name.prefix(64))', not '\(target)'",
+                        about: String(name.prefix(64)), target))
             }
             guard let secret = identity.secret else {
                 return .send(.answer(proof: [], stamp: stamp, login: [], password: []))
@@ -112,7 +122,8 @@ package struct CallerGreeting: Sendable {
                     Refusal(
                         .notAllowed,
                         "\(target) does not prove that it knows the cluster's secret: "
-                            + "start all nodes with the same --cluster-secret"))
+                            + "start all nodes with the same --cluster-secret",
+                        about: target))
             }
             let own = secret.proof(of: .caller, in: context)
             return .send(.answer(proof: own, stamp: stamp, login: [], password: []))
@@ -158,26 +169,32 @@ package struct CalledGreeting: Sendable {
             return Refusal(
                 .version,
                 "\(identity.name) speaks peer version \(PeerHello.version)"
-                    + (hello.map { ", not \($0.version): run the same version everywhere" } ?? ""))
+                    + (hello.map { ", not \($0.version): run the same version everywhere" } ?? ""),
+                about: identity.name)
         }
         guard !hello.isClient else { return nil }
         guard !identity.others.isEmpty else {
-            return Refusal(.otherList, "\(identity.name) has no peers: start it with --name and --peers")
+            return Refusal(
+                .otherList, "\(identity.name) has no peers: start it with --name and --peers", about: identity.name)
         }
         guard hello.epoch == identity.epoch else {
             return Refusal(
                 .otherList,
                 "\(hello.name.prefix(64)) and \(identity.name) have different peer lists: "
-                    + "start both with the same --peers")
+                    + "start both with the same --peers",
+                about: String(hello.name.prefix(64)), identity.name)
         }
         guard identity.others.contains(hello.name) else {
-            return Refusal(.otherList, "'\(hello.name.prefix(64))' is none of \(identity.name)'s peers")
+            return Refusal(
+                .otherList, "'\(hello.name.prefix(64))' is none of \(identity.name)'s peers",
+                about: String(hello.name.prefix(64)), identity.name)
         }
         guard identity.allows(isLoopback: isLoopback) else {
             return Refusal(
                 .notAllowed,
                 "\(identity.name) takes peers from other machines with --cluster-secret FILE only, "
-                    + "or with --insecure-peers")
+                    + "or with --insecure-peers",
+                about: identity.name)
         }
         return nil
     }
@@ -188,7 +205,9 @@ package struct CalledGreeting: Sendable {
         switch (message, phase) {
         case (.greet(let incarnation, let target, let callerNonce), .greet):
             guard hello.isClient || target == identity.name else {
-                return refuse(.otherList, "this is \(identity.name), not '\(target.prefix(64))'")
+                return refuse(
+                    .otherList, "this is \(identity.name), not '\(target.prefix(64))'",
+                    about: identity.name, String(target.prefix(64)))
             }
             // A nonce of ours that comes back is a reflection.
             guard callerNonce != nonce else { return refuse(.notAllowed, "a nonce is used twice") }
@@ -208,18 +227,19 @@ package struct CalledGreeting: Sendable {
                     return refuse(
                         .notAllowed,
                         "\(hello.name) does not prove that it knows the cluster's secret: "
-                            + "start all nodes with the same --cluster-secret")
+                            + "start all nodes with the same --cluster-secret",
+                        about: hello.name)
                 }
             }
             return .taken(
                 .node(name: hello.name, incarnation: incarnation), asked: asked, stamp: stamp, login: [], password: [])
-        default: return refuse(.version, "\(identity.name) did not expect that message")
+        default: return refuse(.version, "\(identity.name) did not expect that message", about: identity.name)
         }
     }
 
-    private mutating func refuse(_ kind: Refusal.Kind, _ message: String) -> Step {
+    private mutating func refuse(_ kind: Refusal.Kind, _ message: String, about names: String...) -> Step {
         phase = .done
-        return .refused(Refusal(kind, message))
+        return .refused(Refusal(kind, message, about: names))
     }
 
     private func context(

@@ -4,13 +4,14 @@
 ///
 /// A load becomes visible on one node after the other, and jobs look at nodes one after the other. Where one answer has a load
 /// that another lacks, it was decided: the other node is asked again, with that load. It is ready there and becomes visible at
-/// once, or it has become so meanwhile, or the node had no part in it; in any case that answer lacks nothing of it.
+/// once, or it has become so meanwhile, or the node had no part in it. Only where the node that has shown it is gone by now may
+/// others have it ready and not follow, or have discarded it: then they go on lacking it, and no answer has both.
 package struct LoadViews: Sendable {
     /// Of one frame on one node.
     package struct Seen: Sendable, Equatable {
         /// Loads that the answer has, by the milliseconds since they became visible.
         package var committed: [UInt64: Int]
-        /// Loads that are ready there, and not in the answer.
+        /// Loads that are or were ready there, and are not in the answer.
         package var pending: Set<UInt64>
         /// How far back all that became visible are named.
         package var namedMilliseconds: Int
@@ -44,7 +45,7 @@ package struct LoadViews: Sendable {
     }
 
     /// By node, the loads that its answer lacks and another one has; empty when all are of one view. A load that became
-    /// visible before the first node was asked, `milliseconds` ago, is lacked only where it is ready: elsewhere it is
+    /// visible before the first node was asked, `milliseconds` ago, is lacked only where it is or was ready: elsewhere it is
     /// long there, or never was to be.
     package func missing(startedMilliseconds milliseconds: Int) -> [Int: Set<UInt64>] {
         let since = Self.withDrift(milliseconds)
@@ -53,8 +54,8 @@ package struct LoadViews: Sendable {
             for (node, frames) in answers {
                 guard let seen = frames[frame] else { continue }
                 let lacking = committed.filter { load, age in
-                    seen.committed[load] == nil && included[node]?.contains(load) != true
-                        && (age <= since || seen.pending.contains(load))
+                    guard seen.committed[load] == nil else { return false }
+                    return seen.pending.contains(load) || age <= since && included[node]?.contains(load) != true
                 }
                 if !lacking.isEmpty { missing[node, default: []].formUnion(lacking.keys) }
             }

@@ -10,7 +10,7 @@ package struct PeerHello: Sendable, Equatable {
         case forwards
     }
 
-    package static let version = 6
+    package static let version = 8
 
     package var version: Int
     package var name: String

@@ -26,6 +26,12 @@ package struct Envelope: Sendable {
     /// On its script's account for as long as the envelope is there.
     package var result = LeasedValue(.null)
     package var error: Failure?
+    /// What the job's scripts have said.
+    package private(set) var log = LoggedLines()
+    /// On whose account the lines are.
+    private var logOwner: JobLog?
+    /// Those that its maps have looked at. Not part of what is sent.
+    package var frames: Set<String> = []
     /// Of a large result: for what is made of it to be sent.
     var answerRoom: AnswerRoom?
 
@@ -38,7 +44,7 @@ package struct Envelope: Sendable {
     }
 
     /// The envelope as it travels and as `--json` prints it: `{"status", "query", "job", "shards", "rows", "chunks", "ms",
-    /// "truncated" and "approximate" where something is, "result" | "error"}`.
+    /// "truncated", "approximate", "log" and "logDropped" where something is, "result" | "error"}`.
     package var value: Value {
         let asked = nodes.reduce(0) { $0 + $1.shards }
         let answered = nodes.reduce(0) { $0 + ($1.failure == nil ? $1.shards : 0) }
@@ -71,8 +77,10 @@ package struct Envelope: Sendable {
         add("ms", .object(["total": .double(Self.rounded(milliseconds)), "nodes": .map(times)]))
         if inexactness.isTruncated { add("truncated", .bool(true)) }
         if !inexactness.relativeErrors.isEmpty { add("approximate", inexactness.relativeErrorsValue) }
+        if !log.lines.isEmpty { add("log", .array(log.lines.map { .string($0) })) }
+        if log.dropped > 0 { add("logDropped", .int(Int64(log.dropped))) }
         if let error {
-            add("error", .object(["reason": .string(error.reason.rawValue), "message": .string(error.message)]))
+            add("error", .error(reason: error.reason.rawValue, message: error.message, stack: error.stack))
         } else {
             add("result", result.value)
         }
@@ -88,6 +96,12 @@ package struct Envelope: Sendable {
 
     /// Smaller ones are on nobody's account once their job is done.
     private static let smallBytesMax = 16 << 10
+
+    /// Takes what was said until now.
+    mutating func take(_ log: JobLog) {
+        self.log = log.lines
+        logOwner = self.log.isEmpty ? nil : log
+    }
 
     /// Takes a result, and room for it as it is sent. Throws where it is too long for that. Cost: that of writing it.
     mutating func take(_ result: LeasedValue, _ pace: WorkPace) throws(Failure) {

@@ -1,10 +1,13 @@
 // A job that is one function, `run(p)`: it asks servers for keys as it goes, and is suspended while they answer.
 
+import Coordination
 import Engine
 
 struct FreeFormRun {
     let cluster: Cluster
     let router: Router
+    /// Of whoever had it run: its script may ask for what they may.
+    let roles: Roles
 
     /// Sub-requests of one getInParallel.
     static let fanOutMax = 10_000
@@ -63,15 +66,14 @@ struct FreeFormRun {
         let started = cluster.environment.uptimeNanoseconds
         let limit = cluster.environment.deadline(
             afterMilliseconds: JobRunner(cluster: cluster).mapMilliseconds(of: deadline))
-        let answers = await withTaskGroup(of: (Int, JobAnswer).self) { group in
-            for (index, question) in questions.enumerated() {
-                group.addTask {
-                    let result = Self.keep(await fetch(question, limit), lease)
-                    return (index, JobAnswer(question: question, result: result))
-                }
-            }
-            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        let found = await Gatherer<Value>(targets: questions.count, deadline: limit, in: cluster) {
+            index, _, deliver in
+            // Keys of this node are looked up here, one after the other.
+            ComputePool.yieldProcessor(at: cluster.environment.uptimeNanoseconds)
+            fetch(questions[index], limit) { deliver(Self.keep($0, lease)) }
         }
+        .outcome()
+        let answers = found.results.map { JobAnswer(question: questions[$0.node], result: $0.result) }
         let milliseconds = Double(cluster.environment.uptimeNanoseconds - started) / 1e6
         for answer in answers {
             let node = answer.question.server
@@ -95,18 +97,18 @@ struct FreeFormRun {
         }
     }
 
-    private func fetch(_ question: JobQuestion, _ deadline: Deadline) async -> Result<Value, Failure> {
+    private func fetch(_ question: JobQuestion, _ deadline: Deadline, _ deliver: @escaping Gatherer<Value>.Deliver) {
         guard let node = cluster.topology.index(of: question.server) else {
             preconditionFailure("asked only of servers that there are")
         }
+        // Here, as nodes do what other nodes ask.
+        if let refusal = router.refusal(of: question.key, plain: .readItem, roles) { return deliver(.failure(refusal)) }
         guard node != cluster.topology.selfIndex else {
-            return await withCheckedContinuation { continuation in
-                router.fetch(question.key, deadline: deadline, byJob: true) { continuation.resume(returning: $0) }
-            }
+            return router.fetch(question.key, deadline: deadline, byJob: true, completion: deliver)
         }
         let request = PeerRequest.fetch(
             key: question.key, deadlineMilliseconds: UInt32(cluster.environment.remainingMilliseconds(until: deadline)),
             byJob: true)
-        return Router.value(of: await cluster.send(request, to: node, deadline: deadline))
+        cluster.send(request, to: node, deadline: deadline) { deliver(Router.value(of: $0)) }
     }
 }

@@ -1,4 +1,5 @@
-// A node's part of a job: the script's map on every shard, at the same time, and the shards' partials merged into one.
+// A node's part of a job: the script's map, once for all shards where that does, else on each of them at the same time, and
+// the shards' partials merged into one.
 
 import Coordination
 import Engine
@@ -29,6 +30,8 @@ struct NodeAnswer: Sendable {
 
 struct JobMap {
     let cluster: Cluster
+    /// Takes what its scripts say.
+    let log: JobLog
 
     /// Runs on the compute pool, and there calls `completion`; answers before the request's deadline, or fails with `timeout`. For another node the
     /// partial is encoded.
@@ -55,20 +58,55 @@ struct JobMap {
         }
         let coverage = ScanCoverage(explains: request.explains, candidates: candidates)
         cluster.jobs.beginMap(request.query, coverage)
-        let shards = cluster.engine.shards
-        let gathered = GatheredShards(count: shards.count)
-        for shard in shards {
+        mapAll(request, deadline, coverage, goesOn: !encodes) { results in
+            let answer = answer(results, request, deadline, coverage, since: started, encodes: encodes)
+            // Until here: a reduce too can be cancelled.
+            cluster.jobs.endMap(request.query, coverage)
+            completion(answer)
+        }
+    }
+
+    /// `done` gets one result for all shards, where one map did for all of them, or one for each. `goesOn`: the calling thread may
+    /// do it, once it is done with what it does.
+    private func mapAll(
+        _ request: MapRequest, _ deadline: Deadline, _ coverage: ScanCoverage, goesOn: Bool,
+        done: @escaping @Sendable ([Result<ShardPartial, Failure>]) -> Void
+    ) {
+        let (shards, scripts) = (cluster.engine.shards, cluster.engine.jobScripts)
+        scripts.submit(deadline: deadline, goesOn: goesOn) { refusal in
+            if let refusal { return done([.failure(refusal)]) }
+            var gathered: GatheredShards?
+            let result = map(request, deadline, coverage) { (script) throws(Failure) in
+                try script.map(
+                    overAll: shards, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
+                    pool: cluster.engine.compute
+                ) { gathered = mapOthers(request, deadline, coverage, done) }
+            }
+            guard let gathered else { return done([result]) }
+            if let all = gathered.put(result, 0) { done(all) }
+        }
+    }
+
+    /// Runs the map on each shard but the first.
+    private func mapOthers(
+        _ request: MapRequest, _ deadline: Deadline, _ coverage: ScanCoverage,
+        _ done: @escaping @Sendable ([Result<ShardPartial, Failure>]) -> Void
+    ) -> GatheredShards {
+        let gathered = GatheredShards(count: cluster.engine.shards.count)
+        for shard in cluster.engine.shards.dropFirst() {
             cluster.engine.jobScripts.submit(deadline: deadline) { refusal in
                 let result: Result<ShardPartial, Failure> =
-                    refusal.map { .failure($0) } ?? map(request, over: shard, deadline: deadline, coverage: coverage)
+                    refusal.map { .failure($0) }
+                    ?? map(request, deadline, coverage) { (script) throws(Failure) in
+                        try script.map(
+                            over: shard, frames: cluster.engine.frames, parameters: request.parameters,
+                            coverage: coverage, pool: cluster.engine.compute)
+                    }
                 // The shard that is done last goes on with what all of them found.
-                guard let all = gathered.put(result, shard.index) else { return }
-                let answer = answer(all, request, deadline, coverage, since: started, encodes: encodes)
-                // Until here: a reduce too can be cancelled.
-                cluster.jobs.endMap(request.query, coverage)
-                completion(answer)
+                if let all = gathered.put(result, shard.index) { done(all) }
             }
         }
+        return gathered
     }
 
     private func answer(
@@ -83,12 +121,14 @@ struct JobMap {
                 do throws(Failure) { encoded = try partial.encoded(pace, lease) } catch { return .failure(error) }
             }
             let scanned = coverage.total
+            let frames: [FrameAcknowledgements]
+            do throws(Failure) { frames = try acknowledgements(of: scanned.frameIDs) } catch { return .failure(error) }
             var answer = MapAnswer(
-                incarnation: cluster.incarnation, shards: results.count, partial: encoded,
+                incarnation: cluster.incarnation, shards: cluster.engine.shards.count, partial: encoded,
                 rowsScanned: scanned.rows, chunksScanned: scanned.chunksScanned,
                 chunksPruned: scanned.chunksPruned, chunksCached: scanned.chunksCached,
                 milliseconds: Double(cluster.environment.uptimeNanoseconds - started) / 1e6,
-                frames: acknowledgements(of: scanned.frameIDs))
+                frames: frames)
             answer.rowsEver = scanned.rowsEver
             answer.loads = scanned.frames
             answer.inexactness = partial.map { inexactness.union($0.inexactness) } ?? inexactness
@@ -110,7 +150,7 @@ struct JobMap {
             isCancelled: { coverage.cancellation.isCancelled })
     }
 
-    /// A shard's partial; nil where its map returned nothing. With the script's own reduce they are merged by it.
+    /// A shard's partial, or that of all; nil where its map returned nothing. With the script's own reduce they are merged by it.
     struct ShardPartial: Sendable {
         var partial: JobPartial?
         var hasReduce: Bool
@@ -122,17 +162,15 @@ struct JobMap {
     private typealias Merged = (partial: JobPartial?, inexactness: Inexactness)
 
     private func map(
-        _ request: MapRequest, over shard: Shard, deadline: Deadline, coverage: ScanCoverage
+        _ request: MapRequest, _ deadline: Deadline, _ coverage: ScanCoverage,
+        _ run: (JobScript) throws(Failure) -> JobPartial?
     ) -> Result<ShardPartial, Failure> {
         do throws(Failure) {
             let script = try script(request, deadline, coverage)
-            let partial = try script.map(
-                over: shard, frames: cluster.engine.frames, parameters: request.parameters, coverage: coverage,
-                pool: cluster.engine.compute)
             return .success(
                 ShardPartial(
-                    partial: partial, hasReduce: script.definition.hasReduce,
-                    inexactness: script.answerNote.inexactness))
+                    partial: try run(script), hasReduce: script.definition.hasReduce,
+                    inexactness: script.inexactness))
         } catch {
             return .failure(error)
         }
@@ -143,7 +181,7 @@ struct JobMap {
     ) throws(Failure) -> JobScript {
         try JobScript(
             request.source, name: request.name, now: request.now, deadline: deadline,
-            states: cluster.engine.jobStates, cancellation: coverage.cancellation)
+            states: cluster.engine.jobStates, cancellation: coverage.cancellation, log: log)
     }
 
     private func merged(
@@ -174,26 +212,29 @@ struct JobMap {
                 inexactness.formUnion(shard.inexactness)
             }
             guard !partials.isEmpty else { return .success((nil, inexactness)) }
-            guard hasReduce else {
+            guard hasReduce, partials.count > 1 else {
                 let pace = pace(deadline, coverage)
                 return .success((try JobScript.merge(partials, job: request.name, pace), inexactness))
             }
             // A state of its own: what a map leaves in its globals is no business of the reduce.
             let script = try script(request, deadline, coverage)
             let partial = try script.reduce(partials)
-            return .success((partial, inexactness.union(script.answerNote.inexactness)))
+            return .success((partial, inexactness.union(script.inexactness)))
         } catch {
             return .failure(error)
         }
     }
 
-    /// Of the very frames that were looked at, whatever has the name by now.
-    private func acknowledgements(of frames: [String: String]) -> [FrameAcknowledgements] {
+    /// Of the very frames that were looked at, whatever has the name by now. Throws where one was dropped meanwhile.
+    private func acknowledgements(of frames: [String: String]) throws(Failure) -> [FrameAcknowledgements] {
         let registry = cluster.currentRegistry()
-        return frames.sorted { $0.key < $1.key }.compactMap { name, text in
-            guard let id = DefinitionID(text) else { return nil }
-            return registry.frame(id)?.acknowledged ?? FrameAcknowledgements(frame: name, id: id)
+        var found: [FrameAcknowledgements] = []
+        for (name, text) in frames.sorted(by: { $0.key < $1.key }) {
+            guard let id = DefinitionID(text) else { continue }
+            guard let entry = registry.frame(id) else { throw FrameService.dropped(name) }
+            found.append(entry.acknowledged)
         }
+        return found
     }
 }
 

@@ -1,6 +1,17 @@
 // A job as it is asked for: the script, its parameters, how complete the answer must be, how long it may take.
 
+package import Coordination
 package import Engine
+
+/// How long a job is shown.
+package enum JobListing: Sendable {
+    /// While it runs, and as one of the last few that are over.
+    case brief
+    /// For ten minutes behind its end, with its answer: see `RunLog`.
+    case kept
+    /// Not at all: it is asked again and again.
+    case none
+}
 
 package struct JobRequest: Sendable {
     package static let timeoutMillisecondsDefault = 30_000
@@ -14,6 +25,10 @@ package struct JobRequest: Sendable {
     package var timeoutMilliseconds: Int
     /// What it is to be known by while it runs; nil for a number of the coordinator's.
     package var query: UInt64?
+    /// How it is shown among the jobs of its node.
+    package var listing = JobListing.brief
+    /// Of whoever asks; not part of the request's form on the wire.
+    package var roles = Roles.all
 
     package init(
         name: String, source: [UInt8], parameters: [String: Value] = [:], requirement: Requirement = .all,

@@ -1,5 +1,6 @@
 // What a job would do, without doing it: its plans, on how many chunks of how many shards, and how they would be worked out.
 
+import Coordination
 package import Engine
 
 extension JobRunner {
@@ -33,9 +34,10 @@ extension JobRunner {
                 query: cluster.newQuery(), name: request.name, source: request.source, parameters: parameters,
                 deadlineMilliseconds: UInt32(mapMilliseconds(of: deadline)), now: cluster.environment.unixMilliseconds,
                 explains: true)
-            let outcome = await scatter(
-                map, require: .all, by: cluster.environment.deadline(afterMilliseconds: Int(map.deadlineMilliseconds)))
-            if let (node, failure) = outcome.failures.first {
+            let limit = cluster.environment.deadline(afterMilliseconds: Int(map.deadlineMilliseconds))
+            let outcome = await scatter(map, require: .all, by: limit, JobLog(memory: cluster.engine.jobStates.memory))
+                .outcome()
+            if let (node, failure) = outcome.failure {
                 throw failure.naming(cluster.topology.nodes[node].name)
             }
             nodes = outcome.answers.count
@@ -82,7 +84,7 @@ extension JobRunner {
             return .array(seen.map { .string($0) })
         }
         return .object([
-            "plan": entries.first?["plan"] ?? .null, "shards": .int(Int64(entries.count)), "rows": count("rows"),
+            "plan": entries.first?["plan"] ?? .null, "shards": count("shards"), "rows": count("rows"),
             "chunks": count("chunks"), "pruned": count("pruned"), "cached": count("cached"), "reads": united("reads"),
             "groups": united("groups"), "kernels": united("kernels"),
         ])

@@ -1,5 +1,6 @@
 // The coordinator of a job: scatters the map, checks what the answers cover, reduces, finishes, and says all of it.
 
+import Coordination
 import Engine
 
 package struct JobRunner: Sendable {
@@ -12,42 +13,71 @@ package struct JobRunner: Sendable {
         let started = cluster.environment.uptimeNanoseconds
         let query = request.query ?? cluster.newQuery()
         let cancellation = Cancellation()
+        let log = JobLog(memory: cluster.engine.jobStates.memory)
         var envelope = Envelope(query: query, job: request.name)
         do throws(Failure) {
-            try cluster.jobs.begin(query, name: request.name, cancellation)
+            try cluster.jobs.begin(query, request, cancellation)
             let deadline = cluster.environment.deadline(afterMilliseconds: request.timeoutMilliseconds)
             envelope = try await JobRace.run(
                 job: request.name, by: deadline, cancellation, in: cluster
             ) {
-                await perform(request, query, deadline, cancellation, router)
+                await perform(request, query, deadline, cancellation, log, router)
             }
         } catch {
             envelope.status = .error
             envelope.error = error
         }
-        cluster.jobs.end(query, cancellation, status: envelope.status.rawValue)
-        envelope.milliseconds = Double(cluster.environment.uptimeNanoseconds - started) / 1e6
+        envelope.take(log)
+        let nanoseconds = cluster.environment.uptimeNanoseconds - started
+        envelope.milliseconds = Double(nanoseconds) / 1e6
+        cluster.jobs.end(cancellation, envelope)
+        cluster.jobs.figures.ended(envelope, nanoseconds: nanoseconds)
+        cluster.engine.configuration.events.tell(
+            .jobEnded(
+                name: request.name, status: envelope.status.rawValue, reason: envelope.error?.reason.rawValue ?? "",
+                nanoseconds: nanoseconds))
+        if let failure = envelope.error, failure.reason == .scriptError || failure.reason == .budgetExceeded {
+            cluster.engine.configuration.errors.note("job \(request.name)", object: nil, failure)
+        }
+        let slow = cluster.engine.configuration.slow
+        if slow.isSlow(nanoseconds) {
+            slow.note(
+                "job \(request.name)", nanoseconds: nanoseconds,
+                unixMilliseconds: cluster.environment.unixMilliseconds)
+        }
         return envelope
     }
 
     private func perform(
-        _ request: JobRequest, _ query: UInt64, _ deadline: Deadline, _ cancellation: Cancellation, _ router: Router
+        _ request: JobRequest, _ query: UInt64, _ deadline: Deadline, _ cancellation: Cancellation, _ log: JobLog,
+        _ router: Router
     ) async -> Envelope {
         var envelope = Envelope(query: query, job: request.name)
         do throws(Failure) {
+            let count = cluster.topology.nodes.count
+            guard request.requirement.canBeMet(by: count) else {
+                let nodes = count == 1 ? "1 node" : "\(count) nodes"
+                throw Failure(
+                    .scriptError,
+                    "require=\(request.requirement) is more than there are: the cluster has \(nodes); require=all is all of them"
+                )
+            }
             let now = cluster.environment.unixMilliseconds
-            let script = try await load(request, now: now, deadline, cancellation)
+            let script = try await load(request, now: now, deadline, cancellation, log)
             let parameters = try JobParameters.resolve(
                 given: request.parameters, defaults: script.definition.parameters, job: request.name)
             if script.definition.hasRun {
-                try await FreeFormRun(cluster: cluster, router: router)
+                if let refusal = request.roles.refusal(of: .runFreeForm, "job \(request.name), which has run(p),") {
+                    throw refusal
+                }
+                try await FreeFormRun(cluster: cluster, router: router, roles: request.roles)
                     .run(request, script, parameters: parameters, deadline: deadline, envelope: &envelope)
             } else {
                 let map = MapRequest(
                     query: envelope.query, name: request.name, source: request.source, parameters: parameters,
                     deadlineMilliseconds: UInt32(mapMilliseconds(of: deadline)), now: now)
                 try await mapAndReduce(
-                    map, script, require: request.requirement, deadline: deadline, envelope: &envelope)
+                    map, script, require: request.requirement, deadline: deadline, log, envelope: &envelope)
             }
         } catch {
             envelope.status = .error
@@ -57,14 +87,14 @@ package struct JobRunner: Sendable {
     }
 
     func load(
-        _ request: JobRequest, now: Int64, _ deadline: Deadline, _ cancellation: Cancellation
+        _ request: JobRequest, now: Int64, _ deadline: Deadline, _ cancellation: Cancellation, _ log: JobLog? = nil
     ) async throws(Failure) -> JobScript {
         // Of the coordinator's own script too, a reason why it ended should come before the deadline does.
         let limit = scriptDeadline(deadline)
         return try await cluster.engine.jobScripts.attempt(by: limit) { () throws(Failure) in
             try JobScript(
                 request.source, name: request.name, now: now, deadline: limit, states: cluster.engine.jobStates,
-                cancellation: cancellation)
+                cancellation: cancellation, log: log)
         }
     }
 
@@ -75,30 +105,32 @@ package struct JobRunner: Sendable {
     }
 
     private func mapAndReduce(
-        _ map: MapRequest, _ script: JobScript, require requirement: Requirement, deadline: Deadline,
+        _ map: MapRequest, _ script: JobScript, require requirement: Requirement, deadline: Deadline, _ log: JobLog,
         envelope: inout Envelope
     ) async throws(Failure) {
         let found = try await settled(
-            map, script, require: requirement, deadline: deadline, envelope: &envelope)
+            map, script, require: requirement, deadline: deadline, log, envelope: &envelope)
         let before = envelope
         envelope = try await cluster.engine.jobScripts.attempt(by: deadline) { () throws(Failure) in
             var envelope = before
             try envelope.take(try script.finish(found.partial, parameters: map.parameters), script.pace)
             return envelope
         }
-        envelope.inexactness.formUnion(found.partial.inexactness.union(script.answerNote.inexactness))
+        envelope.inexactness.formUnion(found.partial.inexactness.union(script.inexactness))
     }
 
     /// One round: scattered, checked, reduced, and reported in the envelope.
     func round(
-        _ map: MapRequest, _ script: JobScript, require requirement: Requirement, envelope: inout Envelope
+        _ map: MapRequest, _ script: JobScript, require requirement: Requirement, _ log: JobLog,
+        envelope: inout Envelope
     ) async throws(Failure) -> ReducedRound {
         let started = cluster.environment.uptimeNanoseconds
         let limit = cluster.environment.deadline(afterMilliseconds: Int(map.deadlineMilliseconds))
-        let outcome = await scatter(map, require: requirement, by: limit)
-        let (aligned, torn) = await inOneView(outcome, map, since: started, limit)
+        let inclusions = LoadInclusions(count: cluster.topology.nodes.count)
+        let gatherer = scatter(map, require: requirement, by: limit, log, inclusions)
+        let (aligned, torn) = await inOneView(await gatherer.outcome(), gatherer, inclusions, since: started)
         try await checkFrames(of: aligned)
-        let lost = torn + checkCoverage(of: aligned, in: &envelope)
+        let lost = try torn + checkCoverage(of: aligned, in: &envelope)
         report(aligned, besides: lost, in: &envelope)
         try decide(aligned, lost: lost, require: requirement, envelope: &envelope)
         let answers = aligned.answers.sorted { $0.node < $1.node }.filter { answer in
@@ -118,24 +150,43 @@ package struct JobRunner: Sendable {
 
     // MARK: Scatter
 
+    /// Not begun yet. `inclusions`: what nodes that are asked again are to have.
     func scatter(
-        _ map: MapRequest, require requirement: Requirement, by deadline: Deadline
-    ) async -> Scatter<NodeAnswer>.Outcome {
-        await ScatterDriver.run(
-            nodes: cluster.topology.nodes.count, require: requirement, deadline: deadline, cluster.alarms
-        ) { node, deliver in ask(node, map, deadline, deliver) }
+        _ map: MapRequest, require requirement: Requirement, by deadline: Deadline, _ log: JobLog,
+        _ inclusions: LoadInclusions? = nil
+    ) -> Gatherer<NodeAnswer> {
+        // One thread sends to all nodes, and hears from them.
+        let links = cluster.anyLinks
+        return Gatherer(
+            targets: cluster.topology.nodes.count, require: requirement, deadline: deadline, in: cluster
+        ) { node, attempt, deliver in
+            var request = map
+            if attempt > 0, let inclusions {
+                let left = cluster.environment.remainingMilliseconds(until: deadline)
+                request.deadlineMilliseconds = UInt32(max(1, left))
+                request.include = inclusions.of(node)
+            }
+            ask(node, request, links, deadline, log, deliver)
+        }
     }
 
     func ask(
-        _ node: Int, _ map: MapRequest, _ deadline: Deadline, _ deliver: @escaping ScatterDriver.Deliver<NodeAnswer>
+        _ node: Int, _ map: MapRequest, _ links: PeerLinks?, _ deadline: Deadline, _ log: JobLog,
+        _ deliver: @escaping Gatherer<NodeAnswer>.Deliver
     ) {
-        guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
-            JobMap(cluster: cluster).run(map, encodes: false, completion: deliver)
+        let log = cluster.topology.nodes.count > 1 ? JobLog(partOf: log, node: cluster.topology.nodes[node].name) : log
+        guard node != cluster.topology.selfIndex, let links else {
+            JobMap(cluster: cluster, log: log).run(map, encodes: false, completion: deliver)
             return
         }
         links.send(.map(map), to: node, deadline: deadline) { reply in
             switch reply {
-            case .success(.mapped(let answer)): decode(answer, deadline, deliver)
+            case .success(.mapped(let answer)):
+                log.add(answer.log)
+                decode(answer, deadline, deliver)
+            case .success(.mapFailed(let failure, let said)):
+                log.add(said)
+                deliver(.failure(failure))
             case .success: deliver(.failure(PeerReply.notUnderstood))
             case .failure(let failure): deliver(.failure(failure))
             }
@@ -144,7 +195,7 @@ package struct JobRunner: Sendable {
 
     /// A large partial takes long to decode: that is done on the compute pool, while others are still scanning.
     private func decode(
-        _ answer: MapAnswer, _ deadline: Deadline, _ deliver: @escaping ScatterDriver.Deliver<NodeAnswer>
+        _ answer: MapAnswer, _ deadline: Deadline, _ deliver: @escaping Gatherer<NodeAnswer>.Deliver
     ) {
         let memory = cluster.engine.jobStates.memory
         let work: @Sendable () -> Void = {
@@ -157,7 +208,7 @@ package struct JobRunner: Sendable {
     private static let largePartialBytes = 8 << 10
 
     /// What each node did, and the sums over those whose answers are used.
-    private func report(_ outcome: Scatter<NodeAnswer>.Outcome, besides lost: [Loss], in envelope: inout Envelope) {
+    private func report(_ outcome: Gathered<NodeAnswer>, besides lost: [Loss], in envelope: inout Envelope) {
         for (node, found) in outcome.answers {
             let answer = found.answer
             let name = cluster.topology.nodes[node].name
@@ -167,6 +218,7 @@ package struct JobRunner: Sendable {
                 Envelope.NodeReport(
                     node: name, shards: answer.shards, milliseconds: answer.milliseconds, failure: failure))
             guard failure == nil else { continue }
+            envelope.frames.formUnion(answer.frames.map(\.frame))
             envelope.rowsScanned = envelope.rowsScanned.clampedAdding(answer.rowsScanned)
             envelope.chunksScanned = envelope.chunksScanned.clampedAdding(answer.chunksScanned)
             envelope.chunksPruned = envelope.chunksPruned.clampedAdding(answer.chunksPruned)
@@ -182,7 +234,7 @@ package struct JobRunner: Sendable {
     }
 
     private func decide(
-        _ outcome: Scatter<NodeAnswer>.Outcome, lost: [Loss], require requirement: Requirement, envelope: inout Envelope
+        _ outcome: Gathered<NodeAnswer>, lost: [Loss], require requirement: Requirement, envelope: inout Envelope
     ) throws(Failure) {
         let total = outcome.answers.count + outcome.failures.count
         let lostNodes = Set(lost.map(\.node))
@@ -191,16 +243,12 @@ package struct JobRunner: Sendable {
             envelope.status = complete == total ? .complete : .partial
             return
         }
-        var failures = outcome.failures + lost.map { ($0.node, $0.failure) }
-        failures.sort { Self.rank($0.failure) < Self.rank($1.failure) }
-        guard let first = failures.first else { return }
+        let failures = outcome.failures + lost.map { ($0.node, $0.failure) }
+        guard let first = Gathered<NodeAnswer>.toTell(failures, { $0.failure }) else { return }
         let name = cluster.topology.nodes[first.node].name
-        let more = failures.dropFirst().count { $0.failure.reason != .cancelled }
+        let more = failures.count { $0.failure.reason != .cancelled } - 1
         let others = more > 0 ? " (and \(more) more)" : ""
         let named = first.failure.naming(name)
-        throw Failure(named.reason, named.message + others)
+        throw named.saying(named.message + others)
     }
-
-    /// A node that was not awaited only says that another one failed: that other one's failure is the one to tell.
-    private static func rank(_ failure: Failure) -> Int { failure.reason == .cancelled ? 1 : 0 }
 }

@@ -15,6 +15,9 @@ package final class JobTable: Sendable {
     private struct Coordinated {
         var query: UInt64
         var name: String
+        var parameters: [String: Value]
+        var listing: JobListing
+        var startedUnixMilliseconds: Int64
         var cancellation: Cancellation
         var startedNanoseconds: UInt64
         var endedNanoseconds: UInt64?
@@ -32,14 +35,21 @@ package final class JobTable: Sendable {
     private let state = Mutex(State())
 
     private let environment: any Environment
+    private let log: RunLog
+    package let figures = JobFigures()
 
-    package init(_ environment: any Environment) { self.environment = environment }
+    package init(_ environment: any Environment) {
+        self.environment = environment
+        log = RunLog(environment)
+    }
 
     // MARK: The coordinator's
 
-    func begin(_ query: UInt64, name: String, _ cancellation: Cancellation) throws(Failure) {
+    func begin(_ query: UInt64, _ request: JobRequest, _ cancellation: Cancellation) throws(Failure) {
         let job = Coordinated(
-            query: query, name: name, cancellation: cancellation, startedNanoseconds: environment.uptimeNanoseconds)
+            query: query, name: request.name, parameters: request.parameters, listing: request.listing,
+            startedUnixMilliseconds: environment.unixMilliseconds, cancellation: cancellation,
+            startedNanoseconds: environment.uptimeNanoseconds)
         let isFull = state.withLock { state in
             guard state.running < Self.runningMax else { return true }
             state.running += 1
@@ -49,27 +59,63 @@ package final class JobTable: Sendable {
         if isFull { throw Failure(.overloaded, "\(Self.runningMax) jobs are under way; wait for one to end") }
     }
 
-    func end(_ query: UInt64, _ cancellation: Cancellation, status: String) {
-        state.withLock { state in
+    func end(_ cancellation: Cancellation, _ envelope: Envelope) {
+        let now = environment.uptimeNanoseconds
+        let kept: RunLog.Run? = state.withLock { state in
             guard
                 let index = state.jobs.firstIndex(where: {
                     $0.cancellation === cancellation && $0.endedNanoseconds == nil
                 })
-            else { return }
+            else { return nil }
             state.running -= 1
-            state.jobs[index].endedNanoseconds = environment.uptimeNanoseconds
-            state.jobs[index].status = status
+            let job = state.jobs[index]
+            guard job.listing == .brief else {
+                state.jobs.remove(at: index)
+                return job.listing == .kept ? Self.run(job, envelope, now) : nil
+            }
+            state.jobs[index].endedNanoseconds = now
+            state.jobs[index].status = envelope.status.rawValue
             let ended = state.jobs.indices.filter { state.jobs[$0].endedNanoseconds != nil }
             if ended.count > Self.endedMax { state.jobs.remove(at: ended[0]) }
+            return nil
         }
+        if let kept { log.add(kept) }
     }
+
+    private static func run(_ job: Coordinated, _ envelope: Envelope?, _ now: UInt64) -> RunLog.Run {
+        RunLog.Run(
+            query: job.query, job: job.name, parameters: job.parameters,
+            startedUnixMilliseconds: job.startedUnixMilliseconds,
+            milliseconds: Double((job.endedNanoseconds ?? now) - job.startedNanoseconds) / 1e6,
+            status: envelope?.status.rawValue ?? (job.endedNanoseconds == nil ? nil : job.status), envelope: envelope)
+    }
+
+    /// Those under way, those that are kept, and the last ones of the others.
+    package var runs: [RunLog.Run] {
+        let now = environment.uptimeNanoseconds
+        return state.withLock { state in
+            state.jobs.filter { $0.listing != .none }.map { Self.run($0, nil, now) }
+        } + log.runs
+    }
+
+    /// Nil where this node coordinates none of that number, or it is over for long.
+    package func run(_ query: UInt64) -> RunLog.Run? {
+        let now = environment.uptimeNanoseconds
+        let underWay = state.withLock { state in
+            state.jobs.last { $0.query == query && $0.listing != .none }.map { Self.run($0, nil, now) }
+        }
+        return underWay ?? log.run(query)
+    }
+
+    /// Rows done with and rows of its frames, of each map that is at work here.
+    package var maps: [UInt64: ScanCoverage] { state.withLock { $0.maps } }
 
     /// `[{id, job, status, ms}, …]`, in the order they began.
     package var list: Value {
         let now = environment.uptimeNanoseconds
         return state.withLock { state in
             .array(
-                state.jobs.map { job in
+                state.jobs.filter { $0.listing != .none }.map { job in
                     .object([
                         "id": .string(String(job.query, radix: 16)), "job": .string(job.name),
                         "status": .string(job.status),
@@ -92,6 +138,7 @@ package final class JobTable: Sendable {
 
     func endMap(_ query: UInt64, _ coverage: ScanCoverage) {
         state.withLock { if $0.maps[query] === coverage { $0.maps[query] = nil } }
+        if !coverage.explains { figures.scanned(coverage.total) }
     }
 
     package func coverage(of query: UInt64) -> ScanCoverage? { state.withLock { $0.maps[query] } }

@@ -22,8 +22,10 @@ extension Cluster {
             }
             let isCommit = argument["commit"] == .bool(true)
             let counts = isCommit ? try LoadMessage.counts(argument) : []
-            loads.decide(load, commit: isCommit, by: coordinator)
-            if isCommit, let id = DefinitionID(value: argument["id"]) { note(counts, of: id) }
+            // Known before the rows are seen: of an answer that has them no node's part is ever missed unnoticed.
+            loads.decide(load, commit: isCommit, by: coordinator) {
+                if let id = DefinitionID(value: argument["id"]) { note(counts, of: id) }
+            }
             return .success(.object(["incarnation": .int(Int64(bitPattern: incarnation))]))
         } catch {
             return .failure(error)

@@ -147,14 +147,16 @@ final class LoadCoordination: Sendable {
                         Failure(
                             .incompleteData,
                             "\(name(index)) was restarted meanwhile and has lost its rows of it: drop \(frame) "
-                                + "(cacheismo query frame:drop:\(frame)) and load again")))
+                                + "(cacheismo query frame:drop:\(frame)) and load again",
+                            about: .named(name(index)))))
             case .unclear(let indices):
                 report(
                     .failure(
                         Failure(
                             .unreachable,
                             "\(indices.map(name).joined(separator: ", ")) has not answered; all rows are in \(frame), "
-                                + "and seen once it does")))
+                                + "and seen once it does",
+                            about: indices.map { .named(name($0)) })))
             }
         }
     }
@@ -184,7 +186,7 @@ final class LoadCoordination: Sendable {
                 else { return self.prepareFailed(index, PeerReply.notUnderstood) }
                 if prepared != rows {
                     let why = "\(self.name(index)) has \(prepared) of the \(rows) rows that it took"
-                    self.fail(Failure(.incompleteData, why))
+                    self.fail(Failure(.incompleteData, why, about: .named(self.name(index))))
                 }
                 self.receive(
                     .prepared(

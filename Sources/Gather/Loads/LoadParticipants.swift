@@ -109,9 +109,21 @@ final class LoadParticipants: Sendable {
         return (rows, statistics.rows + statistics.retiredRows + rows)
     }
 
-    func decide(_ number: UInt64, commit: Bool, by coordinator: NodeRun) {
-        guard let entry = entry(number) else { return }
-        receive(.decided(commit: commit, by: coordinator), entry)
+    /// `beforeShown` is called, once, where the load is committed here, before anybody sees its rows if it is this that shows them:
+    /// not where a commit is none of a run that is over and not believed any more.
+    func decide(_ number: UInt64, commit: Bool, by coordinator: NodeRun, beforeShown: () -> Void) {
+        var isCalled = false
+        if let entry = entry(number) {
+            receive(.decided(commit: commit, by: coordinator), entry) {
+                beforeShown()
+                isCalled = true
+            }
+        }
+        guard commit, !isCalled else { return }
+        let outcome = state.withLock {
+            $0.outcomes.state(of: number, begunMilliseconds: 0, now: environment.now)
+        }
+        if outcome == .committed { beforeShown() }
     }
 
     // MARK: Doubt
@@ -147,12 +159,15 @@ final class LoadParticipants: Sendable {
 
     /// Carries out what follows from the event before anybody else is told of it; answers what is to be asked.
     @discardableResult
-    private func receive(_ event: LoadParticipant.Event, _ entry: LoadEntry) -> [Question] {
+    private func receive(
+        _ event: LoadParticipant.Event, _ entry: LoadEntry, beforeCommit: () -> Void = {}
+    ) -> [Question] {
         entry.machine.withLock { machine in
             var questions: [Question] = []
             for effect in machine.receive(event, now: environment.now) {
                 switch effect {
                 case .commit:
+                    beforeCommit()
                     // It fails only when the frame was dropped, and with it all that there is to show.
                     _ = try? frames.commitLoad(entry.number)
                     end(entry, committed: true)

@@ -84,32 +84,26 @@ final class LoadTable: Sendable {
             "load": LoadMessage.value(number), "frame": .string(frame), "id": id.value,
         ])
         let cluster = cluster
-        let results = await withTaskGroup(of: (Int, Result<Value, Failure>).self) { group in
-            for node in cluster.topology.nodes.indices {
-                group.addTask {
-                    guard node != cluster.topology.selfIndex else {
-                        do throws(Failure) {
-                            return (node, .success(try await cluster.beginLoad(argument, from: cluster.run)))
-                        } catch {
-                            return (node, .failure(error))
-                        }
-                    }
-                    let request = PeerRequest.control(verb: .beginLoad, argument: argument)
-                    let deadline = cluster.environment.deadline(afterMilliseconds: Self.beginMilliseconds)
-                    return (node, Router.value(of: await cluster.send(request, to: node, deadline: deadline)))
-                }
-            }
-            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
+        let others = cluster.otherNodes
+        // The rows go through this node in any case: it is waited for, however long it takes.
+        async let own = Self.joinHere(argument, cluster)
+        let deadline = cluster.environment.deadline(afterMilliseconds: Self.beginMilliseconds)
+        let gathered = await Gatherer<Value>(targets: others.count, deadline: deadline, in: cluster) { at, _, deliver in
+            let request = PeerRequest.control(verb: .beginLoad, argument: argument)
+            cluster.send(request, to: others[at], deadline: deadline) { deliver(Router.value(of: $0)) }
         }
+        .outcome()
+        var results = gathered.results.map { (others[$0.node], $0.result) }
+        if let selfIndex = cluster.topology.selfIndex { results.append((selfIndex, await own)) }
         var found: Joined = ([], [], nil)
-        for (node, result) in results {
-            let name = cluster.topology.nodes[node].name
+        for (node, result) in results.sorted(by: { $0.0 < $1.0 }) {
             switch result {
             case .success(let answer):
                 guard case .int(let incarnation)? = answer["incarnation"] else {
                     found.failure = PeerReply.notUnderstood
                     continue
                 }
+                let name = cluster.topology.nodes[node].name
                 found.joined.append((node, NodeRun(name: name, incarnation: UInt64(bitPattern: incarnation))))
             case .failure(let failure):
                 switch failure.reason {
@@ -118,7 +112,17 @@ final class LoadTable: Sendable {
                 }
             }
         }
+        // A load without a node to take its rows would lose them.
+        if found.joined.isEmpty, found.failure == nil {
+            found.failure = found.leftOut.first?.1 ?? Failure(.unreachable, "no node takes rows")
+        }
         return found
+    }
+
+    private static func joinHere(_ argument: Value, _ cluster: Cluster) async -> Result<Value, Failure> {
+        do throws(Failure) { return .success(try await cluster.beginLoad(argument, from: cluster.run)) } catch {
+            return .failure(error)
+        }
     }
 
     // MARK: Rows and the end

@@ -79,10 +79,33 @@ package struct Belief: Sendable {
 
 extension Belief {
     init(speaker: Counterpart, identity: PeerIdentity, statuses: [PeerStatus]) {
-        var living: [String: UInt64] = [:]
-        for status in statuses { living[status.name] = status.incarnation }
+        self.init(speaker: speaker, identity: identity, living: Self.living(statuses))
+    }
+
+    private init(speaker: Counterpart, identity: PeerIdentity, living: [String: UInt64]) {
         self.init(
             speaker: speaker, selfName: identity.name, selfIncarnation: identity.incarnation,
             nodes: identity.others.union([identity.name]), living: living)
+    }
+
+    private static func living(_ statuses: [PeerStatus]) -> [String: UInt64] {
+        var living: [String: UInt64] = [:]
+        for status in statuses { living[status.name] = status.incarnation }
+        return living
+    }
+
+    /// What is believed of what the nodes that have answered a question say of rows. Only once all of them have: what one says of
+    /// another's run that is over counts as soon as a later run of that one has answered, whichever of the two was first.
+    package static func ofAnswers(
+        _ answers: [(speaker: NodeRun, said: [FrameAcknowledgements])], identity: PeerIdentity, statuses: [PeerStatus]
+    ) -> [FrameAcknowledgements] {
+        var living = living(statuses)
+        for (speaker, _) in answers { living[speaker.name] = speaker.incarnation }
+        return answers.flatMap { speaker, said in
+            let belief = Belief(
+                speaker: .node(name: speaker.name, incarnation: speaker.incarnation), identity: identity, living: living
+            )
+            return said.compactMap { belief.restricted($0) }
+        }
     }
 }

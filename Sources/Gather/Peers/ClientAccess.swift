@@ -9,16 +9,29 @@ package struct ClientAccess: Sendable {
     package var allowsVirtualKeys: Bool
     /// memcached's -F switches it off, for what peers pass on too.
     package var allowsFlush: Bool
-    /// Of a name and its password; nil where nobody has to say who they are (memcached's -Y).
-    package var isUser: (@Sendable (_ login: [UInt8], _ password: [UInt8]) -> Bool)?
+    /// Of a name and its password, nil where they are wrong; none where nobody has to say who they are (memcached's -Y).
+    package var rolesOfUser: RolesOfUser?
+    /// Of clients on other machines, where nobody has to.
+    package var openRoles: Roles
+    /// Where logins are counted.
+    package var desk: LoginDesk?
+
+    package typealias RolesOfUser = @Sendable (_ login: [UInt8], _ password: [UInt8]) -> Roles?
 
     package init(
-        allowsVirtualKeys: Bool = true, allowsFlush: Bool = true,
-        isUser: (@Sendable (_ login: [UInt8], _ password: [UInt8]) -> Bool)? = nil
+        allowsVirtualKeys: Bool = true, allowsFlush: Bool = true, rolesOfUser: RolesOfUser? = nil,
+        openRoles: Roles = .asMemcached, desk: LoginDesk? = nil
     ) {
         self.allowsVirtualKeys = allowsVirtualKeys
         self.allowsFlush = allowsFlush
-        self.isUser = isUser
+        self.rolesOfUser = rolesOfUser
+        self.openRoles = openRoles
+        self.desk = desk
+    }
+
+    /// What a client may do before it has said who it is.
+    package func openRoles(of client: ClientAddress) -> Roles {
+        OpenAccess(asksForPassword: rolesOfUser != nil, openRoles: openRoles).roles(isLocal: client.isLocal)
     }
 }
 
@@ -26,23 +39,42 @@ extension ControlVerb {
     /// Asked by nodes of each other.
     private var isPeers: Bool {
         switch self {
-        case .synchronize, .createFrame, .frameStatistics, .flush, .beginLoad, .prepareLoad, .decideLoad, .askLoad: true
+        case .synchronize, .createFrame, .frameStatistics, .flush, .beginLoad, .prepareLoad, .decideLoad, .askLoad,
+            .report:
+            true
         case .topology, .status, .commitLoad, .abortLoad, .runJob, .dropFrame, .store, .listJobs, .jobProgress,
-            .cancelJob, .explainJob:
+            .cancelJob, .explainJob, .activity, .describeJob, .whereabouts:
             false
         }
     }
 
-    /// Asked by commands. What is no more than looking at the cluster, and a plain key, goes without virtual keys too.
-    private enum ClientUse { case always, withVirtualKeys, never }
+    /// What a command does by it. What is no more than looking at the cluster, and a plain key, goes without virtual keys too.
+    private enum ClientUse {
+        case always(ClientAction)
+        case withVirtualKeys(ClientAction)
+        case never
+    }
 
     private var clientUse: ClientUse {
         switch self {
-        case .topology, .status, .store: .always
-        case .createFrame, .beginLoad, .commitLoad, .abortLoad, .runJob, .listJobs, .jobProgress, .cancelJob,
-            .explainJob:
-            .withVirtualKeys
-        case .synchronize, .frameStatistics, .flush, .dropFrame, .prepareLoad, .decideLoad, .askLoad: .never
+        case .topology, .status, .activity, .whereabouts: .always(.lookAtCluster)
+        // Of a plain key: see `ClusterNode.refusal(of:_:)`.
+        case .store: .always(.changeItem)
+        case .createFrame, .beginLoad, .commitLoad, .abortLoad: .withVirtualKeys(.appendRows)
+        case .runJob, .explainJob: .withVirtualKeys(.sendLua)
+        case .listJobs, .jobProgress: .withVirtualKeys(.lookAtCluster)
+        case .describeJob: .withVirtualKeys(.describe)
+        case .cancelJob: .withVirtualKeys(.cancelRun)
+        case .synchronize, .frameStatistics, .flush, .dropFrame, .prepareLoad, .decideLoad, .askLoad, .report:
+            .never
+        }
+    }
+
+    /// What a client does by it; nil where no client may ask it.
+    package var action: ClientAction? {
+        switch clientUse {
+        case .always(let action), .withVirtualKeys(let action): action
+        case .never: nil
         }
     }
 
@@ -57,7 +89,8 @@ extension ControlVerb {
 }
 
 extension PeerRequest {
-    static let notForClients = Failure(.scriptError, "not allowed: only nodes of the cluster ask each other that")
+    package static let notForClients = Failure(
+        .scriptError, "not allowed: only nodes of the cluster ask each other that")
     static let notForPeers = Failure(.scriptError, "not allowed: only clients ask that")
     static let noVirtualKeys = Failure(
         .scriptError, "not allowed: the node was started with --no-virtual-keys, which takes jobs and frames too")

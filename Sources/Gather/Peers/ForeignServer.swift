@@ -11,11 +11,11 @@ enum ForeignServer {
         guard let colon = server.lastIndex(of: ":"), let port = Int(server[server.index(after: colon)...]),
             (1...65_535).contains(port)
         else {
-            return .failure(Failure(.scriptError, "there is no server '\(server)'; name a node, or host:port"))
+            return .failure(
+                Failure(
+                    .scriptError, "there is no server '\(server)'; name a node, or host:port", about: .named(server)))
         }
-        guard (1...250).contains(key.count), key.allSatisfy({ $0 > 32 && $0 != 127 }) else {
-            return .failure(Failure(.scriptError, "a key has 1 to 250 bytes, and no spaces or control characters"))
-        }
+        if let refusal = Key.refusal(ofText: key) { return .failure(refusal) }
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let answer = loop.makePromise(of: Value.self)
         let left = TimeAmount.milliseconds(Int64(milliseconds))
@@ -24,8 +24,12 @@ enum ForeignServer {
                 try channel.pipeline.syncOperations.addHandler(ForeignGetHandler(key: key, server: server, answer))
             }
         }.connect(host: String(server[..<colon]), port: port)
-        connecting.whenFailure { _ in answer.fail(Failure(.unreachable, "\(server) cannot be reached")) }
-        let late = loop.scheduleTask(in: left) { answer.fail(Failure(.timeout, "\(server) did not answer in time")) }
+        connecting.whenFailure { _ in
+            answer.fail(Failure(.unreachable, "\(server) cannot be reached", about: .unreached(server)))
+        }
+        let late = loop.scheduleTask(in: left) {
+            answer.fail(Failure(.timeout, "\(server) did not answer in time", about: .named(server)))
+        }
         defer { late.cancel() }
         defer { connecting.whenSuccess { $0.close(promise: nil) } }
         do {
@@ -33,7 +37,7 @@ enum ForeignServer {
         } catch let failure as Failure {
             return .failure(failure)
         } catch {
-            return .failure(Failure(.unreachable, "\(server): \(error)"))
+            return .failure(Failure(.unreachable, "\(server): \(error)", about: .named(server)))
         }
     }
 }
@@ -67,17 +71,20 @@ private final class ForeignGetHandler: ChannelInboundHandler {
         var part = unwrapInboundIn(data)
         received.writeBuffer(&part)
         guard received.readableBytes <= Self.answerBytesMax else {
-            return finish(context, .failure(Failure(.budgetExceeded, "\(server) answered too much", fault: .server)))
+            return finish(
+                context,
+                .failure(Failure(.budgetExceeded, "\(server) answered too much", fault: .server, about: .named(server)))
+            )
         }
         if let result = parse() { finish(context, result) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        answer.fail(Failure(.unreachable, "\(server) closed the connection"))
+        answer.fail(Failure(.unreachable, "\(server) closed the connection", about: .named(server)))
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        finish(context, .failure(Failure(.unreachable, "\(server): \(error)")))
+        finish(context, .failure(Failure(.unreachable, "\(server): \(error)", about: .named(server))))
     }
 
     private func finish(_ context: ChannelHandlerContext, _ result: Result<Value, Failure>) {
@@ -103,8 +110,9 @@ private final class ForeignGetHandler: ChannelInboundHandler {
             return .success(.bytes(Array(view[start..<(start + count)])))
         default:
             let reason = words.dropFirst().first.flatMap { Reason(rawValue: String($0)) } ?? .scriptError
-            return .failure(Failure(reason, "\(server) answered: \(line)"))
+            return .failure(Failure(reason, "\(server) answered: \(line)", about: .named(server)))
         }
-        return .failure(Failure(.scriptError, "\(server) answered what is no memcached answer: \(line)"))
+        return .failure(
+            Failure(.scriptError, "\(server) answered what is no memcached answer: \(line)", about: .named(server)))
     }
 }

@@ -11,15 +11,16 @@ package protocol ForwardSink: AnyObject, Sendable {
 }
 
 package enum ForwardAnswers: Sendable {
-    /// Those of some commands: see `ForwardAnswer`.
-    case some([UInt8])
+    /// Those of some commands: see `ForwardAnswer`. `first`: the number that the batch's first command has there.
+    case some([UInt8], first: Int)
     /// That of each command that had none so far.
     case failure(Failure)
 }
 
-/// Written by the thread that asks until it is sent; from then on nothing of it changes but what the link keeps beside it.
+/// Written by the thread that asks until it is sent; from then on nothing of it changes for as long as anybody holds it.
 package final class ForwardBatch: @unchecked Sendable {
-    /// What a command is, before its key. A command has a kind (u8), the key's bytes (u8), the key, and what the kind says.
+    /// What a command is, before its key. A command has a kind (u8), the key's bytes (u8), its partition (u16), the key, and
+    /// what the kind says.
     enum Kind: UInt8 {
         /// Nothing else.
         case get = 1
@@ -29,7 +30,7 @@ package final class ForwardBatch: @unchecked Sendable {
         case item
         /// Nothing else: the key names a method, which gets no data.
         case method
-        /// Bytes (u32) of a call, and that; no key.
+        /// Bytes (u32) of a call, and that; no key. The partition is the object's.
         case call
     }
 
@@ -37,15 +38,12 @@ package final class ForwardBatch: @unchecked Sendable {
     package static let bytesHigh = 64 << 10
     package static let commandsMax = 1_024
 
-    package let node: Int
-    private let sink: any ForwardSink
+    @exclusivity(unchecked) package private(set) var node: Int
+    @exclusivity(unchecked) private var sink: any ForwardSink
     // One thread at a time, as above: accesses can't overlap, and are not checked for that at run time.
     @exclusivity(unchecked) package private(set) var bytes: ByteBuffer
     /// What the asker knows each command by.
     @exclusivity(unchecked) package private(set) var tags: [UInt64] = []
-    /// On the link's thread: which commands have their answers.
-    @exclusivity(unchecked) private var isAnswered: [Bool] = []
-    @exclusivity(unchecked) private var answered = 0
 
     /// Cost: three allocations, and one more whenever the bytes have doubled.
     package init(node: Int, sink: any ForwardSink) {
@@ -56,6 +54,16 @@ package final class ForwardBatch: @unchecked Sendable {
     }
 
     package var count: Int { tags.count }
+    /// What it takes of memory, about, in bytes.
+    var capacity: Int { bytes.capacity + tags.capacity * MemoryLayout<UInt64>.stride }
+
+    /// Empties it, for others. Nobody else may hold it.
+    func begin(node: Int, sink: any ForwardSink) {
+        self.node = node
+        self.sink = sink
+        bytes.clear()
+        tags.removeAll(keepingCapacity: true)
+    }
 
     /// Whether a command with so many bytes besides its key has to go into the next batch.
     package func isFull(for valueBytes: Int) -> Bool {
@@ -65,42 +73,49 @@ package final class ForwardBatch: @unchecked Sendable {
     // MARK: Asking
 
     /// Appends a get; returns where its key starts in `bytes`.
-    package func add(get key: UnsafeRawBufferPointer, tag: UInt64) -> Int { add(.get, key, tag) }
+    package func add(get key: UnsafeRawBufferPointer, in partition: Int, tag: UInt64) -> Int {
+        add(.get, key, partition, tag)
+    }
 
     /// Appends a call of the method that the key names.
-    package func add(method key: UnsafeRawBufferPointer, tag: UInt64) -> Int { add(.method, key, tag) }
+    package func add(method key: UnsafeRawBufferPointer, in partition: Int, tag: UInt64) -> Int {
+        add(.method, key, partition, tag)
+    }
 
     package func add(
-        set key: UnsafeRawBufferPointer, flags: UInt32, expiry: UInt32, value: UnsafeRawBufferPointer, tag: UInt64
+        set key: UnsafeRawBufferPointer, in partition: Int, flags: UInt32, expiry: Expiry,
+        value: UnsafeRawBufferPointer, tag: UInt64
     ) {
-        _ = add(.set, key, tag)
+        _ = add(.set, key, partition, tag)
         bytes.writeWire(flags)
-        bytes.writeWire(expiry)
+        bytes.writeWire(expiry.stored)
         bytes.writeWire(UInt32(value.count))
         bytes.writeBytes(value)
     }
 
     /// Returns where the key starts in `bytes`.
-    package func add(_ command: ItemCommand, key: UnsafeRawBufferPointer, tag: UInt64) -> Int {
-        let keyAt = add(.item, key, tag)
+    package func add(_ command: ItemCommand, key: UnsafeRawBufferPointer, in partition: Int, tag: UInt64) -> Int {
+        let keyAt = add(.item, key, partition, tag)
         addCounted { command.encode(into: &$0) }
         return keyAt
     }
 
-    package func add(_ key: VirtualKey, data: [UInt8]?, tag: UInt64) {
-        _ = add(.call, UnsafeRawBufferPointer(start: nil, count: 0), tag)
+    package func add(_ key: VirtualKey, in partition: Int, data: [UInt8]?, tag: UInt64) {
+        _ = add(.call, UnsafeRawBufferPointer(start: nil, count: 0), partition, tag)
         addCounted { PeerRequest.call(key, data: data, deadlineMilliseconds: 0).encode(into: &$0) }
     }
 
-    private func add(_ kind: Kind, _ key: UnsafeRawBufferPointer, _ tag: UInt64) -> Int {
-        precondition(key.count <= PeerRequest.keyBytesMax, "a longer key is refused before it is forwarded")
+    private func add(_ kind: Kind, _ key: UnsafeRawBufferPointer, _ partition: Int, _ tag: UInt64) -> Int {
+        precondition(key.count <= Key.bytesMax, "a longer key is refused before it is forwarded")
         tags.append(tag)
-        let keyAt = bytes.writerIndex + 2
-        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: 2 + key.count) { room in
+        let headBytes = ForwardedCommand.headBytes
+        let keyAt = bytes.writerIndex + headBytes
+        bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: headBytes + key.count) { room in
             room[0] = kind.rawValue
             room[1] = UInt8(truncatingIfNeeded: key.count)
-            UnsafeMutableRawBufferPointer(rebasing: room[2...]).copyMemory(from: key)
-            return 2 + key.count
+            room.storeBytes(of: UInt16(truncatingIfNeeded: partition).littleEndian, toByteOffset: 2, as: UInt16.self)
+            UnsafeMutableRawBufferPointer(rebasing: room[headBytes...]).copyMemory(from: key)
+            return headBytes + key.count
         }
         return keyAt
     }
@@ -122,25 +137,8 @@ package final class ForwardBatch: @unchecked Sendable {
     /// None of those that have no answer will get one.
     package func fail(_ failure: Failure) { sink.post(.failure(failure), to: self) }
 
-    /// Passes answers on, if they are such and to commands that had none. Nil where they are not; else whether all have
-    /// theirs now. On the link's thread.
-    func take(_ answers: [UInt8]) -> Bool? {
-        if isAnswered.isEmpty { isAnswered = Array(repeating: false, count: count) }
-        let isSane = answers.withUnsafeBytes { bytes in
-            var at = 0
-            while at < bytes.count {
-                guard let header = ForwardAnswer.header(bytes, at), header.index < count, !isAnswered[header.index]
-                else { return false }
-                isAnswered[header.index] = true
-                answered += 1
-                at = header.end
-            }
-            return true
-        }
-        guard isSane else { return nil }
-        sink.post(.some(answers), to: self)
-        return answered == count
-    }
+    /// Passes on the answers of some commands. `first`: the number that the first one has there.
+    func answer(_ answers: [UInt8], first: Int) { sink.post(.some(answers, first: first), to: self) }
 
     /// The commands on items, for who carries them out one by one.
     package func forEachItem(_ body: (_ index: Int, _ command: ItemCommand, _ key: [UInt8]) -> Void) {
@@ -157,6 +155,6 @@ package final class ForwardBatch: @unchecked Sendable {
     package func answer(_ index: Int, _ outcome: ItemOutcome) {
         var buffer = ByteBuffer()
         ForwardAnswer.write(outcome, index: index, into: &buffer)
-        sink.post(.some(Array(buffer.readableBytesView)), to: self)
+        answer(Array(buffer.readableBytesView), first: 0)
     }
 }

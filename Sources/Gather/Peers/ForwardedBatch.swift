@@ -41,7 +41,12 @@ package enum ForwardedProgress: Sendable, Equatable {
 
 /// One command: where its parts are.
 struct ForwardedCommand {
+    /// What comes before the key.
+    static let headBytes = 4
+
     let kind: ForwardBatch.Kind
+    /// Where the sender found the key, or the object that a call names.
+    let partition: Int
     let keyAt: Int
     let keyBytes: Int
     /// What follows the key, without its count.
@@ -53,14 +58,15 @@ struct ForwardedCommand {
     /// Nil where the bytes hold no whole one from `at` on.
     @inline(__always)
     init?(_ bytes: UnsafeRawBufferPointer, _ at: Int) {
-        guard bytes.count &- at >= 2, let base = bytes.baseAddress,
+        guard bytes.count &- at >= Self.headBytes, let base = bytes.baseAddress,
             let kind = ForwardBatch.Kind(rawValue: base.load(fromByteOffset: at, as: UInt8.self))
         else { return nil }
-        keyAt = at &+ 2
+        partition = Int(UInt16(littleEndian: base.loadUnaligned(fromByteOffset: at &+ 2, as: UInt16.self)))
+        keyAt = at &+ Self.headBytes
         keyBytes = Int(base.load(fromByteOffset: at &+ 1, as: UInt8.self))
         let keyEnd = keyAt &+ keyBytes
-        let isKeySane = kind == .call ? keyBytes == 0 : keyBytes > 0 && keyBytes <= PeerRequest.keyBytesMax
-        guard isKeySane, keyEnd <= bytes.count else { return nil }
+        let isKeySane = kind == .call ? keyBytes == 0 : keyBytes > 0 && keyBytes <= Key.bytesMax
+        guard isKeySane, keyEnd <= bytes.count, partition < Partition.count else { return nil }
         self.kind = kind
         switch kind {
         case .get, .method: (restAt, end) = (keyEnd, keyEnd)
@@ -84,12 +90,16 @@ struct ForwardedCommand {
         UnsafeRawBufferPointer(rebasing: bytes[keyAt..<keyAt &+ keyBytes])
     }
 
+    /// What finds the key in the stores of its node.
+    @inline(__always)
+    func hash(of key: UnsafeRawBufferPointer) -> UInt64 { Partition.hash(of: key, in: partition) }
+
     /// Of a set.
     @inline(__always)
-    func store(in bytes: UnsafeRawBufferPointer) -> (flags: UInt32, expiry: UInt32, value: UnsafeRawBufferPointer) {
+    func store(in bytes: UnsafeRawBufferPointer) -> (flags: UInt32, expiry: Expiry, value: UnsafeRawBufferPointer) {
         let flags = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: restAt, as: UInt32.self))
         let expiry = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: restAt &+ 4, as: UInt32.self))
-        return (flags, expiry, UnsafeRawBufferPointer(rebasing: bytes[restAt &+ Self.setBytes..<end]))
+        return (flags, Expiry(stored: expiry), UnsafeRawBufferPointer(rebasing: bytes[restAt &+ Self.setBytes..<end]))
     }
 
     /// What a command on an item is otherwise; nil where it can't be read, or is none.

@@ -73,6 +73,7 @@ package final class NIOPeerChannel: ChannelInboundHandler, PeerChannel, @uncheck
     // MARK: The user's
 
     package var isLoopback: Bool { channel?.remoteAddress?.isLoopback ?? false }
+    package var host: String { channel?.remoteAddress?.ipAddress ?? "" }
     package var place: String { channel?.remoteAddress?.description ?? "a unix socket" }
     package var isWritable: Bool { channel?.isWritable ?? false }
 

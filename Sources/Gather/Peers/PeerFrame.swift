@@ -19,10 +19,6 @@ package struct PeerFrame: Sendable {
     /// The id of what is said about the connection itself, see `LinkMessage`.
     package static let linkID: UInt64 = 0
 
-    /// A request's frame begins, after the id, with the sender's clock (u64, nanoseconds) and what was left of the
-    /// request's time then (u32, milliseconds).
-    package static let requestHeaderBytes = 12
-
     /// Appends a frame with what `encode` writes. False, and nothing is appended, when it is larger than `bytesMax`.
     package static func write(
         id: UInt64, into buffer: inout ByteBuffer, bytesMax: Int = PeerFrame.bytesMax,
@@ -145,7 +141,7 @@ package struct PeerFrameDecoder {
         guard length <= PeerFrame.bytesMax else { throw .frameTooLarge(bytes: Int(length)) }
         if case .greeting = limits, length > Self.greetingBytesMax { throw .frameTooLarge(bytes: Int(length)) }
         if length > Self.smallBytes, limits.areByKind {
-            let kindAt = held.readerIndex + PeerFrame.headerBytes + PeerFrame.requestHeaderBytes
+            let kindAt = held.readerIndex + PeerFrame.headerBytes + RequestHead.bytes
             guard let kind: UInt8 = held.getInteger(at: kindAt) else { return nil }
             if let bytesMax = limits.bytesMax(kind: kind), length > bytesMax {
                 let id: UInt64 = held.getInteger(at: held.readerIndex + 4, endianness: .little)!

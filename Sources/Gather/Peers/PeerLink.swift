@@ -3,6 +3,7 @@
 package import Coordination
 package import Engine
 package import NIOCore
+import Synchronization
 
 package typealias PeerCompletion = @Sendable (Result<PeerReply, Failure>) -> Void
 
@@ -22,8 +23,8 @@ package final class PeerLink: @unchecked Sendable {
     private let status: PeerStatus?
     private let queuedBytesMax: Int
     private let connectMilliseconds: Int
-    /// Makes of what a node says about others what may be believed; false where it can't be.
-    private let believe: (@Sendable (inout MapAnswer, Counterpart) -> Bool)?
+    /// Whether what a node says of rows can be.
+    private let believe: (@Sendable (MapAnswer, Counterpart) -> Bool)?
 
     private var machine: LinkMachine
     private var channel: (any PeerChannel)?
@@ -35,19 +36,30 @@ package final class PeerLink: @unchecked Sendable {
     private var failure = Failure(.unreachable, "no connection was tried")
     private var pending = PendingRequests<Waiter>(countMax: PeerLink.inFlightMax)
     private var outgoing = ByteBuffer()
+    /// The last message that waits to leave, while batches may join it.
+    private var joining: Joining?
     private var flushIsScheduled = false
     private var expiry: PeerTimer?
     private var expiryDeadline = Deadline.never
     private var timer: PeerTimer?
+    /// Its loop may have ended since: it is not to be asked for anything any more.
+    private let isOver = Atomic<Bool>(false)
+
+    private struct Joining {
+        let batches: JoinedBatches
+        let id: UInt64
+        /// Where its frame starts.
+        let start: Int
+    }
 
     private enum Waiter {
         case reply(PeerCompletion)
-        case batch(ForwardBatch)
+        case batches(JoinedBatches)
 
         func fail(_ failure: Failure) {
             switch self {
             case .reply(let completion): completion(.failure(failure))
-            case .batch(let batch): batch.fail(failure)
+            case .batches(let batches): batches.fail(failure)
             }
         }
     }
@@ -66,7 +78,7 @@ package final class PeerLink: @unchecked Sendable {
         loop: any PeerLoop, name: String, host: String, port: Int, caller: PeerCaller,
         purpose: PeerHello.Purpose = .anything, status: PeerStatus? = nil,
         queuedBytesMax: Int = PeerLink.queuedBytesMaxDefault, timing: LinkMachine.Timing = .init(),
-        believe: (@Sendable (inout MapAnswer, Counterpart) -> Bool)? = nil
+        believe: (@Sendable (MapAnswer, Counterpart) -> Bool)? = nil
     ) {
         self.purpose = purpose
         self.loop = loop
@@ -86,26 +98,46 @@ package final class PeerLink: @unchecked Sendable {
         return name.isEmpty ? place : "\(name) (\(place))"
     }
 
+    /// What `address` names.
+    private var addressNames: [String] {
+        let place = Node(name: name, host: host, port: port).address
+        return name.isEmpty ? [place] : [name, place]
+    }
+
+    /// The sentence begins with whom the link is to.
+    private func failed(_ reason: Reason, _ rest: String) -> Failure {
+        Failure(reason, "\(address) \(rest)", about: addressNames.map { .named($0) })
+    }
+
+    private func unreached(_ why: String) -> Failure {
+        Failure(.unreachable, "\(address) can't be reached: \(why)", about: addressNames.map { .unreached($0) })
+    }
+
     /// Sends one request. The completion runs once, on the link's event loop: with the reply, or with `unreachable`,
     /// `timeout` or `overloaded`.
     package func send(_ request: PeerRequest, deadline: Deadline, completion: @escaping PeerCompletion) {
-        onLoop {
-            self.sendOnLoop(deadline, .reply(completion), commands: 1) { request.encode(into: &$0) }
+        if request.isForwarded { status?.forwarded(1) }
+        onLoop(orFail: { completion(.failure($0)) }) {
+            self.joining = nil
+            _ = self.sendOnLoop(deadline, .reply(completion), commands: 1) { request.encode(into: &$0) }
         }
     }
 
-    /// Sends the commands of a batch in one message. The batch hears of each of them once, on the link's event loop.
+    /// Sends the commands of a batch, in one message with those that other sessions have for the node in the same turn. The batch
+    /// hears of each of them once, on the link's event loop.
     package func send(_ batch: ForwardBatch, deadline: Deadline) {
-        onLoop {
-            self.sendOnLoop(deadline, .batch(batch), commands: batch.count) { buffer in
-                buffer.writeWire(PeerRequest.batchKind)
-                buffer.writeImmutableBuffer(batch.bytes)
-            }
-        }
+        status?.forwarded(batch.count)
+        onLoop(orFail: { batch.fail($0) }) { self.sendOnLoop(batch, deadline) }
     }
 
-    private func onLoop(_ body: @escaping @Sendable () -> Void) {
-        if loop.isCurrent { body() } else { loop.execute(body) }
+    private func onLoop(orFail fail: (Failure) -> Void, _ body: @escaping @Sendable () -> Void) {
+        if loop.isCurrent { return body() }
+        if isOver.load(ordering: .relaxed) { fail(closed) } else { loop.execute(body) }
+    }
+
+    private var closed: Failure {
+        Failure(
+            .cancelled, "the connection to \(address) was closed", about: addressNames.map { .named($0) })
     }
 
     package func send(_ request: PeerRequest, deadline: Deadline) async throws(Failure) -> PeerReply {
@@ -120,44 +152,75 @@ package final class PeerLink: @unchecked Sendable {
         loop.execute {
             self.expiry?.cancel()
             self.timer?.cancel()
-            self.failure = Failure(.cancelled, "the connection to \(self.address) was closed")
+            self.failure = self.closed
             self.receive(.close)
         }
+        isOver.store(true, ordering: .relaxed)
     }
 
     // MARK: Requests
 
+    private func sendOnLoop(_ batch: ForwardBatch, _ deadline: Deadline) {
+        if join(batch) { return }
+        joining = nil
+        let batches = JoinedBatches(batch)
+        let start = outgoing.writerIndex
+        let id = sendOnLoop(deadline, .batches(batches), commands: batch.count) { buffer in
+            buffer.writeWire(PeerRequest.batchKind)
+            buffer.writeImmutableBuffer(batch.bytes)
+        }
+        if let id { joining = Joining(batches: batches, id: id, start: start) }
+    }
+
+    /// Adds the batch to the message that leaves next, whose deadline is a moment before its own. False where there is none.
+    private func join(_ batch: ForwardBatch) -> Bool {
+        guard let joining, joining.batches.hasRoom(for: batch), status?.isSilent != true,
+            pending.extend(joining.id, commands: batch.count)
+        else { return false }
+        outgoing.writeImmutableBuffer(batch.bytes)
+        PeerFrame.end(startedAt: joining.start, in: &outgoing)
+        joining.batches.append(batch)
+        return true
+    }
+
+    /// Returns the request's id; nil where the waiter was told why it can't be sent.
     private func sendOnLoop(
         _ deadline: Deadline, _ waiter: Waiter, commands: Int, _ encode: (inout ByteBuffer) -> Void
-    ) {
+    ) -> UInt64? {
         let now = loop.now
         // Another loop's link may know already what this one would have to find out.
         if let status, status.isSilent { receive(.suspected, now) }
         if machine.phase == .idle || !machine.takesRequests {
             receive(.wanted, now)
-            guard machine.takesRequests else { return waiter.fail(failure) }
+            guard machine.takesRequests else { return refuse(waiter, failure) }
         }
         guard deadline.uptimeNanoseconds > now.nanoseconds else {
-            return waiter.fail(Failure(.timeout, "\(address) was not asked: there was no time left"))
+            return refuse(waiter, failed(.timeout, "was not asked: there was no time left"))
         }
         guard outgoing.readableBytes < queuedBytesMax,
             let id = pending.add(deadline: deadline, sent: now.nanoseconds, commands: commands, waiter)
         else {
-            return waiter.fail(Failure(.overloaded, "\(address) has too many requests under way; try again"))
+            return refuse(waiter, failed(.overloaded, "has too many requests under way; try again"))
         }
         let left = UInt32(clamping: (deadline.uptimeNanoseconds - now.nanoseconds) / 1_000_000)
         let isWritten = PeerFrame.write(id: id, into: &outgoing) { buffer in
-            buffer.writeWire(now.nanoseconds)
-            buffer.writeWire(left)
+            RequestHead(sent: now.nanoseconds, leftMilliseconds: left, epoch: caller.epoch).write(into: &buffer)
             encode(&buffer)
         }
         guard isWritten else {
             _ = pending.take(id)
-            return waiter.fail(
+            return refuse(
+                waiter,
                 Failure(.budgetExceeded, "the request has more than \(PeerFrame.bytesMax >> 20) MiB: split it"))
         }
         scheduleExpiry(deadline)
         if machine.phase == .up { scheduleFlush() }
+        return id
+    }
+
+    private func refuse(_ waiter: Waiter, _ failure: Failure) -> UInt64? {
+        waiter.fail(failure)
+        return nil
     }
 
     private func scheduleExpiry(_ deadline: Deadline) {
@@ -172,7 +235,7 @@ package final class PeerLink: @unchecked Sendable {
     private func expire() {
         expiryDeadline = .never
         let now = loop.now
-        let late = Failure(.timeout, "\(address) did not answer in time; what was asked of it may have happened")
+        let late = failed(.timeout, "did not answer in time; what was asked of it may have happened")
         let expired = pending.takeExpired(now: Deadline(uptimeNanoseconds: now.nanoseconds))
         for (_, waiter) in expired { waiter.fail(late) }
         for (sent, _) in expired { receive(.unanswered(sent: Instant(nanoseconds: sent)), now) }
@@ -212,9 +275,9 @@ package final class PeerLink: @unchecked Sendable {
         switch cause {
         case .gone, .declined: break  // said by whoever found it out
         case .noAnswer:
-            failure = Failure(.unreachable, "\(address) can't be reached: no answer to the connection attempt")
+            failure = unreached("no answer to the connection attempt")
         case .silent:
-            failure = Failure(.unreachable, "\(address) is silent; what was asked of it may have happened")
+            failure = failed(.unreachable, "is silent; what was asked of it may have happened")
         }
         if machine.phase != .closed {
             if cause == .declined {
@@ -227,6 +290,7 @@ package final class PeerLink: @unchecked Sendable {
         upSince = nil
         counterpart = nil
         outgoing = ByteBuffer()
+        joining = nil
         for waiter in pending.takeAll() { waiter.fail(failure) }
     }
 
@@ -246,7 +310,7 @@ package final class PeerLink: @unchecked Sendable {
                 input.channel = channel
                 self.connected(channel)
             case .failure(let failure):
-                self.failure = Failure(.unreachable, "\(self.address) can't be reached: \(failure.message)")
+                self.failure = self.unreached(failure.message)
                 self.receive(.connectFailed(failure.isSilence ? .noAnswer : .gone))
             }
         }
@@ -259,7 +323,8 @@ package final class PeerLink: @unchecked Sendable {
                 Refusal(
                     .notAllowed,
                     "\(address) is on another machine: give all nodes the same --cluster-secret FILE, "
-                        + "or --insecure-peers"))
+                        + "or --insecure-peers",
+                    about: addressNames))
         }
         receive(.connected)
     }
@@ -299,6 +364,7 @@ package final class PeerLink: @unchecked Sendable {
     private func flush() {
         guard machine.phase == .up, let channel, outgoing.readableBytes > 0, channel.isWritable else { return }
         // Out of the property: the channel may find itself writable again, and come back, before it returns.
+        joining = nil
         var bytes = ByteBuffer()
         swap(&bytes, &outgoing)
         channel.send(&bytes)
@@ -317,7 +383,8 @@ package final class PeerLink: @unchecked Sendable {
         var message = frame.message
         if frame.id == PeerFrame.linkID { return received(link: &message) }
         if message.getInteger(at: message.readerIndex, as: UInt8.self) == PeerReply.answersKind {
-            received(answers: Array(message.readableBytesView.dropFirst()), id: frame.id)
+            message.moveReaderIndex(forwardBy: 1)
+            received(answers: message, id: frame.id)
             return true
         }
         // Late: nobody waits any more.
@@ -328,34 +395,33 @@ package final class PeerLink: @unchecked Sendable {
             waiter.fail(failure ?? PeerReply.notUnderstood)
             return true
         }
-        guard var reply = PeerReply(decoding: &message) else {
-            completion(.failure(Failure(.scriptVersion, "\(address) answers in a version that is not understood")))
+        guard let reply = PeerReply(decoding: &message) else {
+            completion(.failure(failed(.scriptVersion, "answers in a version that is not understood")))
             return true
         }
         switch reply {
         case .failure(let failure): completion(.failure(failure))
-        case .mapped(var answer):
+        case .mapped(let answer):
             guard let counterpart, case .node(_, answer.incarnation) = counterpart else {
-                completion(.failure(Failure(.scriptVersion, "\(address) answers as another run of its process")))
+                completion(.failure(failed(.scriptVersion, "answers as another run of its process")))
                 return true
             }
-            guard believe?(&answer, counterpart) ?? true else {
-                completion(.failure(Failure(.scriptVersion, "\(address) tells of rows or nodes that can't be")))
+            guard believe?(answer, counterpart) ?? true else {
+                completion(.failure(failed(.scriptVersion, "tells of rows or nodes that can't be")))
                 return true
             }
-            reply = .mapped(answer)
             completion(.success(reply))
         default: completion(.success(reply))
         }
         return true
     }
 
-    /// The answers to some commands of a batch.
-    private func received(answers: [UInt8], id: UInt64) {
+    /// The answers to some commands of batches.
+    private func received(answers: ByteBuffer, id: UInt64) {
         guard let waiter = pending.find(id) else { return }
-        guard case .batch(let batch) = waiter, let isDone = batch.take(answers) else {
+        guard case .batches(let batches) = waiter, let isDone = answers.withUnsafeReadableBytes(batches.take) else {
             _ = pending.take(id)
-            return waiter.fail(Failure(.scriptVersion, "\(address) answers in a version that is not understood"))
+            return waiter.fail(failed(.scriptVersion, "answers in a version that is not understood"))
         }
         if isDone { _ = pending.take(id) }
     }
@@ -369,7 +435,10 @@ package final class PeerLink: @unchecked Sendable {
         case .ping(let sent, let isHolding):
             write(.pong(echo: sent, stamp: loop.now.nanoseconds))
             return isHolding
-        case .pong: return true
+        case .pong(let echo, _):
+            let now = loop.now.nanoseconds
+            if now > echo { status?.measured(roundTrip: now - echo) }
+            return true
         default: break
         }
         switch greeting?.receive(message, stamp: loop.now.nanoseconds) {
@@ -401,7 +470,7 @@ package final class PeerLink: @unchecked Sendable {
 
     fileprivate func disconnected(_ channel: any PeerChannel, _ reason: String) {
         guard channel === self.channel else { return }
-        failure = Failure(.unreachable, "\(address) \(reason); what was asked of it may have happened")
+        failure = failed(.unreachable, "\(reason); what was asked of it may have happened")
         receive(.disconnected)
     }
 }

@@ -21,7 +21,7 @@ extension PeerRequest {
             buffer.writeWire(UInt8(data == nil ? 0 : 1))
             if let data { buffer.writeWire(bytes: data) }
             buffer.writeWire(deadline)
-            buffer.writeWire(key.expiry)
+            buffer.writeWire(key.expiry.stored)
             buffer.writeWire(UInt8(key.onlyIfAbsent ? 1 : 0))
         case .fetch(let key, let deadline, let byJob):
             buffer.writeWire(UInt8(3))
@@ -86,7 +86,7 @@ extension PeerRequest {
 
     private static func decodeCall(_ buffer: inout ByteBuffer) -> PeerRequest? {
         guard let type = buffer.readWireText(), let method = buffer.readWireText(), let object = buffer.readWireBytes(),
-            let count = buffer.readWire(UInt32.self), Int(count) <= PeerRequest.keyBytesMax
+            let count = buffer.readWire(UInt32.self), Int(count) <= Key.bytesMax
         else { return nil }
         var arguments: [[UInt8]] = []
         for _ in 0..<count {
@@ -99,7 +99,7 @@ extension PeerRequest {
             guard let bytes = buffer.readWireBytes() else { return nil }
             data = bytes
         }
-        guard let deadline = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self),
+        guard let deadline = buffer.readWire(UInt32.self), let expiry = buffer.readExpiry(),
             let onlyIfAbsent = buffer.readWire(UInt8.self)
         else { return nil }
         var key = VirtualKey(type: type, method: method, object: object, arguments: arguments)
@@ -164,6 +164,10 @@ extension PeerReply {
         case .mapped(let answer):
             buffer.writeWire(UInt8(104))
             answer.encode(into: &buffer)
+        case .mapFailed(let failure, let log):
+            buffer.writeWire(UInt8(106))
+            buffer.writeWire(failure: failure)
+            buffer.writeWire(log: log)
         }
     }
 
@@ -180,6 +184,8 @@ extension PeerReply {
         case 102: buffer.readWireValue(partsMax: replyPartsMax).map { .value($0) }
         case 103: buffer.readWireFailure().map { .failure($0) }
         case 104: MapAnswer(decoding: &buffer).map { .mapped($0) }
+        case 106:
+            buffer.readWireFailure().flatMap { failure in buffer.readWireLog().map { .mapFailed(failure, $0) } }
         default: nil
         }
     }
@@ -191,12 +197,12 @@ extension ItemCommand {
         case .get: buffer.writeWire(UInt8(1))
         case .getAndTouch(let expiry):
             buffer.writeWire(UInt8(2))
-            buffer.writeWire(expiry)
+            buffer.writeWire(expiry.stored)
         case .store(let verb, let flags, let expiry, let cas, let value):
             buffer.writeWire(UInt8(3))
             buffer.writeWire(verb.rawValue)
             buffer.writeWire(flags)
-            buffer.writeWire(expiry)
+            buffer.writeWire(expiry.stored)
             buffer.writeWire(cas)
             buffer.writeWire(bytes: value)
         case .delete: buffer.writeWire(UInt8(4))
@@ -206,7 +212,7 @@ extension ItemCommand {
             buffer.writeWire(delta)
         case .touch(let expiry):
             buffer.writeWire(UInt8(6))
-            buffer.writeWire(expiry)
+            buffer.writeWire(expiry.stored)
         case .meta(let command, let value):
             buffer.writeWire(UInt8(7))
             command.encode(into: &buffer)
@@ -219,11 +225,11 @@ extension ItemCommand {
         switch kind {
         case 1: self = .get
         case 2:
-            guard let expiry = buffer.readWire(UInt32.self) else { return nil }
+            guard let expiry = buffer.readExpiry() else { return nil }
             self = .getAndTouch(expiry: expiry)
         case 3:
             guard let verb = buffer.readWire(UInt8.self).flatMap(StoreVerb.init(rawValue:)),
-                let flags = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self),
+                let flags = buffer.readWire(UInt32.self), let expiry = buffer.readExpiry(),
                 let cas = buffer.readWire(UInt64.self), let value = buffer.readWireBytes()
             else { return nil }
             self = .store(verb, flags: flags, expiry: expiry, cas: cas, value: value)
@@ -234,7 +240,7 @@ extension ItemCommand {
             else { return nil }
             self = .arithmetic(verb, delta: delta)
         case 6:
-            guard let expiry = buffer.readWire(UInt32.self) else { return nil }
+            guard let expiry = buffer.readExpiry() else { return nil }
             self = .touch(expiry: expiry)
         case 7:
             guard let command = MetaCommand(decoding: &buffer), let value = buffer.readWireBytes() else { return nil }
@@ -333,12 +339,13 @@ extension MapAnswer {
         ] {
             buffer.writeWire(UInt64(count))
         }
-        buffer.writeWire(UInt8(inexactness.isTruncated ? 1 : 0))
+        buffer.writeWire(UInt8((inexactness.isTruncated ? 1 : 0) | (inexactness.dependsOnMore ? 2 : 0)))
         buffer.writeWire(value: inexactness.relativeErrorsValue)
         buffer.writeWire(milliseconds.bitPattern)
         buffer.writeWire(value: .array(frames.map(\.value)))
         buffer.writeWire(
             value: .map(loads.sorted { $0.key < $1.key }.map { Value.Pair(.string($0.key), $0.value.value) }))
+        buffer.writeWire(log: log)
     }
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
@@ -346,13 +353,14 @@ extension MapAnswer {
             (1...Self.shardsMax).contains(shards), let partial = buffer.readWireBytes(), let rows = buffer.readCount(),
             let chunks = buffer.readCount(), let pruned = buffer.readCount(), let cached = buffer.readCount(),
             let rowsEver = buffer.readCount(),
-            let truncated = buffer.readWire(UInt8.self), truncated <= 1,
+            let marks = buffer.readWire(UInt8.self), marks <= 3,
             let relativeErrors = buffer.readWireValue(partsMax: Self.errorPartsMax)
                 .flatMap(Inexactness.relativeErrors(value:)),
             let milliseconds = buffer.readWire(UInt64.self).map({ Double(bitPattern: $0) }),
             (0...Self.millisecondsMax).contains(milliseconds),
             case .array(let list)? = buffer.readWireValue(partsMax: Self.framePartsMax),
-            case .map(let looked)? = buffer.readWireValue(partsMax: Self.framePartsMax)
+            case .map(let looked)? = buffer.readWireValue(partsMax: Self.framePartsMax),
+            let log = buffer.readWireLog()
         else { return nil }
         self.init(
             incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: rows, chunksScanned: chunks,
@@ -365,8 +373,10 @@ extension MapAnswer {
             guard let name = frame.key.text, let seen = FrameLoads.Seen(value: frame.value) else { return nil }
             loads[name] = seen
         }
+        self.log = log
         self.rowsEver = rowsEver
-        inexactness = Inexactness(isTruncated: truncated == 1, relativeErrors: relativeErrors)
+        inexactness = Inexactness(
+            isTruncated: marks & 1 != 0, relativeErrors: relativeErrors, dependsOnMore: marks & 2 != 0)
     }
 
     private static let shardsMax: UInt32 = 256

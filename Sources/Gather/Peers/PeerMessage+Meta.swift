@@ -8,7 +8,7 @@ extension MetaCommand {
         buffer.writeWire(verb.rawValue)
         buffer.writeWire(options.rawValue)
         buffer.writeWire(storeVerb.rawValue)
-        for number in [flags, expiry, vivifyExpiry, recacheExpiry] { buffer.writeWire(number) }
+        for number in [flags, expiry.stored, vivifyExpiry.stored, recacheExpiry.stored] { buffer.writeWire(number) }
         for number in [unique, newUnique, delta, initial] { buffer.writeWire(number) }
     }
 
@@ -16,8 +16,8 @@ extension MetaCommand {
         guard let verb = buffer.readWire(UInt8.self).flatMap(Verb.init(rawValue:)),
             let options = buffer.readWire(UInt16.self),
             let storeVerb = buffer.readWire(UInt8.self).flatMap(StoreVerb.init(rawValue:)),
-            let flags = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self),
-            let vivifyExpiry = buffer.readWire(UInt32.self), let recacheExpiry = buffer.readWire(UInt32.self),
+            let flags = buffer.readWire(UInt32.self), let expiry = buffer.readExpiry(),
+            let vivifyExpiry = buffer.readExpiry(), let recacheExpiry = buffer.readExpiry(),
             let unique = buffer.readWire(UInt64.self), let newUnique = buffer.readWire(UInt64.self),
             let delta = buffer.readWire(UInt64.self), let initial = buffer.readWire(UInt64.self)
         else { return nil }
@@ -39,7 +39,9 @@ extension MetaAnswer {
     func encode(into buffer: inout ByteBuffer) {
         buffer.writeWire(status.rawValue)
         buffer.writeWire(UInt32(facts.valueBytes))
-        for number in [facts.flags, facts.expiryBefore, facts.expiry, facts.idleSeconds] { buffer.writeWire(number) }
+        for number in [facts.flags, facts.expiryBefore.stored, facts.expiry.stored, facts.idleSeconds] {
+            buffer.writeWire(number)
+        }
         buffer.writeWire(facts.unique)
         buffer.writeWire(UInt32(facts.totalBytes))
         var marks: UInt8 = 0
@@ -53,7 +55,7 @@ extension MetaAnswer {
     init?(decoding buffer: inout ByteBuffer) {
         guard let status = buffer.readWire(UInt8.self).flatMap(MetaStatus.init(rawValue:)),
             let valueBytes = buffer.readWire(UInt32.self), let flags = buffer.readWire(UInt32.self),
-            let expiryBefore = buffer.readWire(UInt32.self), let expiry = buffer.readWire(UInt32.self),
+            let expiryBefore = buffer.readExpiry(), let expiry = buffer.readExpiry(),
             let idleSeconds = buffer.readWire(UInt32.self), let unique = buffer.readWire(UInt64.self),
             let totalBytes = buffer.readWire(UInt32.self), let marks = buffer.readWire(UInt8.self),
             let value = buffer.readWireBytes()

@@ -19,6 +19,14 @@ package enum PeerRequest: Sendable, Equatable {
     case stage(StageRequest)
     /// Everything rare: the verb says what, the argument's shape is the verb's.
     case control(verb: ControlVerb, argument: Value)
+
+    /// A client's command or a method's call that another node has the key of.
+    var isForwarded: Bool {
+        switch self {
+        case .item, .call: true
+        case .fetch, .map, .stage, .control: false
+        }
+    }
 }
 
 package enum ControlVerb: UInt8, Sendable, CaseIterable {
@@ -61,6 +69,14 @@ package enum ControlVerb: UInt8, Sendable, CaseIterable {
     case decideLoad
     /// {load, gone, milliseconds} → {incarnation, state}: what became of it, asked by who is in doubt.
     case askLoad
+    /// {about, query} → what another node shows of this one: see `NodeReports.report`.
+    case report
+    /// → what `top` shows of this node: `{figures, runs, maps}`.
+    case activity
+    /// {name} → {name, about, params, source} of a defined job.
+    case describeJob
+    /// {key} → where it lives: see `ClusterNode.whereabouts`.
+    case whereabouts
 }
 
 /// What a node needs to run its part of a job. Source and parameters travel with it, so the code is the same everywhere.
@@ -126,6 +142,8 @@ package enum PeerReply: Sendable, Equatable {
     case packed([UInt8])
     case failure(Failure)
     case mapped(MapAnswer)
+    /// A map that failed, and what its scripts had said until then.
+    case mapFailed(Failure, LoggedLines)
 
     /// Of a message with answers to some commands of a batch.
     static let answersKind: UInt8 = 105
@@ -152,6 +170,8 @@ package struct MapAnswer: Sendable, Equatable {
     /// Of the partial, and of what the node's scripts have seen on the way to it.
     package var inexactness = Inexactness()
     package var milliseconds: Double
+    /// What the node's scripts have said.
+    package var log = LoggedLines()
     /// The frames that the job looked at, and the rows that this node knows every node to have acknowledged.
     package var frames: [FrameAcknowledgements]
 

@@ -4,14 +4,13 @@ package import Engine
 
 extension PeerRequest {
     package static let notUnderstood = Failure(.scriptVersion, "the request is in a version that is not understood")
-    package static let keyBytesMax = 250
     /// Of a message with many commands on items and objects: no `PeerRequest`, as none is made of each of them.
     static let batchKind: UInt8 = 7
     static let headerColumnsMax = 16_384
     static let parameterPartsMax = 65_536
     /// Of the loads that a map is to include.
     static let loadPartsMax = 65_536
-    private static let nameBytesMax = 255
+    static let nameBytesMax = 255
     /// Lines of a file; instants in milliseconds: sums of them stay within 64 bits.
     private static let numberMax: Int64 = 1 << 53
 
@@ -39,7 +38,7 @@ extension PeerRequest {
     /// Throws what is wrong with a request that was decoded.
     func check() throws(Failure) {
         switch self {
-        case .item(_, let key), .fetch(let key, _, _): try Self.check(key: key)
+        case .item(_, let key), .fetch(let key, _, _): if let refusal = Key.refusal(ofBytes: key) { throw refusal }
         case .call(let key, _, _): try Self.check(key)
         case .map(let map):
             try Self.check(name: map.name)
@@ -52,12 +51,6 @@ extension PeerRequest {
         }
     }
 
-    private static func check(key: [UInt8]) throws(Failure) {
-        guard (1...keyBytesMax).contains(key.count) else {
-            throw Failure(.scriptError, "a key has 1 to \(keyBytesMax) bytes, this one has \(key.count)")
-        }
-    }
-
     private static func check(name: String) throws(Failure) {
         guard (1...nameBytesMax).contains(name.utf8.count) else {
             throw Failure(
@@ -65,14 +58,12 @@ extension PeerRequest {
         }
     }
 
-    /// As it would be written: a key of at most 250 bytes, with a type and a method that are names.
+    /// As it would be written: a key, with a type and a method that are names.
     private static func check(_ key: VirtualKey) throws(Failure) {
         let bytes = key.arguments.reduce(key.type.utf8.count + key.method.utf8.count + key.object.count + 2) {
             $0 + $1.count + 1
         }
-        guard bytes <= keyBytesMax else {
-            throw Failure(.scriptError, "a key has 1 to \(keyBytesMax) bytes, this one has \(bytes)")
-        }
+        if let refusal = Key.refusal(ofCount: bytes) { throw refusal }
         guard isName(key.type), isName(key.method) else {
             throw Failure(.scriptError, "a type and a method are names of letters, digits and '_'")
         }

@@ -61,6 +61,12 @@ package enum PeerCaller: Sendable {
         }
     }
 
+    /// What its requests are made in: a command's in no view of the nodes.
+    var epoch: UInt64 {
+        guard case .node(let identity) = self else { return 0 }
+        return identity.epoch
+    }
+
     func mayReach(isLoopback: Bool) -> Bool {
         guard case .node(let identity) = self else { return true }
         return identity.allows(isLoopback: isLoopback)
@@ -81,10 +87,14 @@ extension Environment {
 extension Refusal {
     package var failure: Failure {
         switch kind {
-        case .version: Failure(.scriptVersion, message)
-        case .otherList: Failure(.wrongEpoch, message)
-        case .notAllowed: Failure(.unreachable, message)
+        case .version: failure(.scriptVersion)
+        case .otherList: failure(.wrongEpoch)
+        case .notAllowed: failure(.unreachable)
         }
+    }
+
+    private func failure(_ reason: Reason) -> Failure {
+        Failure(reason, message, about: names.map { .named($0) })
     }
 
     /// As the other side said it.
@@ -95,6 +105,6 @@ extension Refusal {
             case .wrongEpoch: .otherList
             default: .notAllowed
             }
-        self.init(kind, failure.message)
+        self.init(kind, failure.message, about: failure.subjects.map(\.name))
     }
 }

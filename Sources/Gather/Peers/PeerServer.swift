@@ -17,8 +17,8 @@ package protocol PeerService: Sendable {
         defers: (_ commandBytes: Int) -> Void,
         later: @escaping @Sendable (_ index: Int, _ commandBytes: Int, Result<Value, Failure>) -> Void
     ) -> ForwardedProgress
-    /// Why a client is not taken; nil when it is.
-    func refusal(login: [UInt8], password: [UInt8]) -> Refusal?
+    /// What a client may do, or why it is not taken.
+    func admit(login: [UInt8], password: [UInt8], from client: ClientAddress) -> ClientAdmission
     /// Who calls is known now, or was refused.
     func greeted(_ counterpart: Counterpart)
     func refused(_ refusal: Refusal, line: String, address: String)
@@ -26,13 +26,30 @@ package protocol PeerService: Sendable {
     func closed(_ connection: PeerConnection)
 }
 
+/// What is said to a client that has said who it is.
+package struct ClientAdmission: Sendable {
+    package var outcome: Result<Roles, Refusal>
+    /// How long it has to wait for that.
+    package var delayMilliseconds = 0
+
+    package init(_ outcome: Result<Roles, Refusal>, delayMilliseconds: Int = 0) {
+        self.outcome = outcome
+        self.delayMilliseconds = delayMilliseconds
+    }
+}
+
 /// One accepted connection, for what lives as long as it does.
 package final class PeerConnection: Sendable {
     package let counterpart: Counterpart
+    /// Of a client; a node, which may ask what nodes may, is bound by none.
+    let roles: Roles
     private let closed = Atomic<Bool>(false)
 
     /// A client's unless it is said that it is a node's: a client may do the least.
-    package init(_ counterpart: Counterpart = .client) { self.counterpart = counterpart }
+    package init(_ counterpart: Counterpart = .client, roles: Roles = .all) {
+        self.counterpart = counterpart
+        self.roles = roles
+    }
 
     /// Whether it is gone: what comes of its requests now is for nobody.
     package var isClosed: Bool { closed.load(ordering: .acquiring) }
@@ -225,7 +242,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
         switch phase {
         case .greeting(var greeting):
             guard frame.id == PeerFrame.linkID, let message = LinkMessage(Array(frame.message.readableBytesView)) else {
-                return refuse(Refusal(.version, "\(identity.name) did not expect that message"))
+                return refuse(Refusal(.version, "\(identity.name) did not expect that message", about: identity.name))
             }
             let step = greeting.receive(message, now: channel.loop.now)
             phase = .greeting(greeting)
@@ -233,10 +250,20 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
             case .send(let answer): write(answer)
             case .refused(let refusal): refuse(refusal)
             case .taken(let counterpart, let asked, let stamp, let login, let password):
-                if counterpart == .client, let refusal = service.refusal(login: login, password: password) {
-                    return refuse(refusal)
+                let heard = channel.loop.now
+                guard counterpart == .client else {
+                    return take(counterpart, .all, asked: asked, stamp: stamp, heard: heard)
                 }
-                take(counterpart, asked: asked, stamp: stamp)
+                let client = ClientAddress(host: channel.host, isLocal: channel.isLoopback)
+                let admission = service.admit(login: login, password: password, from: client)
+                guard admission.delayMilliseconds > 0 else {
+                    return end(admission, asked: asked, stamp: stamp, heard: heard)
+                }
+                _ = channel.loop.schedule(afterMilliseconds: admission.delayMilliseconds) {
+                    // Unless it did not wait for it.
+                    guard case .greeting = self.phase else { return }
+                    self.end(admission, asked: asked, stamp: stamp, heard: heard)
+                }
             }
         case .refused(let failure): write(.failure(failure), id: frame.id)
         case .taken(let connection):
@@ -247,14 +274,23 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
         }
     }
 
-    private func take(_ counterpart: Counterpart, asked: Instant, stamp: UInt64) {
+    /// The end of a client's greeting.
+    private func end(_ admission: ClientAdmission, asked: Instant, stamp: UInt64, heard: Instant) {
+        switch admission.outcome {
+        case .success(let roles): take(.client, roles, asked: asked, stamp: stamp, heard: heard)
+        case .failure(let refusal): refuse(refusal)
+        }
+    }
+
+    /// `heard`: when the answer to what it was asked had come.
+    private func take(_ counterpart: Counterpart, _ roles: Roles, asked: Instant, stamp: UInt64, heard: Instant) {
         let now = channel.loop.now
-        guard estimate.answered(stamp: stamp, asked: asked, now: now) else {
-            return refuse(Refusal(.version, "\(identity.name) was told a time that is none"))
+        guard estimate.answered(stamp: stamp, asked: asked, now: heard) else {
+            return refuse(Refusal(.version, "\(identity.name) was told a time that is none", about: identity.name))
         }
         decoder.limits =
             purpose == .forwards ? .forwards(itemBytesMax: itemBytesMax) : .requests(itemBytesMax: itemBytesMax)
-        phase = .taken(PeerConnection(counterpart))
+        phase = .taken(PeerConnection(counterpart, roles: roles))
         heardAt = now
         service.greeted(counterpart)
         write(.welcome)
@@ -283,15 +319,19 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
             return write(
                 .failure(
                     Failure(
-                        .budgetExceeded, "the request is larger than \(identity.name) takes one of its kind")),
+                        .budgetExceeded, "the request is larger than \(identity.name) takes one of its kind",
+                        about: .named(identity.name))),
                 id: id)
         }
         var message = frame.message
-        guard let stamp = message.readWire(UInt64.self), let left = message.readWire(UInt32.self) else {
+        guard let head = RequestHead(&message) else {
             return write(.failure(PeerRequest.notUnderstood), id: id)
         }
-        guard let due = estimate.due(stamp: stamp, leftMilliseconds: left), now < due else {
+        guard let due = estimate.due(stamp: head.sent, leftMilliseconds: head.leftMilliseconds), now < due else {
             return write(.failure(tooLate), id: id)
+        }
+        guard connection.counterpart == .client || head.epoch == identity.epoch else {
+            return write(.failure(otherView), id: id)
         }
         if message.getInteger(at: message.readerIndex, as: UInt8.self) == PeerRequest.batchKind {
             guard connection.counterpart != .client else { return write(.failure(PeerRequest.notForClients), id: id) }
@@ -311,11 +351,14 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
         }
         let time = RequestTime(
             due: Deadline(uptimeNanoseconds: due.nanoseconds),
-            leftMilliseconds: estimate.leftMilliseconds(stamp: stamp, leftMilliseconds: left, now: now))
+            leftMilliseconds: estimate.leftMilliseconds(
+                stamp: head.sent, leftMilliseconds: head.leftMilliseconds, now: now))
         let requestBytes = frame.bytes
         allowance.took(requestBytes: requestBytes)
         let loop = channel.loop
         service.handle(request, from: connection, time: time) { reply in
+            // For nobody, on a loop that may have ended too.
+            if connection.isClosed { return }
             if loop.isCurrent { return self.answer(reply, id: id, requestBytes: requestBytes) }
             // A large answer takes long to encode: that is done here, not on the event loop.
             var encoded = ByteBuffer()
@@ -327,7 +370,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
 
     /// Goes on with the batch, whose answers so far become one message.
     private func carryOutBatch() {
-        guard var batch else { return }
+        guard var batch, case .taken(let connection) = phase else { return }
         self.batch = nil
         isAtBatch = true
         let id = batch.id
@@ -344,6 +387,7 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
             },
             defers: { allowance.took(requestBytes: $0) },
             later: { index, commandBytes, result in
+                if connection.isClosed { return }
                 // As `answer(_:)` does it.
                 let frame = Self.frame(id: id, index: index, result)
                 let answer = LateAnswer(frame: frame, id: id, index: index, commandBytes: commandBytes)
@@ -366,8 +410,16 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
         scheduleFlush()
     }
 
+    private var otherView: Failure {
+        Failure(
+            .wrongEpoch, "\(identity.name) was asked in another view of the nodes, and did not carry it out",
+            about: .named(identity.name))
+    }
+
     private var tooLate: Failure {
-        Failure(.timeout, "\(identity.name) got the request too late, and did not carry it out")
+        Failure(
+            .timeout, "\(identity.name) got the request too late, and did not carry it out",
+            about: .named(identity.name))
     }
 
     // MARK: Replies
@@ -424,7 +476,9 @@ package final class PeerServer: PeerChannelUser, @unchecked Sendable {
     private var tooMuch: PeerReply { .failure(tooMuchUntaken) }
 
     private var tooMuchUntaken: Failure {
-        Failure(.overloaded, "\(identity.name) holds too many answers that were not taken; it may have happened")
+        Failure(
+            .overloaded, "\(identity.name) holds too many answers that were not taken; it may have happened",
+            about: .named(identity.name))
     }
 
     private func write(_ reply: PeerReply, id: UInt64) {

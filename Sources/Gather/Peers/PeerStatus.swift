@@ -11,6 +11,9 @@ package final class PeerStatus: Sendable {
     private let logger: Logger
     private let presence = Mutex(PeerPresence())
     private let heardNanoseconds = Atomic<UInt64>(0)
+    /// Smoothed; 0 before the first.
+    private let roundTrip = Atomic<UInt64>(0)
+    private let forwardedCommands = Atomic<UInt64>(0)
     private let silentLinks = Atomic<Bool>(false)
     private let lastIncarnation = Mutex<UInt64?>(nil)
 
@@ -27,6 +30,25 @@ package final class PeerStatus: Sendable {
         let heard = heardNanoseconds.load(ordering: .relaxed)
         return heard == 0 ? nil : now.milliseconds(since: Instant(nanoseconds: heard))
     }
+
+    /// How long a question about the connection itself takes there and back, on the average of the last few; nil before the
+    /// first. They are asked where nothing else was heard for half a second.
+    package var roundTripNanoseconds: UInt64? {
+        let nanoseconds = roundTrip.load(ordering: .relaxed)
+        return nanoseconds == 0 ? nil : nanoseconds
+    }
+
+    /// Weighs an eighth, as TCP weighs its round trips.
+    func measured(roundTrip nanoseconds: UInt64) {
+        let before = roundTrip.load(ordering: .relaxed)
+        let smooth = before == 0 ? nanoseconds : before - before / 8 + nanoseconds / 8
+        roundTrip.store(max(1, smooth), ordering: .relaxed)
+    }
+
+    /// Commands of clients and calls of methods that this node had it carry out.
+    package var forwarded: UInt64 { forwardedCommands.load(ordering: .relaxed) }
+
+    func forwarded(_ commands: Int) { forwardedCommands.add(UInt64(commands), ordering: .relaxed) }
 
     /// A link has found the node silent, and none has heard of it since.
     var isSilent: Bool { silentLinks.load(ordering: .relaxed) }
@@ -47,11 +69,17 @@ package final class PeerStatus: Sendable {
         }
         guard let report = presence.withLock({ $0.receive(event) }) else { return }
         switch report {
-        case .lost(let why): logger.warning("peer \(name) (\(address)) is lost: \(why)")
-        case .notReached(let why): logger.notice("peer \(name) (\(address)) is not there yet: \(why)")
-        case .reached: logger.notice("peer \(name) (\(address)) is there")
-        case .back: logger.notice("peer \(name) (\(address)) is back")
-        case .refused(let why): logger.warning("peer \(name) (\(address)) is refused: \(why)")
+        case .lost(let why): tell(.warning, "is lost: \(why)", "peer_lost", why)
+        case .notReached(let why): tell(.notice, "is not there yet: \(why)", "peer_not_reached", why)
+        case .reached: tell(.notice, "is there", "peer_reached")
+        case .back: tell(.notice, "is back", "peer_back")
+        case .refused(let why): tell(.warning, "is refused: \(why)", "peer_refused", why)
         }
+    }
+
+    private func tell(_ level: Logger.Level, _ what: String, _ event: String, _ reason: String? = nil) {
+        var fields: Logger.Metadata = ["event": .string(event), "peer": .string(name), "address": .string(address)]
+        if let reason { fields["reason"] = .string(reason) }
+        logger.log(level: level, "peer \(name) (\(address)) \(what)", metadata: fields)
     }
 }

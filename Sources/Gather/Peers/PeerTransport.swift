@@ -46,6 +46,8 @@ package protocol PeerChannel: AnyObject, Sendable {
     var loop: any PeerLoop { get }
     /// Its other end is on this machine.
     var isLoopback: Bool { get }
+    /// The address of its other end, without a port; empty for a unix socket.
+    var host: String { get }
     /// Its other end, for people.
     var place: String { get }
     /// Less than `PeerTransport.unsentBytesHigh` wait to be sent.

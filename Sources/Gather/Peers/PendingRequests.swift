@@ -7,7 +7,7 @@ package struct PendingRequests<Waiter> {
     private struct Entry {
         let deadline: Deadline
         let sent: UInt64
-        let commands: Int
+        var commands: Int
         let waiter: Waiter
     }
 
@@ -28,6 +28,14 @@ package struct PendingRequests<Waiter> {
         waiting[nextID] = Entry(deadline: deadline, sent: sent, commands: commands, waiter: waiter)
         self.commands += commands
         return nextID
+    }
+
+    /// Counts a request as so many commands more. False, and it does not, where there is none or too many wait already.
+    package mutating func extend(_ id: UInt64, commands: Int) -> Bool {
+        guard self.commands < countMax, waiting[id] != nil else { return false }
+        waiting[id]?.commands += commands
+        self.commands += commands
+        return true
     }
 
     /// Whoever waits for `id`, and goes on to.

@@ -38,7 +38,8 @@ extension Cluster {
         throw Failure(
             .unreachable,
             "\(selfName) has just started, and has not heard from \(awaited.joined(separator: ", ")) yet, "
-                + "which may know of \(thing); ask again")
+                + "which may know of \(thing); ask again",
+            about: ([selfName] + awaited).map { .named($0) })
     }
 
     /// Tells every other node what it does not know of what this one knows, and takes in what they know. Returns the nodes that
@@ -46,29 +47,26 @@ extension Cluster {
     @discardableResult
     package func publish(by deadline: Deadline? = nil) async -> [(node: Int, failure: Failure)] {
         let deadline = deadline ?? environment.deadline(afterMilliseconds: 1_000)
-        guard !otherNodes.isEmpty else { return [] }
         let living = living
-        return await withTaskGroup(of: (Int, Failure)?.self) { group in
-            for node in otherNodes {
-                group.addTask {
-                    let name = self.topology.nodes[node].name
-                    let message = self.replica.message(to: name, living: living)
-                    let request = PeerRequest.control(verb: .synchronize, argument: message)
-                    switch await self.send(request, to: node, deadline: deadline) {
-                    case .success(.value(let answer)):
-                        self.mergeSynchronization(answer, from: node)
-                        return nil
-                    case .success: return (node, PeerReply.notUnderstood)
-                    case .failure(let failure):
-                        self.replica.settled(with: name)
-                        return (node, failure)
-                    }
+        let nodes = otherNodes
+        let outcome = await Gatherer<Value>(targets: nodes.count, deadline: deadline, in: self) { index, _, deliver in
+            let name = self.topology.nodes[nodes[index]].name
+            let message = self.replica.message(to: name, living: living)
+            let request = PeerRequest.control(verb: .synchronize, argument: message)
+            self.send(request, to: nodes[index], deadline: deadline) { reply in
+                switch reply {
+                case .success(.value(let answer)):
+                    self.mergeSynchronization(answer, from: nodes[index])
+                    deliver(.success(.null))
+                case .success: deliver(.failure(PeerReply.notUnderstood))
+                case .failure(let failure):
+                    self.replica.settled(with: name)
+                    deliver(.failure(failure))
                 }
             }
-            var failures: [(node: Int, failure: Failure)] = []
-            for await failure in group { if let failure { failures.append(failure) } }
-            return failures.sorted { $0.node < $1.node }
         }
+        .outcome()
+        return outcome.failures.map { (nodes[$0.node], $0.failure) }
     }
 
     /// The runs of the others that are there, as far as they have greeted this node.
@@ -83,7 +81,8 @@ extension Cluster {
     package func synchronized(with message: Value, from speaker: Counterpart) throws(Failure) -> Value {
         guard case .node(let name, _) = speaker, takeIn(message, from: speaker) else {
             throw Failure(
-                .scriptVersion, "\(selfName) was told of frames, rows or nodes that can't be, and believes none of it")
+                .scriptVersion, "\(selfName) was told of frames, rows or nodes that can't be, and believes none of it",
+                about: .named(selfName))
         }
         return .object([
             "shards": .int(Int64(engine.shards.count)), "message": replica.message(to: name, living: living),

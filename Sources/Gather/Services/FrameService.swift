@@ -7,12 +7,12 @@ package struct FrameService: VirtualService {
     package let type = "frame"
 
     package enum Method: String, ServiceMethod {
-        case append, info, list, drop, retain
+        case append, info, describe, list, drop, retain
 
         package var signature: MethodSignature {
             switch self {
             case .append: MethodSignature(parameters: ["name"], least: 1)
-            case .info: MethodSignature(parameters: ["name"], least: 1)
+            case .info, .describe: MethodSignature(parameters: ["name"], least: 1)
             case .list: MethodSignature()
             case .drop: MethodSignature(parameters: ["name", "id"], least: 1)
             case .retain: MethodSignature(parameters: ["name", "age", "column"], least: 2)
@@ -20,6 +20,15 @@ package struct FrameService: VirtualService {
         }
 
         package var takesData: Bool { self == .append }
+        package var isReadonly: Bool { self == .info || self == .describe || self == .list }
+
+        package var action: ClientAction {
+            switch self {
+            case .append: .appendRows
+            case .info, .describe, .list: .describe
+            case .drop, .retain: .alterFrame
+            }
+        }
     }
 
     private static let gatherMilliseconds = 2_000
@@ -48,6 +57,13 @@ package struct FrameService: VirtualService {
             cluster.environment.task {
                 completion(await Self.answer { () async throws(Failure) in try await Self.info(key, cluster) })
             }
+        case .describe:
+            Task(executorPreference: cluster.engine.compute) {
+                completion(
+                    await Self.answer { () async throws(Failure) in
+                        try await Self.describe(key, call.deadline, router)
+                    })
+            }
         case .drop:
             cluster.environment.task {
                 completion(
@@ -63,7 +79,7 @@ package struct FrameService: VirtualService {
         do throws(Failure) { return .success(try await work()) } catch { return .failure(error) }
     }
 
-    private static func name(_ key: VirtualKey) throws(Failure) -> String {
+    static func name(_ key: VirtualKey) throws(Failure) -> String {
         guard !key.object.isEmpty else { throw Failure(.scriptError, "frame:\(key.method):NAME: the name is missing") }
         return String(decoding: key.object, as: UTF8.self)
     }
@@ -83,6 +99,16 @@ package struct FrameService: VirtualService {
             try cluster.requireSettled(toFind: "a frame '\(name)'")
             return nil
         }
+    }
+
+    /// The columns of a frame. Throws `miss` where there is none.
+    package static func schema(of name: String, _ cluster: Cluster) throws(Failure) -> FrameSchema {
+        try FrameSchema(encoded: require(name, cluster).schema)
+    }
+
+    /// For a job that has looked at it: what is known of its rows went with it.
+    static func dropped(_ name: String) -> Failure {
+        Failure(.incompleteData, "frame \(name) was dropped while the job looked at it; ask again")
     }
 
     static func require(_ name: String, _ cluster: Cluster) throws(Failure) -> Registry.FrameEntry {
@@ -115,7 +141,7 @@ package struct FrameService: VirtualService {
     }
 
     /// The frame's id, if it was made just now.
-    private static func create(
+    static func create(
         _ name: String, schema: FrameSchema, _ cluster: Cluster
     ) async throws(Failure) -> DefinitionID? {
         try FrameCatalog.checkName(name)
@@ -134,20 +160,21 @@ package struct FrameService: VirtualService {
     private static func createOnOwner(
         _ name: String, _ schema: FrameSchema, _ cluster: Cluster
     ) async throws(Failure) -> DefinitionID? {
-        let owner = Array(name.utf8).withUnsafeBytes { cluster.topology.owner(ofKey: $0) }
-        guard owner != cluster.topology.selfIndex else { return nil }
+        guard case .another(let place) = Array(name.utf8).withUnsafeBytes({ cluster.view.owner(of: $0) }) else {
+            return nil
+        }
         let request = PeerRequest.control(
             verb: .createFrame, argument: .object(["name": .string(name), "schema": schema.value]))
         let reply = await cluster.send(
-            request, to: owner, deadline: cluster.environment.deadline(afterMilliseconds: ownerMilliseconds))
+            request, to: place.node, deadline: cluster.environment.deadline(afterMilliseconds: ownerMilliseconds))
         await cluster.publish()  // and so learns of it, by its id
         switch Router.value(of: reply) {
         case .success(let answer):
             guard try find(name, cluster.readRegistry { $0 }, cluster) != nil else {
+                let owner = cluster.topology.nodes[place.node].name
                 throw Failure(
-                    .unreachable,
-                    "\(cluster.topology.nodes[owner].name) has made frame '\(name)', and went away before it said so; ask again"
-                )
+                    .unreachable, "\(owner) has made frame '\(name)', and went away before it said so; ask again",
+                    about: .named(owner))
             }
             return DefinitionID(value: answer["made"])
         case .failure(let failure):
@@ -180,42 +207,14 @@ package struct FrameService: VirtualService {
 
     // MARK: Append
 
-    /// `set frame:append:NAME` with NDJSON rows: visible to the next query. All rows or none. The first rows of a frame
-    /// that does not exist yet give it its schema.
+    /// `set frame:append:NAME` with NDJSON rows.
     private static func append(_ key: VirtualKey, _ data: [UInt8]?, _ cluster: Cluster) async throws(Failure) -> Value {
         let name = try name(key)
         guard let rows = data else {
             throw Failure(
                 .scriptError, "frame:append:\(name) needs rows, one JSON object a line, as the data block of a set")
         }
-        var made: DefinitionID?
-        await cluster.settle()
-        if try find(name, cluster.readRegistry { $0 }, cluster) == nil {
-            let schema = try SchemaInference.ndjson(block: TextBlock(bytes: rows, firstLine: 1))
-            do { made = try await create(name, schema: schema, cluster) } catch {
-                guard error.reason == .wrongType else { throw error }
-                await cluster.publish()  // somebody else was first, with another schema: these rows may fit it
-            }
-        }
-        let frame = try cluster.hold(try require(name, cluster))
-        let count: Int
-        do throws(Failure) { count = try await append(rows, to: frame, cluster) } catch {
-            if let made { await discard(name, id: made, besides: 0, cluster) }
-            throw error
-        }
-        cluster.publishSoon()
-        return .object(["rows": .int(Int64(count))])
-    }
-
-    private static func append(_ rows: [UInt8], to frame: Frame, _ cluster: Cluster) async throws(Failure) -> Int {
-        try await cluster.engine.compute.attemptUrgent { () throws(Failure) in
-            let request = StageRequest(
-                load: 0, frame: frame.name, format: .ndjson, firstLine: 1, skipsBadRows: false, bytes: rows)
-            let block = try RowBlock(
-                parsing: request, schema: frame.schema, memory: cluster.engine.frames.resources.memory)
-            try frame.append(block.batch)
-            return block.batch.rowCount
-        }
+        return try await append(rows, .ndjson, to: name, cluster)
     }
 
     // MARK: Info
@@ -243,9 +242,9 @@ package struct FrameService: VirtualService {
         let schema = try FrameSchema(encoded: entry.schema)
         let argument = Value.object(["name": .string(name), "id": entry.id.value])
         let deadline = cluster.environment.deadline(afterMilliseconds: gatherMilliseconds)
-        let outcome: Scatter<Value>.Outcome = await ScatterDriver.run(
-            nodes: cluster.topology.nodes.count, require: .all, deadline: deadline, cluster.alarms
-        ) { node, deliver in
+        let outcome = await Gatherer<Value>(
+            targets: cluster.topology.nodes.count, require: .all, deadline: deadline, in: cluster
+        ) { node, _, deliver in
             guard node != cluster.topology.selfIndex, let links = cluster.anyLinks else {
                 return deliver(Result { () throws(Failure) in try statistics(argument, cluster) })
             }
@@ -253,9 +252,10 @@ package struct FrameService: VirtualService {
                 deliver(Router.value(of: $0))
             }
         }
-        if let (node, failure) = outcome.failures.first {
-            throw Failure(
-                failure.reason, "\(cluster.topology.nodes[node].name): \(failure.message)", fault: failure.fault)
+        .outcome()
+        if let (node, failure) = outcome.failure {
+            let name = cluster.topology.nodes[node].name
+            throw failure.saying("\(name): \(failure.message)", about: .named(name))
         }
         return describe(name, schema, outcome.answers, cluster)
     }

@@ -1,5 +1,6 @@
 // `index:…` virtual keys: objects in the order of a number that a method of their type answers, over all shards and nodes.
 
+import Coordination
 package import Engine
 
 /// `index:top:TYPE.METHOD:10`, `index:above:TYPE.METHOD:0.9[:LIMIT]`, `index:count:TYPE.METHOD`, `index:list`. All nodes have
@@ -16,6 +17,13 @@ package struct IndexService: VirtualService {
             case .above: MethodSignature(parameters: ["index", "number", "limit", "here"], least: 2)
             case .count: MethodSignature(parameters: ["index", "here"], least: 1)
             case .list: MethodSignature()
+            }
+        }
+
+        package var action: ClientAction {
+            switch self {
+            case .top, .above, .count: .callReadonly
+            case .list: .describe
             }
         }
     }
@@ -46,8 +54,7 @@ package struct IndexService: VirtualService {
             let asked = try read(call.key)
             let own = router.cluster.environment.deadline(afterMilliseconds: Self.timeoutMilliseconds)
             let deadline = min(call.deadline, own)
-            router.cluster.environment.task {
-                let answer = await Self.answer(asked, deadline, router)
+            Self.answer(asked, deadline, router) { answer in
                 completion(answer.map { asked.isHere ? Self.part($0) : Self.value($0, asked.question) })
             }
         } catch {
@@ -122,46 +129,41 @@ package struct IndexService: VirtualService {
 
     // MARK: Answers
 
-    private static func answer(_ asked: Asked, _ deadline: Deadline, _ router: Router) async -> Result<
-        IndexAnswer, Failure
-    > {
-        let others = asked.isHere ? [] : router.cluster.otherNodes
-        return await withTaskGroup(of: Result<IndexAnswer, Failure>.self) { group in
-            for shard in router.engine.shards {
-                group.addTask {
-                    await withCheckedContinuation { continuation in
-                        shard.objects.ask(index: asked.name, asked.question, deadline: deadline) {
-                            continuation.resume(returning: $0)
-                        }
-                    }
-                }
+    /// Of this node's shards, and of the other nodes.
+    private static func answer(
+        _ asked: Asked, _ deadline: Deadline, _ router: Router,
+        completion: @escaping @Sendable (Result<IndexAnswer, Failure>) -> Void
+    ) {
+        let (shards, others) = (router.engine.shards, asked.isHere ? [] : router.cluster.otherNodes)
+        Gatherer<IndexAnswer>(targets: shards.count + others.count, deadline: deadline, in: router.cluster) {
+            target, _, deliver in
+            guard target < shards.count else {
+                return ask(others[target - shards.count], asked, deadline, router, deliver)
             }
-            for node in others { group.addTask { await ask(node, asked, deadline, router) } }
+            shards[target].objects.ask(index: asked.name, asked.question, deadline: deadline, completion: deliver)
+        }
+        .begin { found in
+            if let (_, failure) = found.failure { return completion(.failure(failure)) }
             var answer = IndexAnswer()
-            var failure: Failure?
-            for await part in group {
-                switch part {
-                case .success(let part): answer.merge(part, for: asked.question)
-                case .failure(let error): failure = failure ?? error
-                }
-            }
-            return failure.map { .failure($0) } ?? .success(answer)
+            for (_, part) in found.answers { answer.merge(part, for: asked.question) }
+            completion(.success(answer))
         }
     }
 
     private static func ask(
-        _ node: Int, _ asked: Asked, _ deadline: Deadline, _ router: Router
-    ) async -> Result<IndexAnswer, Failure> {
+        _ node: Int, _ asked: Asked, _ deadline: Deadline, _ router: Router,
+        _ deliver: @escaping Gatherer<IndexAnswer>.Deliver
+    ) {
         let request = PeerRequest.fetch(
             key: asked.keyForNode,
             deadlineMilliseconds: UInt32(router.cluster.environment.remainingMilliseconds(until: deadline)),
             byJob: false)
         let name = router.cluster.topology.nodes[node].name
-        switch Router.value(of: await router.cluster.send(request, to: node, deadline: deadline)) {
-        case .failure(let failure): return .failure(failure.naming(name))
-        case .success(let value):
-            guard let part = part(value) else { return .failure(PeerReply.notUnderstood.naming(name)) }
-            return .success(part)
+        router.cluster.send(request, to: node, deadline: deadline) { reply in
+            let result = Router.value(of: reply).flatMap { value in
+                part(value).map { .success($0) } ?? .failure(PeerReply.notUnderstood)
+            }
+            deliver(result.mapError { $0.naming(name) })
         }
     }
 

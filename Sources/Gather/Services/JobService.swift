@@ -5,20 +5,36 @@ package import Engine
 
 package struct JobService: VirtualService {
     package let type = "job"
+    private let reports: NodeReports
 
     package enum Method: String, ServiceMethod {
-        case define, run, list, drop
+        case define, run, list, drop, source, active, cancel
 
         package var signature: MethodSignature {
             switch self {
             case .define: MethodSignature(parameters: ["name"], least: 1)
             case .run: MethodSignature(parameters: ["name"], least: 1, isOpen: true)
-            case .list: MethodSignature()
-            case .drop: MethodSignature(parameters: ["name"], least: 1)
+            case .list, .active: MethodSignature()
+            case .drop, .source: MethodSignature(parameters: ["name"], least: 1)
+            case .cancel: MethodSignature(parameters: ["id"], least: 1)
             }
         }
 
         package var takesData: Bool { self == .define }
+        /// Whether a run changes anything is its script's to say.
+        package var isReadonly: Bool { self == .list || self == .active || self == .source }
+
+        package var action: ClientAction {
+            switch self {
+            case .define: .defineJob
+            // What a run(p) needs besides is known once its script is (`JobRunner`).
+            case .run: .runDefinedMap
+            case .list, .source: .describe
+            case .active: .lookAtCluster
+            case .drop: .dropJob
+            case .cancel: .cancelRun
+            }
+        }
     }
 
     private static let sourceBytesMax = 256 << 10
@@ -28,7 +44,7 @@ package struct JobService: VirtualService {
     /// What the top level of a job may take when it is defined.
     private static let checkMilliseconds = 1_000
 
-    package init() {}
+    package init(_ reports: NodeReports) { self.reports = reports }
 
     package func perform(
         _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping CallCompletion
@@ -38,9 +54,17 @@ package struct JobService: VirtualService {
         case .list: completion(.success(Self.list(cluster)))
         case .define: cluster.environment.task { completion(await Self.define(key, call.data, cluster)) }
         case .drop: cluster.environment.task { completion(await Self.drop(key, cluster)) }
+        case .source:
+            completion(
+                Result { () throws(Failure) in .bytes(try Self.source(of: try Self.name(key), cluster)) })
+        case .active:
+            cluster.environment.task { [reports] in
+                completion(.success(.array(await reports.runs().runs.filter { $0["state"] == .string("running") })))
+            }
+        case .cancel: cluster.environment.task { [reports] in completion(await Self.cancel(key, reports)) }
         case .run:
             Task(executorPreference: cluster.engine.compute) {
-                completion(await Self.run(key, call.deadline, router).map(\.value))
+                completion(await Self.run(call, router).map(\.value))
             }
         }
     }
@@ -52,7 +76,7 @@ package struct JobService: VirtualService {
             return perform(method, call, router) { completion($0.map { .bytes($0.answer) }) }
         }
         Task(executorPreference: router.cluster.engine.compute) {
-            let envelope = await Self.run(call.key, call.deadline, router)
+            let envelope = await Self.run(call, router)
             completion(envelope.map { $0.leasedText.map { .leased($0) } ?? .bytes($0.value.answer) })
         }
     }
@@ -60,6 +84,10 @@ package struct JobService: VirtualService {
     private static func name(_ key: VirtualKey) throws(Failure) -> String {
         let name = String(decoding: key.object, as: UTF8.self)
         guard !name.isEmpty else { throw Failure(.scriptError, "job:\(key.method):NAME: the name is missing") }
+        let bytesMax = PeerRequest.nameBytesMax
+        guard name.utf8.count <= bytesMax else {
+            throw Failure(.scriptError, "a job's name has 1 to \(bytesMax) bytes, this one has \(name.utf8.count)")
+        }
         return name
     }
 
@@ -122,15 +150,33 @@ package struct JobService: VirtualService {
         }
     }
 
+    /// `get job:cancel:ID`: CANCELLED, or DONE where it was over.
+    private static func cancel(_ key: VirtualKey, _ reports: NodeReports) async -> Result<Value, Failure> {
+        let id = String(decoding: key.object, as: UTF8.self)
+        do throws(Failure) {
+            guard let query = NodeReports.query(id: id), let (wasRunning, run) = try await reports.cancel(query) else {
+                return .failure(
+                    Failure(.miss, "there is no run '\(id.prefix(40))'; get job:active tells of those under way"))
+            }
+            guard wasRunning else { return .success(.string("DONE")) }
+            guard run["state"] != .string("running") else {
+                return .failure(Failure(.timeout, "run \(id) has not ended yet: cancel it again"))
+            }
+            return .success(.string("CANCELLED"))
+        } catch {
+            return .failure(error)
+        }
+    }
+
     /// `get job:run:NAME[:param=value…][:require=…][:timeout=ms]`: the envelope, as JSON. A job that fails answers an
     /// envelope with `error`: there is no way to mistake it for an answer.
-    private static func run(
-        _ key: VirtualKey, _ deadline: Deadline, _ router: Router
-    ) async -> Result<Envelope, Failure> {
+    private static func run(_ call: ServiceCall, _ router: Router) async -> Result<Envelope, Failure> {
+        let (key, deadline) = (call.key, call.deadline)
         do throws(Failure) {
             let name = try name(key)
             let source = try source(of: name, router.cluster)
             var request = JobRequest(name: name, source: source)
+            request.roles = call.roles
             try request.take(assignments: key.arguments.map { String(decoding: $0, as: UTF8.self) })
             if deadline != .never {
                 request.timeoutMilliseconds = min(
@@ -142,13 +188,11 @@ package struct JobService: VirtualService {
         }
     }
 
+    /// The Lua of a defined job.
     private static func source(of name: String, _ cluster: Cluster) throws(Failure) -> [UInt8] {
-        switch cluster.readRegistry({ $0.job(named: name) }) {
-        case .one(let job): return job.definition.source
-        case .conflict(let found): throw RegistryReplica.conflict(ofJob: name, found)
-        case .none:
-            try cluster.requireSettled(toFind: "a job '\(name)'")
+        guard let source = try JobDefinitions.source(of: name, cluster) else {
             throw Failure(.scriptError, "there is no job '\(name)': define it with set job:define:\(name)")
         }
+        return source
     }
 }

@@ -14,6 +14,12 @@ package struct ObjectService: VirtualService {
             case .describe: MethodSignature(parameters: ["type"], least: 1)
             }
         }
+
+        package var action: ClientAction {
+            switch self {
+            case .list, .describe: .describe
+            }
+        }
     }
 
     package init() {}
@@ -30,7 +36,7 @@ package struct ObjectService: VirtualService {
 
     private static func describe(_ name: String, _ types: ObjectTypes) -> Result<Value, Failure> {
         if let type = types.types[name] { return .success(describe(type)) }
-        guard let handlers = types.lowLevel?.methods[name] else {
+        guard let handlers = types.handlers?.methods[name] else {
             return .failure(Failure(.scriptError, "there is no object type '\(name)'; see object:list"))
         }
         return .success(
@@ -41,7 +47,7 @@ package struct ObjectService: VirtualService {
     }
 
     private static func list(_ types: ObjectTypes) -> Value {
-        .array((Array(types.types.keys) + Array(types.lowLevel?.methods.keys ?? [:].keys)).sorted().map { .string($0) })
+        .array((Array(types.types.keys) + Array(types.handlers?.methods.keys ?? [:].keys)).sorted().map { .string($0) })
     }
 
     private static func describe(_ type: ObjectType) -> Value {

@@ -8,10 +8,15 @@ package protocol ServiceMethod: RawRepresentable<String>, CaseIterable, Sendable
     var signature: MethodSignature { get }
     /// Whether it takes a data block.
     var takesData: Bool { get }
+    /// Whether it changes nothing, so that it may be asked again.
+    var isReadonly: Bool { get }
+    /// What whoever calls it does.
+    var action: ClientAction { get }
 }
 
 extension ServiceMethod {
     package var takesData: Bool { false }
+    package var isReadonly: Bool { true }
 }
 
 /// What a service was asked, and by when an answer is wanted.
@@ -19,6 +24,8 @@ package struct ServiceCall: Sendable {
     package let key: VirtualKey
     package let data: [UInt8]?
     package let deadline: Deadline
+    /// Of whoever calls, who may do what the method is for; what it leads to may want more.
+    package let roles: Roles
 }
 
 /// Answers virtual keys of one type: `frame`, `job`, `node`, `object`, `index`. Asked on any node, answered there.
@@ -32,6 +39,11 @@ package protocol VirtualService: Sendable {
 }
 
 extension VirtualService {
+    /// Nil for a method that there isn't.
+    func isReadonly(_ method: String) -> Bool? { Method(rawValue: method)?.isReadonly }
+
+    func action(_ method: String) -> ClientAction? { Method(rawValue: method)?.action }
+
     package func performForText(
         _ method: Method, _ call: ServiceCall, _ router: Router, completion: @escaping TextCompletion
     ) {

@@ -2,6 +2,8 @@
 // Unsafe pointers: keys come as they lie in the request's bytes.
 
 import CKernels
+package import Coordination
+import Engine
 import Glibc
 
 /// A server as clients name it: the text of its host is hashed as it stands, an IPv6 address without brackets.
@@ -29,13 +31,6 @@ package struct Ring: Sendable {
     /// 40,000 rings of three has such a pair) thus come in the order of `servers`, as they do in libmemcached: the point
     /// belongs to the first. Nothing else depends on the order.
     private let points: [UInt64]
-    /// Where a search begins: for the hashes of each of a power of two of arcs, the first point at or after the arc's start.
-    private let starts: [UInt32]
-    /// How far a hash is shifted to get its arc.
-    private let arcShift: UInt32
-    /// A few arcs a point, so that a search most often ends where it begins; more than this cost more memory than they save.
-    private static let arcBitsMax: UInt32 = 20
-
     /// Cost: about 20 µs a server. At least one server.
     package init(servers: [RingServer]) {
         precondition(!servers.isEmpty, "a ring needs a server")
@@ -55,37 +50,46 @@ package struct Ring: Sendable {
         points.sort()
         precondition(!points.isEmpty, "a ring needs a point")
         self.points = points
-        var arcBits: UInt32 = 1
-        while arcBits < Self.arcBitsMax, 1 << arcBits < 4 * points.count { arcBits += 1 }
-        arcShift = 32 - arcBits
-        var at = 0
-        starts = (0..<UInt64(1 << arcBits)).map { [arcShift] arc in
-            while at < points.count, points[at] < arc << UInt64(32 + arcShift) { at += 1 }
-            return UInt32(at)
-        }
     }
 
     /// Where a key lies on the circle. Cost: one MD5, about 0.15 µs for keys of up to 55 bytes.
     package static func hash(_ key: UnsafeRawBufferPointer) -> UInt32 { md5(key).0 }
 
-    /// The index, in `servers`, of a key's owner. Cost: `hash` and `server(forHash:)`; allocates nothing.
+    /// The partition that a key is in. Cost: `hash`.
+    package static func partition(of key: UnsafeRawBufferPointer) -> Int { partition(ofHash: hash(key)) }
+
+    /// The partition of the keys with this hash.
+    @inline(__always)
+    static func partition(ofHash hash: UInt32) -> Int {
+        Int(truncatingIfNeeded: hash >> (32 - UInt32(truncatingIfNeeded: Partition.bits)))
+    }
+
+    /// The index, in `servers`, of the owner of a key as clients find it.
     package func server(forKey key: UnsafeRawBufferPointer) -> Int { server(forHash: Self.hash(key)) }
 
-    /// The index of the server whose point is the first at or after `hash`, around the circle. Cost: a look or two.
+    /// The index of the server whose point is the first at or after `hash`, around the circle.
     package func server(forHash hash: UInt32) -> Int {
         let wanted = UInt64(hash) << 32
-        var at = Int(starts[Int(hash >> arcShift)])
-        while at < points.count, points[at] < wanted { at &+= 1 }
+        let at = partitionPoint(points.count) { points[$0] < wanted }
         return Int(UInt32(truncatingIfNeeded: points[at == points.count ? 0 : at]))
     }
 
-    /// The owners of several keys, into as many `servers`. Cost: about 25 ns a key where they come in eights and have up to 55
-    /// bytes; allocates nothing.
-    package func findServers(
-        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into servers: UnsafeMutableBufferPointer<Int>
+    /// Who owns each partition.
+    package var table: PartitionTable {
+        PartitionTable(
+            points: points.map {
+                PartitionTable.Point(
+                    hash: UInt32(truncatingIfNeeded: $0 >> 32), node: Int(UInt32(truncatingIfNeeded: $0)))
+            })
+    }
+
+    /// Calls `body` with the number of each key and where it lies on the circle. Cost: about 25 ns a key where they come in
+    /// eights and have up to 55 bytes; allocates nothing.
+    package static func forEachHash(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, _ body: (_ key: Int, _ hash: UInt32) -> Void
     ) {
         let lanes = Int(CK_MD5_LANES)
-        withUnsafeTemporaryAllocation(byteCount: lanes * Self.blockBytes, alignment: 64) { blocks in
+        withUnsafeTemporaryAllocation(byteCount: lanes * blockBytes, alignment: 64) { blocks in
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: lanes) { hashes in
                 guard let base = blocks.baseAddress, let words = hashes.baseAddress else { return }
                 for start in stride(from: 0, to: keys.count, by: lanes) {
@@ -93,13 +97,13 @@ package struct Ring: Sendable {
                     // Few are faster one by one.
                     let areTogether = count > 2
                     if areTogether {
-                        for lane in 0..<count { Self.pad(keys[start &+ lane], base + lane &* Self.blockBytes) }
+                        for lane in 0..<count { pad(keys[start &+ lane], base + lane &* blockBytes) }
                         ck_md5_first_words(base, words)
                     }
                     for lane in 0..<count {
                         let key = keys[start &+ lane]
-                        let isShort = areTogether && key.count <= Self.blockKeyBytesMax
-                        servers[start &+ lane] = server(forHash: isShort ? words[lane] : Self.hash(key))
+                        let isShort = areTogether && key.count <= blockKeyBytesMax
+                        body(start &+ lane, isShort ? words[lane] : hash(key))
                     }
                 }
             }

@@ -1,37 +1,37 @@
-// Which nodes there are, which of them this one is, and who owns a key.
+// Which nodes there are, which of them this one is, and which partitions each owns.
 
+package import Coordination
 package import Engine
 
 /// A node by name, address and share.
 package struct Node: Sendable, Hashable {
     /// Letters, digits, `.`, `_` and `-`.
     package let name: String
-    /// A host name or address, an IPv6 address without its brackets.
-    package let host: String
-    package let port: Int
+    package let place: HostPort
     /// Its share of the keys, relative to the other nodes' weights.
     package let weight: Int
 
     package init(name: String, host: String, port: Int, weight: Int = 1) {
         self.name = name
-        self.host = host
-        self.port = port
+        place = HostPort(host: host, port: port)
         self.weight = weight
     }
 
+    package var host: String { place.host }
+    package var port: Int { place.port }
     /// `host:port`, an IPv6 address in brackets: what clients connect to.
-    package var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    package var address: String { place.description }
 }
 
-/// The nodes, in the order of their names, and the ring over them. Two nodes that were given the same nodes, in
+/// The nodes, in the order of their names, and who of them owns which part of the keys. Two nodes that were given the same nodes, in
 /// whatever order, agree on every index, every owner and the epoch.
 package struct Topology: Sendable {
     package let nodes: [Node]
     /// This process's node; nil for one that only looks, as a command-line client does.
     package let selfIndex: Int?
-    /// Over `nodes`, in the same order. libmemcached's points do not depend on the order of servers, but for two servers
-    /// that share a point: see `Ring`.
-    package let ring: Ring
+    /// Which of `nodes` owns each partition. It comes of the ring over them, in the same order: libmemcached's points do not
+    /// depend on the order of servers, but for two servers that share a point (see `Ring`).
+    package let table: PartitionTable
     /// Equal where names, addresses and weights are equal; stable between processes and versions.
     package let epoch: UInt64
 
@@ -47,13 +47,14 @@ package struct Topology: Sendable {
                 .wrongType, "this node's name, '\(selfName)', is not among the peers (\(names)): add it to them")
         }
         let ring = Ring(servers: sorted.map { RingServer(host: $0.host, port: $0.port, weight: $0.weight) })
-        if let starved = ring.pointsPerServer.firstIndex(of: 0) {
+        let table = ring.table
+        if let starved = table.partitionsPerNode(nodes: sorted.count).firstIndex(of: 0) {
             throw Failure(
                 .wrongType, "node '\(sorted[starved].name)' would own no key: raise its weight beside the others'")
         }
         self.nodes = sorted
         self.selfIndex = selfIndex
-        self.ring = ring
+        self.table = table
         epoch = Self.epoch(of: sorted)
     }
 
@@ -71,10 +72,6 @@ package struct Topology: Sendable {
 
     /// Whether this is all there is: no key is anyone else's.
     package var isAlone: Bool { nodes.count == 1 }
-
-    /// The index, in `nodes`, of a key's owner. Cost: nothing when alone; otherwise an MD5, about 0.15 µs for keys of up to 55
-    /// bytes.
-    package func owner(ofKey key: UnsafeRawBufferPointer) -> Int { isAlone ? 0 : ring.server(forKey: key) }
 
     /// The index of the node with this name or address (`host:port`); nil where there is none.
     package func index(of nameOrAddress: String) -> Int? {

@@ -50,6 +50,9 @@ struct Bench: AsyncParsableCommand {
     @Option(help: "Zipf exponent of your own workload, from 0 to below 1; uniform without.")
     var zipf: Double?
 
+    @Flag(help: "Ask memcached and its kin in the binary protocol; workloads without methods.")
+    var binary = false
+
     @Option(help: "Requests a second of your own workload, over all connections; as fast as they are answered without.")
     var rate: Double?
 
@@ -63,6 +66,10 @@ struct Bench: AsyncParsableCommand {
         let servers = servers ?? (cluster ? "cluster,cacheismo,twemproxy" : "cacheismo,memcached,redis")
         if let operation { workloads = [try ownWorkload(operation)] }
         if let only { workloads = workloads.filter { $0.name.contains(only) } }
+        if binary {
+            workloads = workloads.filter { !$0.isMethod }
+            for index in workloads.indices { workloads[index].isBinary = true }
+        }
         guard !workloads.isEmpty else { throw Failure(.miss, "no workload's name contains '\(only ?? "")'") }
         for index in workloads.indices { workloads[index].seconds = seconds }
         var kinds: [BenchServer.Kind] = []

@@ -3,6 +3,7 @@
 // Unsafe: owns a raw input buffer.
 
 import Engine
+import Gather
 import Histogram
 
 struct BenchLoad: ~Copyable {

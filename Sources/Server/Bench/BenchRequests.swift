@@ -1,4 +1,4 @@
-// A workload's requests as bytes, for memcached's text protocol and for redis.
+// A workload's requests as bytes, for memcached's protocols and for redis.
 
 import Engine
 import NIOCore
@@ -31,6 +31,15 @@ struct BenchRequests {
                 [Array("set key:".utf8), Array(" 0 0 \(value.count)\r\n".utf8) + value + Array("\r\n".utf8)],
                 digits: digits)
             listed = (Array("get".utf8), RequestPattern(" key:%d", digits: digits), Array("\r\n".utf8))
+        case .binary:
+            // GET, SET, and for many keys GETKQ with a NOOP at the end.
+            get = RequestPattern([Self.binary(0x00, keyBytes: keyBytes) + Array("key:".utf8), []], digits: digits)
+            let head = Self.binary(0x01, keyBytes: keyBytes, extrasBytes: 8, valueBytes: value.count)
+            set = RequestPattern([head + [UInt8](repeating: 0, count: 8) + Array("key:".utf8), value], digits: digits)
+            listed = (
+                [], RequestPattern([Self.binary(0x0D, keyBytes: keyBytes) + Array("key:".utf8), []], digits: digits),
+                Self.binary(0x0A)
+            )
         case .redis:
             get = RequestPattern("*2\r\n$3\r\nGET\r\n$\(keyBytes)\r\nkey:%d\r\n", digits: digits)
             set = RequestPattern(
@@ -48,7 +57,7 @@ struct BenchRequests {
             return
         }
         switch wire {
-        case .memcached:
+        case .memcached, .binary:
             method = RequestPattern("get \(template)\r\n")
             methodSetup = RequestPattern("get \(setup)\r\n")
         case .redis:
@@ -57,6 +66,15 @@ struct BenchRequests {
                 digits: digits)
             (method, methodSetup) = (call, call)
         }
+    }
+
+    /// The header of a request of the binary protocol.
+    private static func binary(
+        _ opcode: UInt8, keyBytes: Int = 0, extrasBytes: UInt8 = 0, valueBytes: Int = 0
+    ) -> [UInt8] {
+        var header: [UInt8] = [BinaryMagic.request, opcode, 0, UInt8(keyBytes), extrasBytes, 0, 0, 0]
+        withUnsafeBytes(of: UInt32(keyBytes + Int(extrasBytes) + valueBytes).bigEndian) { header += $0 }
+        return header + [UInt8](repeating: 0, count: BinaryHeader.bytes - header.count)
     }
 
     /// Text that compresses about as JSON does.

@@ -2,6 +2,7 @@
 
 import Dispatch
 import Engine
+import Gather
 import Glibc
 
 struct BenchResult: Sendable {
@@ -22,7 +23,7 @@ struct BenchResult: Sendable {
 struct BenchRun: Sendable {
     let workload: BenchWorkload
     let wire: BenchWorkload.Wire
-    let address: ServerAddress
+    let address: HostPort
     /// Whose processor time is counted, together.
     let pids: [pid_t]
     var scriptHash = ""

@@ -1,6 +1,7 @@
 // The servers that are measured side by side, each a child process on a port of its own.
 
 import Engine
+import Gather
 import NIOCore
 import NIOPosix
 
@@ -20,7 +21,7 @@ struct BenchServer: Sendable {
     static let portsMax = 5
 
     let kind: Kind
-    let address: ServerAddress
+    let address: HostPort
     /// All that an operation may cost processor time in.
     let processes: [ChildProcess]
     /// What twemproxy reads its settings from, for as long as it runs.
@@ -38,7 +39,7 @@ struct BenchServer: Sendable {
         let size = Size(threads: threads, memoryMegabytes: memoryMegabytes)
         let settings = kind == .twemproxy ? try TemporaryFile(twemproxySettings(port)) : nil
         guard let processes = try processes(of: kind, port: port, size, settings) else { return nil }
-        let address = ServerAddress(host: "127.0.0.1", port: port)
+        let address = HostPort(host: "127.0.0.1", port: port)
         let server = BenchServer(kind: kind, address: address, processes: processes, settings: settings)
         do { try await server.waitUntilUp() } catch {
             server.stop()
@@ -99,7 +100,7 @@ struct BenchServer: Sendable {
     private static let nodes = 3
 
     private static func cluster(_ port: Int, _ size: Size) throws(Failure) -> [ChildProcess]? {
-        let addresses = (0..<nodes).map { ServerAddress(host: "127.0.0.1", port: port + $0) }
+        let addresses = (0..<nodes).map { HostPort(host: "127.0.0.1", port: port + $0) }
         let peers = DemoCluster.peers(at: addresses)
         return try started(nodes) { (index) throws(Failure) in
             try node(port + index, size, peers: ["--name", "n\(index + 1)", "--peers", peers])

@@ -91,8 +91,9 @@ struct BenchSuite {
     }
 
     private func measure(_ workload: BenchWorkload, on server: BenchServer) async throws -> BenchResult {
+        let wire = workload.isBinary && server.wire == .memcached ? .binary : server.wire
         var run = BenchRun(
-            workload: workload, wire: server.wire, address: server.address, pids: server.processes.map(\.identifier))
+            workload: workload, wire: wire, address: server.address, pids: server.processes.map(\.identifier))
         if case .method(_, _, let script) = workload.operation, server.kind == .redis {
             run.scriptHash = try await server.loadScript(script)
         }

@@ -3,7 +3,11 @@
 import Glibc
 
 package struct BenchWorkload: Sendable {
-    package enum Wire: String, Sendable { case memcached, redis }
+    package enum Wire: String, Sendable {
+        case memcached, redis
+        /// memcached's other protocol.
+        case binary
+    }
 
     /// What one request is.
     enum Operation: Sendable, Equatable {
@@ -28,6 +32,9 @@ package struct BenchWorkload: Sendable {
     /// Zipf exponent below 1, or nil for uniform keys.
     var zipf: Double?
     var seconds = 2.0
+
+    /// memcached and its kin are asked in the binary protocol: gets and sets only.
+    var isBinary = false
 
     /// memcached has no methods.
     var isMethod: Bool { if case .method = operation { true } else { false } }

@@ -1,4 +1,4 @@
-// Counts whole replies in a stream of bytes without keeping them: memcached's text protocol and redis's.
+// Counts whole replies in a stream of bytes without keeping them: memcached's protocols and redis's.
 //
 // Unsafe: reads a raw buffer, within its count.
 
@@ -11,7 +11,7 @@ package struct ReplyCounter {
     package private(set) var firstError = ""
 
     private let wire: BenchWorkload.Wire
-    /// What has come of a line whose end has not.
+    /// What has come of a line whose end has not, or of a binary header.
     private var cut: [UInt8] = []
     /// Bytes of a value still to be passed over, its line end included.
     private var toSkip = 0
@@ -23,14 +23,13 @@ package struct ReplyCounter {
     package init(_ wire: BenchWorkload.Wire) { self.wire = wire }
 
     package mutating func feed(_ bytes: UnsafeRawBufferPointer) -> Int {
+        if wire == .binary { return feedBinary(bytes) }
         guard let base = bytes.baseAddress else { return 0 }
         var replies = 0
         var at = 0
         while at < bytes.count {
             if toSkip > 0 {
-                let skipped = min(toSkip, bytes.count - at)
-                toSkip -= skipped
-                at += skipped
+                at += skip(of: bytes.count - at)
                 if toSkip == 0, wire == .redis { replies += endElement() }
                 continue
             }
@@ -51,6 +50,55 @@ package struct ReplyCounter {
         }
         return replies
     }
+
+    /// How many of the next bytes are a value's.
+    private mutating func skip(of count: Int) -> Int {
+        let skipped = min(toSkip, count)
+        toSkip -= skipped
+        return skipped
+    }
+
+    // MARK: The binary protocol
+
+    /// A reply ends with its body; one to a quiet get is a part of the one that ends its list.
+    private mutating func feedBinary(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var replies = 0
+        var at = 0
+        while at < bytes.count {
+            if toSkip > 0 {
+                at += skip(of: bytes.count - at)
+                continue
+            }
+            if cut.isEmpty, bytes.count - at >= BinaryHeader.bytes {
+                replies += binary(UnsafeRawBufferPointer(rebasing: bytes[at..<at + BinaryHeader.bytes]))
+                at += BinaryHeader.bytes
+                continue
+            }
+            let piece = bytes[at..<min(bytes.count, at + BinaryHeader.bytes - cut.count)]
+            cut.append(contentsOf: piece)
+            at = piece.endIndex
+            guard cut.count == BinaryHeader.bytes else { break }
+            replies += cut.withUnsafeBytes { binary($0) }
+            cut.removeAll(keepingCapacity: true)
+        }
+        return replies
+    }
+
+    private mutating func binary(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let base = bytes.baseAddress else { return 0 }
+        let header = BinaryHeader(base)
+        toSkip = header.bodyBytes
+        let status = UInt16(bytes[6]) << 8 | UInt16(bytes[7])
+        if status == BinaryStatus.notFound.rawValue {
+            misses += 1
+        } else if status != BinaryStatus.done.rawValue || bytes[0] != BinaryMagic.reply {
+            errors += 1
+            if firstError.isEmpty { firstError = "status \(status)" }
+        }
+        return header.echo.isQuiet ? 0 : 1
+    }
+
+    // MARK: Lines
 
     /// A line without its line feed.
     private mutating func count(_ line: UnsafeRawBufferPointer) -> Int {

@@ -7,14 +7,15 @@ import Glibc
 
 struct ClientOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Any node of the cluster.", valueName: "host:port"))
-    var server: ServerAddress = ServerAddress(host: "127.0.0.1", port: 11211)
+    var server: HostPort = HostPort(host: "127.0.0.1", port: 11211)
 
     @Option(help: ArgumentHelp("Who you are, where a node was started with -Y.", valueName: "name"))
     var login: String?
 
     @Option(
         name: .customLong("password-file"),
-        help: ArgumentHelp("Its first line is the password; CACHEISMO_PASSWORD unless given.", valueName: "file"))
+        help: ArgumentHelp("Its first line is the password; CACHEISMO_PASSWORD unless given.", valueName: "file"),
+        completion: .file())
     var passwordFile: String?
 
     @Flag(help: "Print JSON for machines instead of a table for people.")
@@ -50,7 +51,7 @@ extension ClientOptions {
     }
 }
 
-extension ServerAddress: ExpressibleByArgument {
-    init?(argument: String) { self.init(argument) }
-    var defaultValueDescription: String { description }
+extension HostPort: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+    package var defaultValueDescription: String { description }
 }

@@ -1,7 +1,8 @@
 // How a command ends when it can't do what it was asked: one line on standard error, and an exit code.
 
 import ArgumentParser
-import Engine
+package import Engine
+package import Gather
 import Glibc
 
 enum CommandFailure {
@@ -49,9 +50,9 @@ enum StandardError {
 
 extension Failure {
     /// The remedy for the commonest failure of all, a server that is not there.
-    func withHint(server: ServerAddress) -> Failure {
-        guard reason == .unreachable, message.contains("\(server) can't be reached") else { return self }
-        return Failure(
-            reason, "\(message) (is a node running there? start one with: cacheismo serve -p \(server.port))")
+    package func withHint(server: HostPort) -> Failure {
+        guard subjects.contains(.unreached("\(server)")) else { return self }
+        return saying(
+            "\(message) (is a node running there? start one with: cacheismo serve -p \(server.port))")
     }
 }

@@ -33,12 +33,12 @@ struct CompatibilityOptions: ParsableArguments {
         help: "Refuse what lists keys: stats cachedump, lru_crawler metadump.")
     var disableDumping = false
 
-    @Flag(name: [.customShort("W"), .customLong("disable-watch")], help: "Passed over: there is no watch.")
+    @Flag(name: [.customShort("W"), .customLong("disable-watch")], help: "Refuse watch.")
     var disableWatch = false
 
     @Option(
         name: [.customShort("B", allowingJoined: true), .customLong("protocol")],
-        help: "ascii or auto: the text protocol is served.")
+        help: "Which of memcached's protocols is spoken: ascii, binary, or auto: whichever a connection begins with.")
     var wireProtocol = "auto"
 
     @Flag(name: [.customShort("i"), .customLong("license")], help: .hidden)
@@ -66,8 +66,8 @@ struct CompatibilityOptions: ParsableArguments {
         if let problem = ExtendedOptions.parse(extended.joined(separator: ",")).problem {
             throw ValidationError(problem)
         }
-        guard ["ascii", "auto"].contains(wireProtocol) else {
-            throw ValidationError("-B \(wireProtocol): only the text protocol is served (ascii, auto)")
+        guard WireProtocol(option: wireProtocol) != nil else {
+            throw ValidationError("-B \(wireProtocol): there is ascii, binary and auto")
         }
         // Whoever asks for one of these relies on it, so it must not be passed over.
         let refused: [(Bool, String)] = [
@@ -78,7 +78,7 @@ struct CompatibilityOptions: ParsableArguments {
                 "-d: the process stays in the foreground; let systemd, or setsid with &, put it in the background"
             ),
             (coreDumps, "-r: set the core file limit with ulimit -c instead"),
-            (sasl, "-S: there is no SASL, which is the binary protocol's"),
+            (sasl, "-S: give -Y a file of users; SASL, with the mechanism PLAIN, takes them in the binary protocol"),
             (tls, "-Z: TLS is not served; put a TLS proxy in front"),
             (memoryFile != nil, "-e: items are kept in plain memory only"),
         ]

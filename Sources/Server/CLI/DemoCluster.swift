@@ -5,11 +5,14 @@ import Gather
 import Glibc
 
 struct DemoCluster: Sendable {
-    let addresses: [ServerAddress]
+    let addresses: [HostPort]
+    /// Where each answers HTTP.
+    let pages: [HostPort]
     private let processes: [ChildProcess]
 
     private static let nodes = 3
     private static let startMilliseconds = 10_000
+    private static let firstPagePort = 8_211
 
     /// Starts the nodes on three ports in a row, the first three from `firstPort` on that are free, and waits until all answer.
     static func start(firstPort: Int) async throws(Failure) -> DemoCluster {
@@ -17,7 +20,9 @@ struct DemoCluster: Sendable {
         if first != firstPort {
             print("Port \(firstPort) or one of the two after it is busy; taking \(first) to \(first + nodes - 1).")
         }
-        let addresses = (0..<nodes).map { ServerAddress(host: "127.0.0.1", port: first + $0) }
+        let addresses = (0..<nodes).map { HostPort(host: "127.0.0.1", port: first + $0) }
+        let firstPage = try freePorts(from: firstPagePort)
+        let pages = (0..<nodes).map { HostPort(host: "127.0.0.1", port: firstPage + $0) }
         let peers = peers(at: addresses)
         var processes: [ChildProcess] = []
         for (index, address) in addresses.enumerated() {
@@ -25,14 +30,14 @@ struct DemoCluster: Sendable {
                 processes.append(
                     try ChildProcess(arguments: [
                         "serve", "--port", "\(address.port)", "--name", "n\(index + 1)", "--peers", peers,
-                        "--memory", "256", "--exit-on-stdin-close",
+                        "--memory", "256", "--http", "\(pages[index])", "--exit-on-stdin-close",
                     ]))
             } catch {
                 for process in processes { process.stop() }
                 throw error
             }
         }
-        let cluster = DemoCluster(addresses: addresses, processes: processes)
+        let cluster = DemoCluster(addresses: addresses, pages: pages, processes: processes)
         do { try await cluster.waitUntilUp() } catch {
             cluster.stop()
             throw error
@@ -42,7 +47,7 @@ struct DemoCluster: Sendable {
     }
 
     /// The text of `--peers` for nodes n1, n2 and so on.
-    static func peers(at addresses: [ServerAddress]) -> String {
+    static func peers(at addresses: [HostPort]) -> String {
         addresses.enumerated().map { "n\($0.offset + 1)=\($0.element)" }.joined(separator: ",")
     }
 
@@ -62,7 +67,7 @@ struct DemoCluster: Sendable {
                     break
                 } catch {
                     guard !SystemEnvironment().hasPassed(deadline), processes[index].isRunning else {
-                        throw Failure(error.reason, "node n\(index + 1) at \(address) did not start: \(error.message)")
+                        throw error.saying("node n\(index + 1) at \(address) did not start: \(error.message)")
                     }
                 }
                 try? await Task.sleep(for: .milliseconds(50))
@@ -75,7 +80,7 @@ struct DemoCluster: Sendable {
         where (0..<nodes).allSatisfy({ isFree(candidate + $0) }) {
             return candidate
         }
-        throw Failure(.unreachable, "no three free ports in a row from \(first) on; give others with --port")
+        throw Failure(.unreachable, "no three free ports in a row from \(first) on; stop what has them")
     }
 
     private static func isFree(_ port: Int) -> Bool {

@@ -46,9 +46,10 @@ struct Demo: AsyncParsableCommand {
         let clients = cluster.addresses.map { NodeClient($0) }
         defer { for client in clients { client.close() } }
         try await loadFlights(clients[0])
+        for job in Self.jobs { try await define(job, on: clients[0]) }
         for (index, job) in Self.jobs.enumerated() { try await runJob(job, on: clients[index % clients.count]) }
         try await showKeys(clients, cluster.addresses)
-        printNextSteps(cluster.addresses)
+        printNextSteps(cluster)
     }
 
     private func loadFlights(_ client: NodeClient) async throws {
@@ -59,23 +60,30 @@ struct Demo: AsyncParsableCommand {
         print(report.text)
     }
 
+    /// For whoever asks for it by its name: the page, and the lines at the end.
+    private func define(_ name: String, on client: NodeClient) async throws {
+        let source = try FilePath.read("\(root)/jobs/\(name).lua")
+        _ = try await client.control(.store, .object(["key": .string("job:define:\(name)"), "value": .bytes(source)]))
+    }
+
     private func runJob(_ name: String, on client: NodeClient) async throws {
         let file = "\(root)/jobs/\(name).lua"
         print("\n$ cacheismo job run \(file) --server \(client.address)")
         let request = JobRequest(name: name, source: try FilePath.read(file))
         try EnvelopePrinter.print(
-            try await client.control(.runJob, request.value, timeoutMilliseconds: 32_000), json: false)
+            try await client.control(.runJob, request.value, timeoutMilliseconds: 32_000), .table)
     }
 
     /// Each key is asked on another node than the one that owns it.
-    private func showKeys(_ clients: [NodeClient], _ addresses: [ServerAddress]) async throws {
-        let topology = try Topology(
-            nodes: addresses.enumerated().map {
-                Node(name: "n\($0.offset + 1)", host: $0.element.host, port: $0.element.port)
-            })
+    private func showKeys(_ clients: [NodeClient], _ addresses: [HostPort]) async throws {
+        let view = TopologyView(
+            try Topology(
+                nodes: addresses.enumerated().map {
+                    Node(name: "n\($0.offset + 1)", host: $0.element.host, port: $0.element.port)
+                }))
         /// One of the two nodes that do not own it.
         func other(than object: String, second: Bool = false) -> NodeClient {
-            let owner = Array(object.utf8).withUnsafeBytes { topology.owner(ofKey: $0) }
+            let owner = Array(object.utf8).withUnsafeBytes { view.place(of: $0).node }
             return clients[(owner + (second ? 2 : 1)) % clients.count]
         }
         func show(_ key: String, on client: NodeClient) async throws {
@@ -98,7 +106,8 @@ struct Demo: AsyncParsableCommand {
         try await show("swcounter:getmax:latency", on: other(than: "latency"))
     }
 
-    private func printNextSteps(_ addresses: [ServerAddress]) {
+    private func printNextSteps(_ cluster: DemoCluster) {
+        let (addresses, pages) = (cluster.addresses, cluster.pages)
         let program = CommandLine.arguments.first ?? "cacheismo"
         print(
             """
@@ -106,6 +115,12 @@ struct Demo: AsyncParsableCommand {
             Three nodes take memcached clients at \(addresses.map(\.description).joined(separator: ", ")). Try:
               \(program) job run jobs/delays_by_carrier.lua --set min_delay=15 --server \(addresses[1])
               printf 'get quota:addandcheck:alice:1\\r\\nquit\\r\\n' | nc \(addresses[2].host) \(addresses[2].port)
+
+            The page is at http://\(pages[0])/ and at the other nodes' \(pages[1]) and \(pages[2]). The same for programs:
+              curl -s 'http://\(pages[0])/v1/jobs/delays_by_carrier/run?min_delay=15'
+              curl -s 'http://\(pages[1])/v1/get?key=quota:getleft:alice&key=swcounter:getavg:latency'
+              curl -s -X POST http://\(pages[2])/v1/call -H 'Content-Type: application/json' \\
+                -d '{"type":"quota","method":"addandcheck","object":"alice","args":[1]}'
             """)
     }
 }

@@ -5,17 +5,39 @@ package import Engine
 
 package enum EnvelopePrinter {
     /// Prints the answer; throws the exit code 1 unless it is complete.
-    static func print(_ envelope: Value, json: Bool) throws {
-        if json {
-            Swift.print(String(decoding: MachineAnswer.json(envelope), as: UTF8.self))
-        } else if let error = envelope["error"] {
-            CommandFailure.printError(failure(of: error))
-        } else {
-            let result = envelope["result"] ?? .null
-            Swift.print(Table(result)?.text ?? String(decoding: result.answer, as: UTF8.self))
-            Swift.print(summary(envelope))
+    static func print(_ envelope: Value, _ form: TableForm) throws {
+        let result = envelope["result"] ?? .null
+        switch form {
+        case .json: StandardOutput.printLine(MachineAnswer.json(envelope))
+        case .table, .csv:
+            printLog(of: envelope)
+            if let error = envelope["error"] {
+                printError(error)
+            } else if form == .csv {
+                // Rows alone, for the program that reads them; what is said of them is for who looks on.
+                StandardOutput.print(CSVText.plain.text(of: result))
+                CommandFailure.printError(summary(envelope))
+            } else {
+                Swift.print(Table(result)?.text ?? String(decoding: result.answer, as: UTF8.self))
+                Swift.print(summary(envelope))
+            }
         }
         guard envelope["status"]?.text == "complete" else { throw ExitCode(CommandFailure.generalExitCode) }
+    }
+
+    /// The one line, and the functions of a script that failed below it.
+    private static func printError(_ error: Value) {
+        CommandFailure.printError(failure(of: error))
+        guard case .array(let stack)? = error["stack"] else { return }
+        for line in stack { StandardError.write("  \(line.text ?? "")\n") }
+    }
+
+    /// What the job's scripts have said, on standard error.
+    private static func printLog(of envelope: Value) {
+        guard case .array(let lines)? = envelope["log"] else { return }
+        for line in lines { StandardError.write("\(line.text ?? "")\n") }
+        guard case .int(let dropped)? = envelope["logDropped"] else { return }
+        StandardError.write("… and \(Counted.noun(Int(dropped), "more line"))\n")
     }
 
     /// Why an envelope is not complete, in one line.

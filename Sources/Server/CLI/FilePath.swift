@@ -11,6 +11,13 @@ enum FilePath {
         return String(name[..<dot])
     }
 
+    /// Whether there is something of that name that is no folder.
+    static func isFile(_ path: String) -> Bool {
+        let name = CommandLineBytes.bytes(of: path).map(CChar.init(bitPattern:)) + [0]
+        var information = stat()
+        return stat(name, &information) == 0 && information.st_mode & S_IFMT != S_IFDIR
+    }
+
     static func read(_ path: String) throws(Failure) -> [UInt8] { try read(try OpenFile(path)) }
 
     static func readStandardInput() throws(Failure) -> [UInt8] { try read(.standardInput()) }
@@ -37,7 +44,7 @@ final class OpenFile {
         var information = stat()
         guard fstat(descriptor, &information) == 0, information.st_mode & S_IFMT != S_IFDIR else {
             close(descriptor)
-            throw Failure(.miss, "\(path) is a folder, not a file")
+            throw Failure(.miss, "\(path) is a folder, not a file", about: .named(path))
         }
         bytes = Int(information.st_size)
     }
@@ -71,6 +78,6 @@ final class OpenFile {
     }
 
     private static func failure(_ path: String) -> Failure {
-        Failure(.miss, "can't read \(path): \(String(cString: strerror(errno)).lowercased())")
+        Failure(.miss, "can't read \(path): \(String(cString: strerror(errno)).lowercased())", about: .named(path))
     }
 }

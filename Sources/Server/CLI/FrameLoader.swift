@@ -78,8 +78,8 @@ struct FrameLoader: Sendable {
             }
         } catch {
             await abort(load, made)
-            let place = error.message.contains(file) ? "" : "\(file): "
-            throw Failure(error.reason, "\(place)\(error.message); nothing was loaded")
+            let named = error.naming(file)
+            throw named.saying("\(named.message); nothing was loaded")
         }
         do throws(Failure) { try await commit(load, report) } catch {
             await abort(load, made)  // which leaves alone a frame that has rows

@@ -1,20 +1,23 @@
-// `cacheismo job run|explain FILE`: reads a job, runs it over the cluster or says what it would do, prints the answer.
+// `cacheismo job run`: a job, from a file or defined before, run over the cluster, and its answer printed.
 
 import ArgumentParser
+import Coordination
 import Engine
 import Gather
 
 struct Job: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run jobs over the cluster.",
-        subcommands: [JobRun.self, JobExplain.self, JobList.self, JobShow.self, JobCancel.self])
+        subcommands: [
+            JobRun.self, JobExplain.self, JobDefine.self, JobList.self, JobShow.self, JobCancel.self,
+        ])
 }
 
 struct JobRun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Run a job file and print its answer; exit code 0 only for a complete one.")
+        commandName: "run", abstract: "Run a job and print its answer; exit code 0 only for a complete one.")
 
-    @OptionGroup var job: JobFile
+    @OptionGroup var job: JobChoice
 
     @Option(help: "How much must answer: all, any, a number of nodes, or 80%.")
     var require: Requirement = .all
@@ -22,64 +25,73 @@ struct JobRun: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long it may take, in milliseconds.", valueName: "ms"))
     var timeout = JobRequest.timeoutMillisecondsDefault
 
+    @OptionGroup var tables: TableOptions
     @OptionGroup var client: ClientOptions
 
     func run() async throws {
-        var request = try job.request()
-        request.requirement = require
-        request.timeoutMilliseconds = timeout
-        request.query = UInt64.random(in: 1...(1 << 48))
+        let form = try tables.form(client)
         guard (1...JobRequest.timeoutMillisecondsMax).contains(timeout) else {
             throw Failure(
                 .scriptError, "--timeout \(timeout): from 1 to \(JobRequest.timeoutMillisecondsMax) milliseconds")
         }
-        try request.take(assignments: job.set)
-        let argument = request.value
-        let limit = request.timeoutMilliseconds + 2_000
-        let watching = watch(request)
-        defer { watching.cancel() }
+        let file = try job.readFile()
         let envelope = try await client.withClient { client async throws(Failure) in
-            try await client.control(.runJob, argument, timeoutMilliseconds: limit)
-        }
-        watching.cancel()
-        await watching.value
-        try EnvelopePrinter.print(envelope, json: client.json)
-    }
-}
-
-extension JobRun {
-    /// Draws how far the job is, where a person looks on, from when it has taken a third of a second.
-    private func watch(_ request: JobRequest) -> Task<Void, Never> {
-        let (client, name, query) = (client, request.name, request.query ?? 0)
-        return Task {
-            guard StandardError.isTerminal, (try? await Task.sleep(for: .milliseconds(300))) != nil else { return }
-            var bar = ProgressBar(name)
-            _ = try? await client.withClient { client async throws(Failure) in
-                while !Task.isCancelled {
-                    let (rows, expected) = try await JobNodes.progress(of: query, client)
-                    let speed = Int(Double(rows) / max(bar.elapsedSeconds + 0.3, 0.001))
-                    bar.update(
-                        fraction: expected > 0 ? min(1, Double(rows) / Double(expected)) : nil,
-                        "\(Counted.noun(rows, "row")), \(Counted.grouped(speed)) a second")
-                    guard (try? await Task.sleep(for: .milliseconds(150))) != nil else { break }
-                }
+            var request = try await job.request(file, client)
+            request.requirement = require
+            request.timeoutMilliseconds = timeout
+            request.query = UInt64.random(in: 1...(1 << 48))
+            try request.take(assignments: job.set)
+            let watching = JobProgress(of: request.query ?? 0, named: request.name, self.client).watch()
+            defer { watching.cancel() }
+            let envelope: Value
+            do throws(Failure) {
+                envelope = try await client.control(
+                    .runJob, request.value, timeoutMilliseconds: request.timeoutMilliseconds + 2_000)
+            } catch {
+                watching.cancel()
+                await watching.value
+                throw error
             }
-            bar.finish()
+            watching.cancel()
+            await watching.value
+            return envelope
         }
+        try EnvelopePrinter.print(envelope, form)
     }
 }
 
 /// The job of a command, and its parameters.
-struct JobFile: ParsableArguments {
-    @Argument(help: "The job, a Lua file.")
-    var file: String
+struct JobChoice: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            "A Lua file, where the word has a / in it or ends in .lua and there is such a file; else the name of a defined job.",
+            valueName: "file-or-name"),
+        completion: .file(extensions: ["lua"]))
+    var job: String
 
     @Option(help: ArgumentHelp("A parameter of the job, repeatable.", valueName: "name=value"))
     var set: [String] = []
 
+    /// Names may look so too.
+    private var looksLikeFile: Bool { job.contains("/") || job.hasSuffix(".lua") }
+
+    /// What the file says, where the job is one: before a node is asked for anything.
+    func readFile() throws(Failure) -> [UInt8]? {
+        looksLikeFile && FilePath.isFile(job) ? try FilePath.read(job) : nil
+    }
+
     /// Without the assignments, which may override what other options say.
-    func request() throws(Failure) -> JobRequest {
-        JobRequest(name: FilePath.stem(file), source: try FilePath.read(file))
+    func request(_ file: [UInt8]?, _ client: NodeClient) async throws(Failure) -> JobRequest {
+        if let file { return JobRequest(name: FilePath.stem(job), source: file) }
+        do throws(Failure) {
+            return JobRequest(name: job, source: try await DefinedJob(named: job, client).source)
+        } catch {
+            guard error.reason == .miss else { throw error }
+            throw error.saying(
+                looksLikeFile
+                    ? "there is no file \(job), and \(error.message)"
+                    : "\(error.message); a file has a / in its name, or ends in .lua")
+        }
     }
 }
 

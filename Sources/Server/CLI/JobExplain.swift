@@ -8,21 +8,21 @@ struct JobExplain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain", abstract: "Say what a job would do, without running it.")
 
-    @OptionGroup var job: JobFile
+    @OptionGroup var job: JobChoice
     @OptionGroup var client: ClientOptions
 
     func run() async throws {
-        var request = try job.request()
-        try request.take(assignments: job.set)
-        let argument = request.value
-        let limit = request.timeoutMilliseconds + 2_000
+        let file = try job.readFile()
         let explanation = try await client.withClient { client async throws(Failure) in
-            try await client.control(.explainJob, argument, timeoutMilliseconds: limit)
+            var request = try await job.request(file, client)
+            try request.take(assignments: job.set)
+            return try await client.control(
+                .explainJob, request.value, timeoutMilliseconds: request.timeoutMilliseconds + 2_000)
         }
         print(client.json ? String(decoding: explanation.json, as: UTF8.self) : Self.text(explanation))
     }
 
-    private static func text(_ explanation: Value) -> String {
+    static func text(_ explanation: Value) -> String {
         var lines = ["\(explanation["job"]?.text ?? "?"): \(explanation["about"]?.text ?? "a job")"]
         guard case .array(let plans)? = explanation["plans"], !plans.isEmpty else {
             return lines[0] + "\nno plan on a frame: plain Lua"

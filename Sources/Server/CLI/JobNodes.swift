@@ -1,4 +1,4 @@
-// `cacheismo job list|show|cancel`: the jobs of all nodes, how far one is, and its end.
+// `cacheismo job list|cancel`: the jobs of all nodes, how far one is, and its end.
 
 import ArgumentParser
 import Engine
@@ -56,6 +56,24 @@ enum JobNodes {
         return (jobs, areAll)
     }
 
+    /// A run, how far it is, and whether every node has answered.
+    struct Run: Sendable {
+        let value: Value
+        let areAll: Bool
+    }
+
+    /// Nil where no node knows of it.
+    static func run(_ query: UInt64, _ client: NodeClient) async throws(Failure) -> Run? {
+        let (jobs, areAll) = try await list(client)
+        guard let job = jobs.first(where: { $0["id"]?.text == String(query, radix: 16) }),
+            case .map(var pairs) = job
+        else { return nil }
+        let (rows, expected) = try await progress(of: query, client)
+        pairs.append(.init(.string("rows"), .int(Int64(rows))))
+        pairs.append(.init(.string("expected"), .int(Int64(expected))))
+        return Run(value: .map(pairs), areAll: areAll)
+    }
+
     static func query(_ id: String) throws(Failure) -> UInt64 {
         guard let query = UInt64(id, radix: 16) else {
             throw Failure(.scriptError, "'\(id)' is no job's id; see: cacheismo job list")
@@ -73,43 +91,15 @@ struct JobList: AsyncParsableCommand {
         commandName: "list",
         abstract: "The jobs of all nodes: those under way, and the last 32 of each node that are over.")
 
+    @OptionGroup var tables: TableOptions
     @OptionGroup var client: ClientOptions
 
     func run() async throws {
+        let form = try tables.form(client)
         let (jobs, areAll) = try await client.withClient { client async throws(Failure) in
             try await JobNodes.list(client)
         }
-        let result = Value.array(jobs)
-        print(
-            client.json
-                ? String(decoding: result.json, as: UTF8.self)
-                : Table(result)?.text ?? "no job is under way or just over")
-        guard areAll else { throw ExitCode(CommandFailure.generalExitCode) }
-    }
-}
-
-struct JobShow: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "How far a job is.")
-
-    @Argument(help: "The job's id, as job list shows it.")
-    var id: String
-
-    @OptionGroup var client: ClientOptions
-
-    func run() async throws {
-        let id = id
-        let query = try JobNodes.query(id)
-        let (job, rows, expected, areAll) = try await client.withClient { client async throws(Failure) in
-            let (jobs, areAll) = try await JobNodes.list(client)
-            guard let job = jobs.first(where: { $0["id"]?.text == id }) else { throw JobNodes.unknown(id) }
-            let (rows, expected) = try await JobNodes.progress(of: query, client)
-            return (job, rows, expected, areAll)
-        }
-        guard case .map(var pairs) = job else { return }
-        pairs.append(.init(.string("rows"), .int(Int64(rows))))
-        pairs.append(.init(.string("expected"), .int(Int64(expected))))
-        let result = Value.map(pairs)
-        print(client.json ? String(decoding: result.json, as: UTF8.self) : Table(.array([result]))?.text ?? "")
+        form.print(.array(jobs), nothing: "no job is under way or just over")
         guard areAll else { throw ExitCode(CommandFailure.generalExitCode) }
     }
 }

@@ -11,7 +11,7 @@ struct Load: AsyncParsableCommand {
     @Argument(help: "The frame; made when it does not exist.")
     var name: String
 
-    @Argument(help: "FILE.csv, FILE.tsv, FILE.ndjson, FILE.jsonl, or any with .zst")
+    @Argument(help: "FILE.csv, FILE.tsv, FILE.ndjson, FILE.jsonl, or any with .zst", completion: .file())
     var file: String
 
     @Option(help: "Column types where inference should not decide: carrier:string,dep_delay:int,…")

@@ -4,17 +4,7 @@ package import Engine
 
 package enum MachineAnswer {
     /// JSON; text that is not UTF-8, which JSON has no way to say, as `{"base64": "…"}`, wherever it stands.
-    package static func json(_ value: Value) -> [UInt8] { lossless(value).json }
-
-    private static func lossless(_ value: Value) -> Value {
-        switch value {
-        case .bytes(let bytes) where String(validating: bytes, as: UTF8.self) == nil:
-            .object(["base64": .bytes(bytes.withUnsafeBytes { Base64.encoded($0) })])
-        case .array(let values): .array(values.map(lossless))
-        case .map(let pairs): .map(pairs.map { Value.Pair($0.key, lossless($0.value)) })
-        default: value
-        }
-    }
+    package static func json(_ value: Value) -> [UInt8] { value.lossless(textIntegers: false).json }
 
     private static let refusals: Set<String> = [
         "NOT_CREATED", "NOT_STORED", "NOT_FOUND", "NOT_HELD", "QUOTA_EXCEEDED", "LOCKED", "ERROR_CACHE_MISS",

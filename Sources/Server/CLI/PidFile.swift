@@ -71,8 +71,8 @@ final class PidFile {
     /// Gives it to the user that the process is about to become.
     func give(to user: uid_t, _ group: gid_t) { _ = fchown(descriptor, user, group) }
 
-    /// The server could not start: nothing has happened.
-    func abandon() { if isNew { remove() } }
+    /// The server could not start: the file is not there, or names nobody where it named a server that is gone.
+    func abandon() { if isNew { remove() } else { _ = ftruncate(descriptor, 0) } }
 
     /// Takes it away, unless another file is there by now. Where its folder can't be changed any more it is left empty.
     func remove() {

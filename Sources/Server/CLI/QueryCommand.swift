@@ -11,9 +11,10 @@ struct Query: AsyncParsableCommand {
     @Argument(help: "type:method:object[:argument…]")
     var key: String
 
+    @OptionGroup var tables: TableOptions
     @OptionGroup var client: ClientOptions
 
-    func run() async throws { try await printAnswer(to: key, client) }
+    func run() async throws { try await printAnswer(to: key, client, try tables.form(client)) }
 }
 
 struct GetCommand: AsyncParsableCommand {
@@ -22,12 +23,12 @@ struct GetCommand: AsyncParsableCommand {
     @Argument var key: String
     @OptionGroup var client: ClientOptions
 
-    func run() async throws { try await printAnswer(to: key, client) }
+    func run() async throws { try await printAnswer(to: key, client, client.json ? .json : .table) }
 }
 
 /// Prints the value as it is. Exit code 0 only for an answer: not for a job whose envelope says that it is partial or an
 /// error, nor for a method that says that it was not done.
-private func printAnswer(to key: String, _ options: ClientOptions) async throws {
+private func printAnswer(to key: String, _ options: ClientOptions, _ form: TableForm) async throws {
     let value = try await options.withClient { client async throws(Failure) in
         do throws(Failure) { return try await client.fetch(key) } catch {
             guard error == .noSuchKey else { throw error }
@@ -35,11 +36,16 @@ private func printAnswer(to key: String, _ options: ClientOptions) async throws 
             throw Failure(.miss, "there is no key '\(key)'\(isNoMethod)")
         }
     }
-    StandardOutput.printLine(options.json ? MachineAnswer.json(value) : value.answer)
-    guard !MachineAnswer.isRefusal(value, to: key) else { throw ExitCode(CommandFailure.generalExitCode) }
     let call = key.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-    guard call.count == 3 else { return }
-    if call[0] == "job", call[1] == "run", let status = value["status"]?.text, status != "complete" {
+    let isRun = call.count == 3 && call[0] == "job" && call[1] == "run" && value["status"] != nil
+    switch form {
+    case .json: StandardOutput.printLine(MachineAnswer.json(value))
+    case .table: StandardOutput.printLine(value.answer)
+    case .csv where isRun: return try EnvelopePrinter.print(value, form)
+    case .csv: StandardOutput.print(CSVText.plain.text(of: value))
+    }
+    guard !MachineAnswer.isRefusal(value, to: key) else { throw ExitCode(CommandFailure.generalExitCode) }
+    if isRun, value["status"]?.text != "complete" {
         throw Failure(.incompleteData, EnvelopePrinter.failure(value))
     }
 }

@@ -28,7 +28,7 @@ struct RowSource {
         file = try OpenFile(path)
         var head = try Self.piece(of: file) ?? []
         bytesRead = head.count
-        guard !head.isEmpty else { throw Failure(.miss, "\(path) is empty") }
+        guard !head.isEmpty else { throw Failure(.miss, "\(path) is empty", about: .named(path)) }
         let isPacked = name.isPacked || head.starts(with: FileKind.zstd)
         unpacker = isPacked ? ZstdStream() : nil
         if isPacked { head = try Self.unpack(head, unpacker, path) }
@@ -41,7 +41,7 @@ struct RowSource {
             head += isPacked ? try Self.unpack(piece, unpacker, path) : piece
         }
         if let refusal = FileKind.refusal(of: Array(head.prefix(DelimiterInference.sampleBytes))) {
-            throw Failure(.wrongType, "\(path): \(refusal)")
+            throw Failure(.wrongType, "\(path): \(refusal)", about: .named(path))
         }
         if head.starts(with: [0xEF, 0xBB, 0xBF]) { head.removeFirst(3) }  // a byte order mark
         switch name.rows {
@@ -63,14 +63,14 @@ struct RowSource {
 
     /// The columns' types: inferred from the first block of rows, with those that `--schema` gives over them.
     mutating func schema() throws(Failure) -> FrameSchema {
-        guard let block = try readBlock() else { throw Failure(.miss, "\(path) is empty") }
+        guard let block = try readBlock() else { throw Failure(.miss, "\(path) is empty", about: .named(path)) }
         let inferred: FrameSchema
         switch format {
         case .delimited(let delimiter):
             if block.bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "{"),
                 (try? SchemaInference.ndjson(block: block, rowsMax: 1)) != nil
             {
-                throw Failure(.wrongType, "\(path): it holds NDJSON; name it .ndjson")
+                throw Failure(.wrongType, "\(path): it holds NDJSON; name it .ndjson", about: .named(path))
             }
             let (names, rest) = try Self.onRows(path) { () throws(RowError) in
                 try CSVReader.header(of: block, delimiter: delimiter)
@@ -118,23 +118,27 @@ struct RowSource {
     ) throws(Failure) -> [UInt8] {
         var unpacked: [UInt8] = []
         do { try unpacker?.feed(piece, into: &unpacked) } catch {
-            throw Failure(error.reason, "\(path): \(error.message)")
+            throw error.saying("\(path): \(error.message)", about: .named(path))
         }
         return unpacked
     }
 
     private func finishUnpacking() throws(Failure) {
-        do { try unpacker?.finish() } catch { throw Failure(error.reason, "\(path): \(error.message)") }
+        do { try unpacker?.finish() } catch {
+            throw error.saying("\(path): \(error.message)", about: .named(path))
+        }
     }
 
     private mutating func nextWholeRows() throws(Failure) -> TextBlock? {
         do throws(RowError) { return try splitter.next() } catch {
-            throw Failure(.wrongType, "\(path): \(error.description)")
+            throw Failure(.wrongType, "\(path): \(error.description)", about: .named(path))
         }
     }
 
     private static func onRows<R>(_ path: String, _ work: () throws(RowError) -> R) throws(Failure) -> R {
-        do throws(RowError) { return try work() } catch { throw Failure(.wrongType, "\(path): \(error.description)") }
+        do throws(RowError) { return try work() } catch {
+            throw Failure(.wrongType, "\(path): \(error.description)", about: .named(path))
+        }
     }
 
     private static func named(_ delimiter: UInt8) -> String {
@@ -156,7 +160,8 @@ private struct FileName {
     init(_ path: String) throws(Failure) {
         var name = path[...]
         if name.hasSuffix(".gz") {
-            throw Failure(.wrongType, "\(path): gzip is not read here; unpack it, or pack it with zstd")
+            throw Failure(
+                .wrongType, "\(path): gzip is not read here; unpack it, or pack it with zstd", about: .named(path))
         }
         isPacked = name.hasSuffix(".zst")
         if isPacked { name = name.dropLast(4) }
@@ -169,7 +174,8 @@ private struct FileName {
         } else {
             throw Failure(
                 .wrongType,
-                "\(path): the name must end in .csv, .tsv, .ndjson or .jsonl, with or without .zst behind it")
+                "\(path): the name must end in .csv, .tsv, .ndjson or .jsonl, with or without .zst behind it",
+                about: .named(path))
         }
     }
 }

@@ -28,9 +28,14 @@ struct ScriptWatcher: Sendable {
     func reload() {
         do throws(Failure) {
             let report = engine.reload(try files.read())
-            for file in report.changed { logger.notice("\(file) was loaded again") }
+            for file in report.changed {
+                logger.notice(
+                    "\(file) was loaded again", metadata: ["event": "script_loaded", "file": .string(file)])
+            }
             for (file, failure) in report.failures.sorted(by: { $0.key < $1.key }) {
-                logger.warning("\(file) was refused, its older version stays: \(failure.message)")
+                logger.warning(
+                    "\(file) was refused, its older version stays: \(failure.message)",
+                    metadata: ["event": "script_refused", "file": .string(file), "reason": .string(failure.message)])
             }
         } catch {
             logger.warning("the scripts were not loaded again: \(error.message)")

@@ -79,8 +79,16 @@ struct Serve: AsyncParsableCommand {
     @Option(
         name: [.customShort("Y", allowingJoined: true), .customLong("auth-file")],
         help:
-            "Clients say who they are, as one of this file's lines name:password; SIGHUP reads it and --scripts again.")
+            "Clients say who they are, as one of this file's lines name:password[:role,…], all roles unless it says which; SIGHUP reads it and --scripts again.",
+        completion: .file())
     var authFile: String?
+
+    @Option(
+        name: .customLong("open-roles"),
+        help: ArgumentHelp(
+            "Without -Y, what clients on other machines may do: some of read, write, flush, script, admin. Those on this machine may do everything. (default: read,write,flush)",
+            valueName: "list"))
+    var openRoles: Roles?
 
     @Option(
         name: [.customShort("D", allowingJoined: true)],
@@ -89,13 +97,19 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         name: [.customShort("P", allowingJoined: true), .customLong("pidfile")],
-        help: "Write the process id to this file.")
+        help: "Write the process id to this file.", completion: .file())
     var pidFile: String?
 
     @Option(
         name: [.customShort("u", allowingJoined: true), .customLong("user")],
         help: "Give up root for this user once the ports are open.")
     var user: String?
+
+    @OptionGroup(title: "The log")
+    var log: LogOptions
+
+    @OptionGroup(title: "HTTP")
+    var http: HTTPOptions
 
     @OptionGroup(title: "memcached's options that mean little here")
     var compatibility: CompatibilityOptions
@@ -116,7 +130,8 @@ struct Serve: AsyncParsableCommand {
         name: .customLong("cluster-secret"),
         help: ArgumentHelp(
             "What the nodes know each other by: this file's first line, 16 bytes or more, the same on all nodes.",
-            valueName: "file"))
+            valueName: "file"),
+        completion: .file())
     var clusterSecret: String?
 
     @Flag(
@@ -124,7 +139,9 @@ struct Serve: AsyncParsableCommand {
         help: "Take nodes on other machines at their word: whoever reaches the port can be one.")
     var insecurePeers = false
 
-    @Option(help: ArgumentHelp("Object types of your own: the Lua files of this folder.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Object types of your own: the Lua files of this folder.", valueName: "folder"),
+        completion: .directory)
     var scripts: String?
 
     @Flag(name: .customLong("no-virtual-keys"), help: "Take every key as a plain key.")
@@ -169,6 +186,9 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("--port 0 is no TCP, as in memcached: give a unix socket with -s, or a port")
         }
         guard udpPort == 0 else { throw ValidationError("--udp-port \(udpPort): UDP is not served, only 0 is taken") }
+        guard authFile == nil || openRoles == nil else {
+            throw ValidationError("-Y and --open-roles don't go together: with -Y each name has roles of its own")
+        }
         guard authFile == nil || peers == nil || clusterSecret != nil else {
             throw ValidationError(
                 "-Y and --peers want --cluster-secret FILE too: without it whoever calls itself a node needs no password"
@@ -182,7 +202,7 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         ProcessSignals.ignoreWhatEndsNothing()
         ProcessMemory.limitHeaps()
-        let logger = makeLogger()
+        let logger = log.makeLogger(verbose: verbose)
         for line in compatibility.passedOver { logger.warning("\(line)") }
         let topology = try makeTopology()
         let security = try makeSecurity()
@@ -192,26 +212,30 @@ struct Serve: AsyncParsableCommand {
             logger.warning(
                 "the port is \(port), but the peers will look for this node at \(topology.nodes[index].address)")
         }
-        let connections = makeRoomForConnections(nodes: topology.nodes.count, logger)
+        var http = try http.configuration(asks: authFile != nil)
+        let connections = makeRoomForConnections(nodes: topology.nodes.count, http, logger)
+        http?.connectionsMax = connections
         // The process's own group: its loops end with it, as what is still at work at the end may yet answer to them.
         NIOSingletons.groupLoopCountSuggestion = topology.isAlone ? 1 : threads
         let group = MultiThreadedEventLoopGroup.singleton
         let loops = group.makeIterator().map { NIOPeerLoop($0) }
         let serving = (0..<threads).map { ServingLoop(index: $0) }
-        let engine = try makeEngine(logger)
+        let engine = try makeEngine(topology, logger)
         let users = try authFile.map { path throws(Failure) in try AuthenticationFile(path, logger: logger) }
         let identity = try user.flatMap { name throws(Failure) in try ProcessIdentity(user: name) }
         let cluster = Cluster(
             engine: engine, topology: topology, loops: loops, serving: serving, security: security, logger: logger)
-        var access = ClientAccess(allowsVirtualKeys: !noVirtualKeys, allowsFlush: !disableFlush)
+        var access = ClientAccess(
+            allowsVirtualKeys: !noVirtualKeys, allowsFlush: !disableFlush, openRoles: openRoles ?? .asMemcached,
+            desk: LoginDesk(in: cluster.environment) { logger.warning("\($0)") })
         if let credentials = users?.credentials {
-            access.isUser = { credentials.contains(login: $0, password: $1) }
+            access.rolesOfUser = { credentials.roles(login: $0, password: $1) }
         }
         let node = ClusterNode(
             cluster: cluster, answersVirtualKeys: !noVirtualKeys, access: access, version: CacheismoVersion.product)
         let service = ServingNode(
-            node: node, group: group, loops: serving,
-            configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials),
+            node: node, group: group, loops: serving, http: http,
+            configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials, access),
             logger: logger, endsWithStandardInput: exitOnStdinClose,
             scripts: scripts.map { ScriptFiles(directory: $0) })
         let signals = ProcessSignals(
@@ -223,6 +247,8 @@ struct Serve: AsyncParsableCommand {
         defer { withExtendedLifetime(signals) {} }
         let pidFile = try await start(service, as: identity)
         defer { pidFile?.remove() }
+        // Once it listens: what keeps it from that is told in one line.
+        if users == nil, let line = openness(http) { logger.warning("\(line)") }
         let timer = ProcessMemory.keepCodeSmall()
         defer { timer.cancel() }
         try await ServiceGroup(
@@ -232,13 +258,14 @@ struct Serve: AsyncParsableCommand {
         ).run()
     }
 
-    /// Listens, then writes the pid file, then gives up root. Leaves nothing behind where one of them fails.
+    /// Writes the pid file, listens, then gives up root: who is answered finds the file written. Leaves nothing behind where
+    /// one of them fails.
     private func start(_ service: ServingNode, as identity: ProcessIdentity?) async throws -> PidFile? {
         // First of all, as it tells whether another server is there already.
         let pidFile = try pidFile.map { path throws(Failure) in try PidFile(path) }
         do {
-            try await service.start()
             try pidFile?.write()
+            try await service.start()
             guard let identity else { return pidFile }
             pidFile?.give(to: identity.user, identity.group)
             service.listener.giveFiles(to: identity.user, identity.group)
@@ -257,19 +284,22 @@ struct Serve: AsyncParsableCommand {
         listen.isEmpty ? ["127.0.0.1"] : listen.flatMap { $0.split(separator: ",").map(String.init) }
     }
 
-    private var itemBytesMax: Int { itemSize?.bytes ?? min(1 << 20, memory << 19) }
-
-    private func makeLogger() -> Logger {
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
-        var logger = Logger(label: "cacheismo")
-        logger.logLevel = [.notice, .info][min(verbose, 1)]
-        if verbose > 1 { logger.logLevel = .debug }
-        return logger
+    /// What is said of a node that clients on other machines reach and that asks nobody for a password; nil where none do.
+    private func openness(_ http: HTTPConfiguration?) -> String? {
+        var places = unixSocket == nil && port != 0 ? addresses : []
+        if let http { places.append(http.address.host) }
+        let open = places.filter { !PeerSecurity.isLoopback(host: HostPort($0, portDefault: 0)?.host ?? $0) }
+        guard !open.isEmpty else { return nil }
+        return "no passwords (-Y): whoever reaches \(open.joined(separator: ", ")) has the roles "
+            + "\((openRoles ?? .asMemcached).description); --open-roles says which"
     }
 
+    private var itemBytesMax: Int { itemSize?.bytes ?? min(1 << 20, memory << 19) }
+
     /// How many connections there may be: fewer than asked for where the system allows fewer open files.
-    private func makeRoomForConnections(nodes: Int, _ logger: Logger) -> Int {
-        let reserve = OpenFiles.reserve(threads: threads, nodes: nodes)
+    private func makeRoomForConnections(nodes: Int, _ http: HTTPConfiguration?, _ logger: Logger) -> Int {
+        // As many more may come over HTTP.
+        let reserve = OpenFiles.reserve(threads: threads, nodes: nodes) + (http == nil ? 0 : connections)
         let possible = OpenFiles.makeRoom(connections: connections, reserve: reserve)
         if possible < connections {
             logger.warning(
@@ -301,22 +331,25 @@ struct Serve: AsyncParsableCommand {
         return PeerSecurity(secret: secret, trustsAnyAddress: insecurePeers)
     }
 
-    private func makeEngine(_ logger: Logger) throws(Failure) -> Engine {
+    private func makeEngine(_ topology: Topology, _ logger: Logger) throws(Failure) -> Engine {
         var configuration = EngineConfiguration(
             shards: shards, computeThreads: System.coreCount, memoryBytes: memory << 20,
             itemBytesMax: itemBytesMax, evicts: !disableEvictions, compresses: !noCompression,
             frameMemoryBytes: frameMemory << 20)
         configuration.servingThreads = threads
+        configuration.placement = topology.placement
         if let scripts {
             configuration.scripts = try ScriptFiles(directory: scripts).read()
             configuration.objectTypes = try ObjectTypes(adding: configuration.scripts)
         }
         configuration.scriptLog = { logger.info("script: \($0)") }
+        configuration.slow = SlowLog(thresholdMilliseconds: log.slowMilliseconds) { LogEvents(logger).slow($0) }
+        configuration.errors = ScriptErrors { LogEvents(logger).failed($0) }
         return Engine(configuration)
     }
 
     private func makeListenerConfiguration(
-        port: Int, connections: Int, _ credentials: Credentials?
+        port: Int, connections: Int, _ credentials: Credentials?, _ access: ClientAccess
     ) -> MemcachedListenerConfiguration {
         var configuration = MemcachedListenerConfiguration()
         configuration.addresses = unixSocket == nil && port != 0 ? addresses : []
@@ -340,10 +373,13 @@ struct Serve: AsyncParsableCommand {
         configuration.session.allowsVirtualKeys = !noVirtualKeys
         configuration.session.allowsFlush = !disableFlush
         configuration.session.allowsShutdown = enableShutdown
+        configuration.session.allowsWatch = !compatibility.disableWatch
         configuration.session.allowsDump = !compatibility.disableDumping
         configuration.session.hidesUniques = compatibility.disableCas
-        configuration.session.wireProtocol = compatibility.wireProtocol == "ascii" ? "ascii" : "auto-negotiate"
+        configuration.session.wireProtocol = WireProtocol(option: compatibility.wireProtocol) ?? .either
         configuration.session.credentials = credentials
+        configuration.session.openRoles = access.openRoles
+        configuration.session.desk = access.desk
         configuration.session.verbosity = verbose
         configuration.session.memoryBytes = memory << 20
         configuration.session.connectionsMax = connections
@@ -372,4 +408,11 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
 
     var description: String { bytes % (1 << 20) == 0 ? "\(bytes >> 20)m" : "\(bytes)" }
     var defaultValueDescription: String { description }
+}
+
+extension Roles: ExpressibleByArgument {
+    package init?(argument: String) {
+        guard let roles = try? Roles(list: argument) else { return nil }
+        self = roles
+    }
 }

@@ -12,6 +12,8 @@ struct ServingNode: Service, CustomStringConvertible {
     let node: ClusterNode
     let loops: [ServingLoop]
     let listener: MemcachedListener<Router>
+    private let http: HTTPListener?
+    private let configuration: SessionConfiguration
     let logger: Logger
     /// Ends when standard input does: for a node that must not outlive the process that started it.
     let endsWithStandardInput: Bool
@@ -22,7 +24,7 @@ struct ServingNode: Service, CustomStringConvertible {
 
     /// `loops` serve clients, and carry what those ask of other nodes; `group` carries what else nodes say to each other.
     init(
-        node: ClusterNode, group: MultiThreadedEventLoopGroup, loops: [ServingLoop],
+        node: ClusterNode, group: MultiThreadedEventLoopGroup, loops: [ServingLoop], http: HTTPConfiguration? = nil,
         configuration: MemcachedListenerConfiguration, logger: Logger, endsWithStandardInput: Bool,
         scripts: ScriptFiles?
     ) {
@@ -34,11 +36,29 @@ struct ServingNode: Service, CustomStringConvertible {
         shutdownRequest = stream
         requestShutdown = continuation
         self.loops = loops
+        self.configuration = configuration.session
         listener = MemcachedListener(
             configuration, router: node.router, loops: loops,
             links: { node.cluster.links(forLoop: $0) },
             upgrade: PeerAdmission.upgrade(to: node, group: group),
             shutdown: { continuation.yield() })
+        let figures = NodeFigures(node: node, statistics: listener.statistics, configuration: configuration.session)
+        // Other nodes ask for them, whether this one answers HTTP or not.
+        node.reports.setFigures { figures() }
+        self.http = http.map {
+            Self.makeHTTP($0, node, figures, group, logger)
+        }
+    }
+
+    private static func makeHTTP(
+        _ configuration: HTTPConfiguration, _ node: ClusterNode, _ figures: NodeFigures,
+        _ group: MultiThreadedEventLoopGroup, _ logger: Logger
+    ) -> HTTPListener {
+        let guarding = HTTPGuard(
+            address: configuration.address.host, names: configuration.names, origins: configuration.origins)
+        let service = HTTPService(
+            node: node, guarding: guarding, rowsBytesMax: configuration.rowsBytesMax, figures: figures)
+        return HTTPListener(configuration, service: service, group: group, logger: logger)
     }
 
     var description: String { "node \(node.cluster.selfName)" }
@@ -48,7 +68,20 @@ struct ServingNode: Service, CustomStringConvertible {
         do throws(ListenFailure) { try listener.start() } catch {
             throw Failure(.unreachable, error.description)
         }
+        let place = try await http?.start()
+        if let place { logger.info("\(node.cluster.selfName) answers HTTP on \(place)") }
         logger.info("\(node.cluster.selfName) listens on \(listener.placeNames.joined(separator: ", "))")
+        let events = LogEvents(logger)
+        for script in node.cluster.engine.catalog.statuses { events.loaded(script) }
+        // On a terminal the notice says it.
+        guard StandardError.isTerminal else {
+            return events.started(node, configuration, places: listener.placeNames, http: place)
+        }
+        let notice = StartNotice(
+            node: "cacheismo \(CacheismoVersion.product)", addresses: listener.addressNames,
+            sockets: listener.socketNames, http: place,
+            isAlone: CommandLineBytes.arguments.isEmpty)
+        StandardError.write(notice.text + "\n")
     }
 
     /// Ends `run`, also before it has begun.
@@ -64,6 +97,7 @@ struct ServingNode: Service, CustomStringConvertible {
 
     func run() async {
         let synchronizing = Task { await node.synchronizeForever() }
+        let watchingNode = NodeWatch(node: node, statistics: listener.statistics, logger: logger).start()
         let watching = scripts.map { ScriptWatcher(files: $0, engine: node.cluster.engine, logger: logger).start() }
         if endsWithStandardInput { requestShutdownAtEndOfInput() }
         await withGracefulShutdownHandler {
@@ -71,9 +105,12 @@ struct ServingNode: Service, CustomStringConvertible {
         } onGracefulShutdown: {
             requestShutdown.yield()
         }
+        LogEvents(logger).ending(node)
         synchronizing.cancel()
+        watchingNode.cancel()
         watching?.cancel()
         listener.stop()
+        await http?.stop()
         node.cluster.close()
     }
 

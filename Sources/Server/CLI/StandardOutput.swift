@@ -13,11 +13,18 @@ enum StandardOutput {
         setvbuf(stdout, nil, _IOLBF, 0)
     }
 
+    static func print(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, stdout) }
+    }
+
     /// A value as it is, and the end of its line.
     static func printLine(_ bytes: [UInt8]) {
-        _ = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, stdout) }
+        print(bytes)
         putc(Int32(UInt8(ascii: "\n")), stdout)
     }
+
+    /// Without waiting for the end of a line.
+    static func flush() { fflush(stdout) }
 
     /// Throws when what was printed could not be written: an answer that nobody got is no success.
     static func finish() throws(Failure) {

@@ -13,7 +13,8 @@ package struct Table {
 
     /// From an answer's result: an array of maps with keys of text, all of which become columns, in the order in which they are
     /// met first. Nil for anything else, and for so many different keys that most cells would be empty.
-    package init?(_ result: Value) {
+    /// `fractionDigits`: up to 4, behind the point.
+    package init?(_ result: Value, fractionDigits: Int = 4) {
         guard case .array(let elements) = result, !elements.isEmpty else { return nil }
         var columns: [Value] = []
         var places: [Value: Int] = [:]
@@ -26,12 +27,14 @@ package struct Table {
             }
         }
         guard !columns.isEmpty else { return nil }
-        header = columns.compactMap(\.text)
-        let nothing = Self.cell(.null)
+        header = columns.compactMap(\.text).map(Terminal.visible)
+        let nothing = Self.cell(.null, fractionDigits)
         rows = elements.map { element in
             var row = [Cell](repeating: nothing, count: columns.count)
             if case .map(let pairs) = element {
-                for pair in pairs { if let place = places[pair.key] { row[place] = Self.cell(pair.value) } }
+                for pair in pairs {
+                    if let place = places[pair.key] { row[place] = Self.cell(pair.value, fractionDigits) }
+                }
             }
             return row
         }
@@ -39,7 +42,9 @@ package struct Table {
 
     private static let columnsMax = 1_024
 
-    package var text: String {
+    package var text: String { lines.joined(separator: "\n") }
+
+    var lines: [String] {
         let widths = header.indices.map { column in
             rows.reduce(header[column].count) { max($0, $1[column].text.count) }
         }
@@ -53,26 +58,27 @@ package struct Table {
             return String(text.reversed().drop { $0 == " " }.reversed())
         }
         let rule = widths.map { String(repeating: "-", count: $0) }
-        return ([line(header), line(rule)] + rows.map { line($0.map(\.text)) }).joined(separator: "\n")
+        return [line(header), line(rule)] + rows.map { line($0.map(\.text)) }
     }
 
-    private static func cell(_ value: Value) -> Cell {
+    private static func cell(_ value: Value, _ fractionDigits: Int) -> Cell {
         switch value {
         case .null: Cell(text: "-", isNumber: false)
         case .int(let number): Cell(text: Counted.grouped(Int(number)), isNumber: true)
-        case .double(let number): Cell(text: fraction(number), isNumber: true)
-        default: Cell(text: String(decoding: value.answer, as: UTF8.self), isNumber: false)
+        case .double(let number): Cell(text: fraction(number, digits: fractionDigits), isNumber: true)
+        default: Cell(text: Terminal.visible(String(decoding: value.answer, as: UTF8.self)), isNumber: false)
         }
     }
 
-    private static func fraction(_ number: Double) -> String {
+    private static func fraction(_ number: Double, digits: Int) -> String {
         if let name = number.nameOfNoNumber { return "\(name)" }
         guard abs(number) < 1e15 else { return "\(number)" }
-        let scaled = Int64((abs(number) * 10_000).rounded())
-        let digits = String(scaled % 10_000)
+        let unit = [1, 10, 100, 1_000, 10_000][min(max(0, digits), 4)]
+        let scaled = Int64((abs(number) * Double(unit)).rounded())
+        let text = String(scaled % Int64(unit))
         let sign = number < 0 && scaled != 0 ? "-" : ""
-        let padding = String(repeating: "0", count: 4 - digits.count)
-        return "\(sign)\(Counted.grouped(Int(scaled / 10_000))).\(padding)\(digits)"
+        let whole = sign + Counted.grouped(Int(scaled / Int64(unit)))
+        return unit == 1 ? whole : whole + "." + String(repeating: "0", count: digits - text.count) + text
     }
 }
 

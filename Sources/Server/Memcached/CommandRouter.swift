@@ -6,13 +6,16 @@ package import Gather
 package protocol CommandRouter: Sendable {
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route
     /// What a key names. `colons`: how many there are in the key, or a few more.
-    /// `owner`: what `findOwners` found.
-    func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?) -> Router.KeyKind
-    /// Finds whose several keys are, and returns which of those is this node; nil where that need not be known before `kind`
-    /// is asked.
-    func findOwners(
-        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
-    ) -> Int?
+    /// `place`: what `findPlaces` found.
+    func kind(ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, place: Place?) -> Router.KeyKind
+    /// Finds where several keys live; false where that need not be known before `kind` is asked.
+    func findPlaces(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into places: UnsafeMutableBufferPointer<Place>
+    ) -> Bool
+    /// What finds an item of this node in its stores; nil for one whose place is on another node.
+    func hash(of key: UnsafeRawBufferPointer, at place: Place) -> UInt64?
+    /// What finds an item of this node, if that is cheap to tell; nil too where it isn't.
+    func hashToPrefetch(of key: UnsafeRawBufferPointer) -> UInt64?
     /// The method of an object of this node that a key names, if it may be answered at once.
     func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod?
     /// Where that is done; nil for a router that never says where a method is.
@@ -21,12 +24,17 @@ package protocol CommandRouter: Sendable {
     var stores: ItemStores { get }
     /// Each command of the batch is answered once, on any thread, or before this returns.
     func send(_ batch: ForwardBatch, links: PeerLinks?)
-    /// The other node that a method is to be called on with such a batch; nil where `call` takes it.
-    func node(of key: VirtualKey) -> Int?
+    /// Where on another node a method is to be called with such a batch; nil where `call` takes it.
+    func place(of key: VirtualKey) -> Place?
     /// The completion comes once, on any thread, or before the call returns.
     func call(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping CallCompletion)
-    /// The same, answered as text.
-    func callForText(_ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion)
+    /// The same, answered as text. `roles`: of the client, whom `refusal` has let pass.
+    func callForText(
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, roles: Roles, completion: @escaping TextCompletion)
+    /// Why a client with these roles may not use a key so; nil where it may. `plain`: what `name` does to a plain one.
+    func refusal(
+        of key: UnsafeRawBufferPointer, virtual: Bool, plain: ClientAction, _ name: StaticString, _ roles: Roles
+    ) -> Failure?
     /// Whether what comes after this key on a connection must wait for its answer: it may ask for what this one does.
     func holdsBack(_ key: VirtualKey) -> Bool
     /// All that was stored up to `delaySeconds` from `now` is gone, wherever it is; completes like `call`.
@@ -35,6 +43,8 @@ package protocol CommandRouter: Sendable {
     func carryOutFlush(now: UInt32)
     /// What else there is to tell in `stats cacheismo`, by name.
     var ownStatistics: [(name: String, value: Int)] { get }
+    /// What this node holds; nil for a router that knows nothing but its stores.
+    var node: Engine? { get }
     /// The files that the object types came of, for `stats scripts`.
     var scripts: [ScriptStatus] { get }
 }
@@ -42,27 +52,41 @@ package protocol CommandRouter: Sendable {
 extension CommandRouter {
     package func holdsBack(_ key: VirtualKey) -> Bool { false }
 
+    /// For a router that knows nothing of methods: any may change something.
+    package func refusal(
+        of key: UnsafeRawBufferPointer, virtual: Bool, plain: ClientAction, _ name: StaticString, _ roles: Roles
+    ) -> Failure? {
+        guard case .virtual(let key) = route(key, virtual: virtual) else {
+            return roles.refusal(of: plain, name.description)
+        }
+        return roles.refusal(of: .callMethod, "\(key.type):\(key.method)")
+    }
+
     package func callForText(
-        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, completion: @escaping TextCompletion
+        _ key: VirtualKey, data: [UInt8]?, links: PeerLinks?, roles: Roles, completion: @escaping TextCompletion
     ) {
         call(key, data: data, links: links) { completion($0.map { .bytes($0.answer) }) }
     }
 
-    package func findOwners(
-        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into owners: UnsafeMutableBufferPointer<Int>
-    ) -> Int? { nil }
+    package func findPlaces(
+        of keys: UnsafeBufferPointer<UnsafeRawBufferPointer>, into places: UnsafeMutableBufferPointer<Place>
+    ) -> Bool { false }
+
+    package func hash(of key: UnsafeRawBufferPointer, at place: Place) -> UInt64? { keyHash(key) }
 
     package func kind(
-        ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, owner: Int?
+        ofKey key: UnsafeRawBufferPointer, colons: Int, virtual: Bool, place: Place?
     ) -> Router.KeyKind {
         switch route(key, virtual: virtual) {
-        case .local: .ownItem
-        case .remote(let node): .remoteItem(node: node)
+        case .local(let hash): .ownItem(hash: hash)
+        case .remote(let place): .remoteItem(place)
         case .virtual: .other
         }
     }
 
-    package func node(of key: VirtualKey) -> Int? { nil }
+    package func hashToPrefetch(of key: UnsafeRawBufferPointer) -> UInt64? { keyHash(key) }
+
+    package func place(of key: VirtualKey) -> Place? { nil }
 
     package func carryOutFlush(now: UInt32) {}
     package func locate(_ key: UnsafeRawBufferPointer) -> LocatedMethod? { nil }
@@ -70,6 +94,7 @@ extension CommandRouter {
 
     package var ownStatistics: [(name: String, value: Int)] { [] }
     package var scripts: [ScriptStatus] { [] }
+    package var node: Engine? { nil }
 
     /// For a router that knows nothing but its stores.
     package func flushAll(
@@ -95,6 +120,7 @@ extension Router: CommandRouter {
     }
 
     package var scripts: [ScriptStatus] { engine.catalog.statuses }
+    package var node: Engine? { engine }
 
     package var ownStatistics: [(name: String, value: Int)] {
         var list = [("nodes", cluster.topology.nodes.count), ("frames", engine.frames.frames.count)]

@@ -6,11 +6,11 @@ struct HeldInput {
     /// Received and not yet consumed.
     private(set) var bytes: [UInt8] = []
     /// No use looking at `bytes` before there are this many.
-    var neededBytes = 0
+    private(set) var neededBytes = 0
     /// They begin with a long line whose end has not come.
-    var awaitsLineEnd = false
+    private var awaitsLineEnd = false
     /// What is left to skip of a refused data block.
-    var swallowBytes = 0
+    private(set) var swallowBytes = 0
 
     /// What a connection may keep for its next half of a request.
     private static let idleBytesMax = 4 << 10
@@ -60,6 +60,21 @@ struct HeldInput {
 
     /// Before requests are looked for.
     mutating func beginReading() { (neededBytes, awaitsLineEnd) = (0, false) }
+
+    /// The request at hand has so many bytes.
+    mutating func awaitBytes(_ count: Int) { neededBytes = count }
+
+    /// The end of the line at hand has not come, of which there are so many bytes.
+    mutating func awaitLineEnd(after count: Int) { awaitsLineEnd = count > RequestParser.lineBytesMax }
+
+    /// So many of the bytes that come next are to be skipped.
+    mutating func swallow(_ count: Int) { swallowBytes = count }
+
+    /// The request at hand was refused: what has not come of it is to be skipped, of which `count` bytes have.
+    mutating func refuseRest(after count: Int) {
+        swallowBytes = max(0, neededBytes - count)
+        neededBytes = 0
+    }
 
     /// How many of the next bytes are to be skipped.
     mutating func skip(of count: Int) -> Int {

@@ -63,7 +63,7 @@ struct ShortKeyList {
                 out.writeLine(" [")
                 out.writeDecimal(UInt64(facts.valueBytes))
                 out.writeLine(" b; ")
-                out.writeDecimal(UInt64(facts.expiry))
+                out.writeDecimal(UInt64(facts.expiry.stored))
                 out.writeLine(" s]\r\n")
                 (items, bytes) = (items + 1, bytes + out.readableBytes - before)
             }
@@ -77,7 +77,7 @@ extension ReplyBuffer {
         writeLine("key=")
         writePercentEncoded(key)
         writeLine(" exp=")
-        if facts.expiry == 0 { writeLine("-1") } else { writeDecimal(UInt64(facts.expiry)) }
+        if facts.expiry.isNever { writeLine("-1") } else { writeDecimal(UInt64(facts.expiry.stored)) }
         writeLine(" la=")
         writeDecimal(UInt64(now &- facts.idleSeconds))
         writeLine(" cas=")
@@ -99,33 +99,15 @@ extension ReplyBuffer {
         }
     }
 
-    /// All but letters, digits and `-._~` as %XX.
     fileprivate mutating func writePercentEncoded(_ key: UnsafeRawBufferPointer) {
         let target = room(for: key.count * 3)
         var count = 0
         for byte in key {
-            if Self.isUnreserved(byte) {
-                target.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
+            PercentEscapes.write(byte, keeping: PercentEscapes.isUnreserved) { letter in
+                target.storeBytes(of: letter, toByteOffset: count, as: UInt8.self)
                 count += 1
-            } else {
-                target.storeBytes(of: UInt8(ascii: "%"), toByteOffset: count, as: UInt8.self)
-                target.storeBytes(of: Self.hexDigit(byte >> 4), toByteOffset: count + 1, as: UInt8.self)
-                target.storeBytes(of: Self.hexDigit(byte & 15), toByteOffset: count + 2, as: UInt8.self)
-                count += 3
             }
         }
         didWrite(count)
     }
-
-    private static func isUnreserved(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "~"):
-            true
-        default: false
-        }
-    }
-
-    private static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x37 + value }
 }

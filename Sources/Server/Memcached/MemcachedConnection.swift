@@ -19,6 +19,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     /// What a connection needs of its listener.
     struct Context {
         let activity: ConnectionActivity
+        let client: ClientAddress
         let account: BufferAccount
         var upgrade: PeerUpgrade?
         var shutdown: (@Sendable () -> Void)?
@@ -66,6 +67,16 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     private var textSince: (milliseconds: Int, sentBytes: Int)?
     /// The client takes no more bytes for now, and took the last one then: milliseconds, see `ServingLoop`.
     private var blockedSince: Int?
+    /// The loop will say when what is held back has to be sent, if it was not by then.
+    private var isHolding = false
+    private var holdsNoLonger = false
+    /// How many of the session's replies are to come before what is held now is sent; nil when nothing is held.
+    private var heldUntil: UInt64?
+    /// The loop's round when that began.
+    private var heldSince: UInt64 = 0
+
+    /// More than this is not held back, in bytes.
+    private static var heldBackBytesMax: Int { 8 << 10 }
 
     init(
         descriptor: Int32, loop: ServingLoop, router: Routing, links: PeerLinks?, configuration: SessionConfiguration,
@@ -83,7 +94,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         if context.upgrade == nil { configuration.allowsPeers = false }
         session = MemcachedSession(
             router: router, links: links, configuration: configuration, statistics: statistics, counters: counters,
-            wake: { waker.wake() })
+            client: context.client, wake: { waker.wake() })
         super.init(descriptor: descriptor)
         waker.onWake = { [unowned self] in answersHaveCome() }
     }
@@ -131,10 +142,10 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         let count = linux_receive(descriptor, buffer.baseAddress, buffer.count)
         guard count > 0 else { return nil }
         inputAhead = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-        return PlainRequests.hashOfFirst(inputAhead)
+        return session.hashToPrefetch(inputAhead)
     }
 
-    override func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) { session.stores.prefetch(hashes) }
+    override func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) { session.prefetch(hashes) }
 
     private func answersHaveCome() {
         guard !hasEnded, drainsUntil == nil else { return }
@@ -215,7 +226,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         if isAll, !inputEnds { inputWaits = false }
         movedBytes &+= input.count
         readsLittle = input.count < ServingLoop.aheadBytes
-        session.lend(&loop.spare)
+        loop.withSpare { session.lend(&$0) }
         context.activity.note(second: loop.second)
         context.activity.note(.working)
         session.receive(input, now: loop.second)
@@ -227,6 +238,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     private func pump() -> Bool {
         var resumes = 0
         while !hasEnded {
+            if holdsBack { return session.verdict == .open && !inputHasEnded }
             guard send() else { return false }
             switch session.verdict {
             case .open:
@@ -252,8 +264,39 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         return false
     }
 
+    /// A little that comes before answers of other nodes goes with those that are awaited now, if they come soon: half the
+    /// system calls, on both sides.
+    private var holdsBack: Bool {
+        guard session.hasPeers, !session.isSettled, session.outputBytes > 0,
+            session.outputBytes < Self.heldBackBytesMax, session.verdict == .open || session.verdict == .stalled,
+            blockedSince == nil, !holdsNoLonger
+        else { return false }
+        let until = heldUntil ?? session.repliesAwaited
+        guard session.awaitsReplies(before: until) else { return false }
+        if heldUntil == nil { (heldUntil, heldSince) = (until, loop.holdingRound) }
+        holdOn()
+        return true
+    }
+
+    private func holdOn() {
+        guard !isHolding else { return }
+        isHolding = true
+        loop.holdBack(self)
+    }
+
+    override func holdingEnds() {
+        isHolding = false
+        guard !hasEnded, heldUntil != nil else { return }
+        // What was held when the loop was asked has left meanwhile: this is younger.
+        guard heldSince < loop.holdingRound - 1 else { return holdOn() }
+        holdsNoLonger = true
+        goOn()
+        holdsNoLonger = false
+    }
+
     /// True when all is sent, and the buffers it was in are given back.
     private func send() -> Bool {
+        heldUntil = nil
         while session.outputBytes > 0 {
             let count = send(session.output)
             if count > 0 {
@@ -272,7 +315,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
                 return false
             }
         }
-        session.giveBack(&loop.spare)
+        loop.withSpare { session.giveBack(&$0) }
         loop.trimSpare()
         blockedSince = nil
         if idleSeconds == 0 { setTicking(false) }

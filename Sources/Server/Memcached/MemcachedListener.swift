@@ -65,7 +65,9 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         // One of the largest items has to fit, whatever the limit is.
         let bytesMax = max(
             configuration.session.bufferBytesMax / loops.count, configuration.session.itemBytesMax + (512 << 10))
-        accounts = loops.map { _ in AccountHandle(account: BufferAccount(bytesMax: bytesMax)) }
+        accounts = loops.map { _ in
+            AccountHandle(account: BufferAccount(bytesMax: bytesMax, gauge: statistics.makeGauge()))
+        }
         // One client that asks for much and reads slowly stops its own requests before it is more than all may hold.
         var configuration = configuration
         configuration.session.answerBytesMax = min(configuration.session.answerBytesMax, bytesMax / 8)
@@ -83,20 +85,22 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
     }
 
     /// The addresses, with ports, and the unix socket that are listened on, for people.
-    package var placeNames: [String] {
-        places.map { place in
-            switch place {
-            case .internet(let host, let port): ServerAddress(host: host, port: port).description
-            case .path(let path): path
-            }
+    package var placeNames: [String] { addressNames + socketNames }
+
+    package var addressNames: [String] {
+        places.compactMap { place in
+            guard case .internet(let host, let port) = place else { return nil }
+            return HostPort(host: host, port: port).description
         }
     }
+
+    package var socketNames: [String] { places.compactMap { if case .path(let path) = $0 { path } else { nil } } }
 
     /// Binds everything or, on the first failure, nothing.
     package func start() throws(ListenFailure) {
         do throws(ListenFailure) {
             for address in configuration.addresses {
-                guard let place = ServerAddress(address, portDefault: configuration.port) else {
+                guard let place = HostPort(address, portDefault: configuration.port) else {
                     throw ListenFailure(description: "can't listen on '\(address)': write an address, or address:port")
                 }
                 let socket = try ListeningSocket.bind(
@@ -134,7 +138,7 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
 
     private func accept(on socket: ListeningSocket) {
         let acceptor = Acceptor(socket, loop: loops[0]) { [self] descriptor, place in
-            accepted(descriptor, place.map(\.description) ?? socket.name, listener: socket.name)
+            accepted(descriptor, place, socket)
         }
         let handle = AcceptorHandle(socket: socket, acceptor: acceptor)
         acceptors.withLock { $0.append(handle) }
@@ -145,24 +149,28 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
 
     // MARK: Connections
 
-    private func accepted(_ descriptor: Int32, _ address: String, listener: String) {
+    private func accepted(_ descriptor: Int32, _ place: SocketPlace?, _ socket: ListeningSocket) {
         guard
             let (number, activity) = statistics.admit(
-                max: configuration.connectionsMax, address: address, listener: listener,
+                max: configuration.connectionsMax, address: place.map(\.description) ?? socket.name,
+                listener: socket.name,
                 now: SystemEnvironment().unixSeconds)
         else { return refuse(descriptor) }
         let at = nextLoop.wrappingAdd(1, ordering: .relaxed).oldValue % loops.count
-        if at == 0 { return serve(descriptor, number, activity, at) }
-        loops[at].execute { self.serve(descriptor, number, activity, at) }
+        let client = ClientAddress(of: place, acceptedOn: socket.address)
+        if at == 0 { return serve(descriptor, number, activity, client, at) }
+        loops[at].execute { self.serve(descriptor, number, activity, client, at) }
     }
 
-    private func serve(_ descriptor: Int32, _ number: Int, _ activity: ConnectionActivity, _ at: Int) {
+    private func serve(
+        _ descriptor: Int32, _ number: Int, _ activity: ConnectionActivity, _ client: ClientAddress, _ at: Int
+    ) {
         let statistics = statistics
         let connection = MemcachedConnection(
             descriptor: descriptor, loop: loops[at], router: router, links: links[at],
             configuration: configuration.session, statistics: statistics, counters: counters[at],
             context: .init(
-                activity: activity, account: accounts[at].account, upgrade: upgrade, shutdown: shutdown,
+                activity: activity, client: client, account: accounts[at].account, upgrade: upgrade, shutdown: shutdown,
                 closed: { statistics.remove(connection: number) }))
         guard connection.start() else {
             close(descriptor)
@@ -176,5 +184,17 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         _ = send(descriptor, line.utf8Start, line.utf8CodeUnitCount, Int32(MSG_NOSIGNAL))
         Glibc.shutdown(descriptor, Int32(SHUT_WR))
         close(descriptor)
+    }
+}
+
+extension ClientAddress {
+    /// `place`: of the client, where that could be told; `listener`: of the socket that it came by. Nothing of what can't be told is
+    /// taken for this machine.
+    init(of place: SocketPlace?, acceptedOn listener: SocketPlace?) {
+        switch (place, listener) {
+        case (.internet(let host, _)?, _): self.init(host: host)
+        case (.path?, _), (nil, .path?): self = .local
+        case (nil, _): self.init(host: "an unknown address", isLocal: false)
+        }
     }
 }

@@ -5,71 +5,61 @@
 // It knows no channel: whoever drives it feeds `receive`, sends its `output`, and looks at `verdict`. One thread
 // at a time; only the inbox is touched by others.
 
-import DequeModule
 import Engine
 package import Gather
 
 package final class MemcachedSession<Routing: CommandRouter> {
-    let router: Routing
-    let stores: ItemStores
-    let objects: ObjectHosts?
-    let links: PeerLinks?
-    let configuration: SessionConfiguration
-    let statistics: MemcachedStatistics
-    let counters: SessionCounters
-    let parser: RequestParser
-    let inbox: CompletionInbox
+    private let context: SessionContext<Routing>
+    private let replies: ReplyQueue
+    private let forwards: ForwardQueue<Routing>
+    private let items: ItemRequests<Routing>
+    private let methods: MethodRequests<Routing>
+    private let metas: MetaRequests<Routing>
+    private let administration: AdministrationRequests<Routing>
+    private let retrieval: LongRetrieval<Routing>
+    /// For a client of the binary protocol; made at such a connection's first byte.
+    private var binary: BinaryRequests<Routing>?
+    private let permissions: RequestRoles<Routing>
+    private let login: SessionLogin<Routing>
 
     // One thread at a time uses a session, and nothing that it calls comes back to it: accesses can't overlap, and are not
-    // checked for that at run time.
-    @exclusivity(unchecked) package internal(set) var verdict = SessionVerdict.open
-    var now: UInt32 = 0
-    @exclusivity(unchecked) var sending = SessionOutput()
-    @exclusivity(unchecked) var slots = Deque<PendingSlot>()
-    /// What this turn has for other nodes, a message each; empty between turns.
-    @exclusivity(unchecked) var batches: [ForwardBatch] = []
-    /// Retrievals of several keys so far.
-    var retrievals: UInt64 = 0
-    /// The number of the first slot in `slots`.
-    var firstSlot: UInt64 = 0
-    /// Bytes that wait in the slots, and values on their way to other nodes and to methods; what is in `out` comes on top.
-    var queuedBytes = 0
-    /// How large the next answer from elsewhere may be, by those that came lately: bounds how many are asked for at once.
-    var answerBytesExpected = 64 << 10
-    /// The next request may ask for what one before it does, or changes what those before it work on: nothing is consumed
-    /// until all is answered.
-    var isHeldBack = false
-    /// The request at hand was not performed, as it has to wait for those before it: it will come again.
-    var isPostponed = false
-    var awaitsVisit = false
-
-    @exclusivity(unchecked) var held = HeldInput()
-    /// A retrieval whose keys are not all answered yet, because the session stalled in it.
-    @exclusivity(unchecked) var retrieval: (verb: RetrievalVerb, expiry: UInt32, keyBytesLeft: Int, lineBytesLeft: Int)?
-    /// A list of keys that is not all written yet, because the session stalled in it.
-    @exclusivity(unchecked) var dump: KeyDump?
-    /// Nothing is done for the client before it has said who it is.
-    var awaitsCredentials: Bool
-    private var isFresh = true
+    // checked for that at run time: the loop over requests would ask several times for each (decision 66).
+    @exclusivity(unchecked) private var current = SessionVerdict.open
+    @exclusivity(unchecked) private var held = HeldInput()
     /// What comes next in the bytes that are being worked through.
     @exclusivity(unchecked) private var plain = PlainRequests()
+    /// Nothing is done for the client before it has said who it is.
+    private var awaitsCredentials: Bool
+    @exclusivity(unchecked) private var language = Language.unknown
+
+    /// What a connection speaks, as its first bytes say.
+    private enum Language { case unknown, text, binary }
 
     /// `wake` is called from any thread when answers have arrived; it must lead to a call of `collect` on the session's
     /// own thread.
     package init(
         router: Routing, links: PeerLinks?, configuration: SessionConfiguration, statistics: MemcachedStatistics,
-        counters: SessionCounters, wake: @escaping @Sendable () -> Void
+        counters: SessionCounters, client: ClientAddress = .local, wake: @escaping @Sendable () -> Void
     ) {
-        self.router = router
-        stores = router.stores
-        objects = router.objects
-        self.links = links
-        self.configuration = configuration
-        self.statistics = statistics
-        self.counters = counters
-        parser = RequestParser(retrievalLineBytesMax: configuration.retrievalLineBytesMax)
-        inbox = CompletionInbox(wake: wake)
+        let inbox = CompletionInbox(wake: wake)
+        context = SessionContext(
+            router: router, links: links, configuration: configuration, statistics: statistics, counters: counters,
+            inbox: inbox, client: client)
+        replies = ReplyQueue(configuration, counters: counters, inbox: inbox)
+        forwards = ForwardQueue(context, replies: replies)
+        methods = MethodRequests(context, replies: replies, forwards: forwards)
+        items = ItemRequests(context, replies: replies, forwards: forwards, methods: methods)
+        metas = MetaRequests(context, replies: replies, forwards: forwards, methods: methods, items: items)
+        administration = AdministrationRequests(context, replies: replies, forwards: forwards)
+        retrieval = LongRetrieval(context, replies: replies, items: items)
+        permissions = RequestRoles(context)
+        login = SessionLogin(context, replies: replies)
         awaitsCredentials = configuration.credentials != nil
+    }
+
+    package private(set) var verdict: SessionVerdict {
+        @inline(__always) get { current }
+        @inline(__always) set { current = newValue }
     }
 
     // MARK: In
@@ -77,8 +67,8 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Takes bytes from the connection. `now`: unix seconds. While stalled or closing they are only kept.
     @_specialize(where Routing == Router)
     package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt32) {
-        begin(now)
-        counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
+        context.begin(now)
+        context.counters.add(.bytesRead, UInt64(truncatingIfNeeded: bytes.count))
         if held.isEmpty {
             let consumed = run(bytes)
             if consumed < bytes.count { held.append(UnsafeRawBufferPointer(rebasing: bytes[consumed...])) }
@@ -94,7 +84,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Goes on after a stall, once the output has been sent.
     @_specialize(where Routing == Router)
     package func resume(now: UInt32) {
-        begin(now)
+        context.begin(now)
         consumeHeld()
         finishTurn()
     }
@@ -102,23 +92,17 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Takes answers that have arrived, and goes on where the session had stalled for them.
     @_specialize(where Routing == Router)
     package func collect(now: UInt32) {
-        begin(now)
-        takeAnswers()
+        context.begin(now)
+        replies.takeAnswers(now: now)
         if verdict == .stalled { consumeHeld() }
         finishTurn()
-    }
-
-    @inline(__always)
-    private func begin(_ now: UInt32) {
-        self.now = now
-        router.carryOutFlush(now: now)
     }
 
     /// Input that was not consumed: what follows the line of a peer.
     package func takeRemainingInput() -> [UInt8] { held.take() }
 
     private func consumeHeld() {
-        guard held.isEnough, !held.isEmpty || retrieval != nil || dump != nil else { return }
+        guard held.isEnough, !held.isEmpty || retrieval.isUnderWay || administration.isDumping else { return }
         let bytes = held.take()
         let consumed = bytes.withUnsafeBytes { run($0) }
         held.putBack(consume bytes, without: consumed)
@@ -126,62 +110,112 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     /// Answers that came while the session was at work are sent with the rest; then the verdict is found.
     private func finishTurn() {
-        sendBatches()
-        // Answers may free a stalled session, whose next requests may be answered at once again.
-        while awaitsVisit {
-            awaitsVisit = false
-            let before = slots.count
-            takeAnswers()
-            if slots.count < before, verdict == .stalled, outputBytes < configuration.outputBytesHigh { consumeHeld() }
-            sendBatches()
+        administration.writeWatched(below: context.configuration.outputBytesHigh)
+        forwards.send()
+        // Answers may free a stalled session, whose next requests may be answered at once again. What stopped for want of room goes
+        // on as soon as there is some, also where no answer's turn has come: those ahead of their turn take less than was expected.
+        while replies.takeVisit() || mayGoOn {
+            replies.takeAnswers(now: context.now)
+            if mayGoOn {
+                verdict = .open
+                consumeHeld()
+            }
+            forwards.send()
         }
-        switch verdict {
-        case .open, .stalled: verdict = mayConsume ? .open : .stalled
-        case .closing, .upgradeToPeer, .shutdown: break
-        }
+        if verdict == .open, !replies.mayGrow { verdict = .stalled }
+    }
+
+    /// It stopped for want of room, which there is again. Nobody else would have it go on: `stalled` is what is left of a turn only
+    /// where answers are awaited or output has to leave first.
+    private var mayGoOn: Bool {
+        verdict == .stalled && replies.mayGrow && outputBytes < context.configuration.outputBytesHigh
     }
 
     /// The rest of a data block is to come.
     var awaitsBlock: Bool { held.awaitsBlock }
 
+    /// Starts to bring in what the items with these hashes of their keys will need.
+    package func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) { context.stores.prefetch(hashes) }
+
+    /// What finds the item that the first request in these bytes asks for, if that is cheap to tell.
+    func hashToPrefetch(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
+        let key = PlainRequests.firstKey(bytes) ?? BinaryRequestParser.firstKey(bytes)
+        return key.flatMap { context.router.hashToPrefetch(of: $0) }
+    }
+
     // MARK: Out
 
     /// How many bytes may be sent now.
-    package var outputBytes: Int { sending.sendableBytes(isPending: !slots.isEmpty) }
+    package var outputBytes: Int { replies.outputBytes }
     /// Nothing is under way: a closing connection may be closed once the output is sent.
-    package var isSettled: Bool { slots.isEmpty }
+    package var isSettled: Bool { replies.isEmpty }
+
+    /// Whether there are other nodes, whose answers what may be sent can go with.
+    var hasPeers: Bool { context.links != nil }
+    /// How many replies have had to wait so far, those that still wait among them.
+    var repliesAwaited: UInt64 { replies.nextSlot }
+    /// Whether some of the first so many still wait.
+    @inline(__always)
+    func awaitsReplies(before count: UInt64) -> Bool { replies.isPending(before: count) }
 
     /// What to send, good until something is called that changes the session.
-    package var output: OutputPieces { sending.pieces(isPending: !slots.isEmpty) }
+    package var output: OutputPieces { replies.output }
 
     /// The first bytes of `output` are on their way.
     package func didSend(_ count: Int) {
-        counters.add(.bytesWritten, UInt64(truncatingIfNeeded: count))
-        sending.didSend(count, isPending: !slots.isEmpty)
+        context.counters.add(.bytesWritten, UInt64(truncatingIfNeeded: count))
+        replies.didSend(count)
     }
 
     /// A job's result is on its way, which is on the account of all jobs until it was sent.
-    package var holdsText: Bool { sending.pinned.isText }
+    package var holdsText: Bool { replies.holdsText }
 
     /// To be called when the client takes no more for now: nothing of the output may stay in the store.
-    package func settleOutput() { sending.settle() }
+    package func settleOutput() { replies.settle() }
 
     /// Lends the session a buffer to write to, where it has none of its own. See `giveBack`.
     @inline(__always)
-    package func lend(_ buffer: inout ReplyBuffer) { sending.borrow(&buffer) }
+    package func lend(_ buffer: inout ReplyBuffer) { replies.borrow(&buffer) }
 
     /// Takes back what was lent and is empty again: a session without anything to send holds no memory for it.
     @inline(__always)
-    package func giveBack(_ buffer: inout ReplyBuffer) { sending.giveBack(&buffer) }
+    package func giveBack(_ buffer: inout ReplyBuffer) { replies.giveBack(&buffer) }
 
-    private var mayConsume: Bool {
-        guard slots.isEmpty else {
-            return !isHeldBack
-                && slots.count < min(configuration.pendingMax, 1 + configuration.answerBytesMax / answerBytesExpected)
-                && queuedBytes + sending.written.readableBytes < configuration.queuedBytesMax
-                && sending.ready.readableBytes < configuration.outputBytesHigh
+    // MARK: Memory
+
+    /// What it holds of what has come and of what is to go, in bytes.
+    var bufferBytes: Int { held.capacity &+ replies.bufferBytes }
+
+    /// Refuses the half-sent request that it holds, whose rest will be skipped. False where it holds none, but output.
+    package func refuseHeld() -> Bool {
+        guard verdict == .open, !held.isEmpty, !retrieval.isUnderWay,
+            !(binary?.awaitsCredentials ?? awaitsCredentials)
+        else { return false }
+        let bytes = held.take()
+        context.counters.add(.buffersRefused)
+        let isRefused = bytes.withUnsafeBytes { bytes in
+            if let binary { return binary.refuseHeld(bytes) }
+            guard held.neededBytes > 0, case .request(let request, let lineBytes) = context.parser.parse(bytes) else {
+                return false
+            }
+            switch request {
+            case .storage(let storage):
+                items.refuse(storage, key: UnsafeRawBufferPointer(rebasing: bytes[storage.key]), .outOfMemory)
+            case .meta(let verb): metas.refuseBlock(verb, bytes, lineBytes)
+            default: break
+            }
+            return true
         }
-        return sending.written.readableBytes < configuration.outputBytesHigh && sending.pinned.isEmpty
+        if isRefused {
+            held.refuseRest(after: bytes.count)
+        } else {
+            // In the middle of a line, or of a header: where the next one starts can't be known.
+            held.awaitBytes(0)
+            if binary == nil { replies.written.writeLine("SERVER_ERROR out of memory reading request\r\n") }
+            verdict = .closing
+        }
+        forwards.send()
+        return true
     }
 
     // MARK: Consuming
@@ -189,111 +223,214 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Works through whole requests; returns how many bytes are done with.
     private func run(_ bytes: UnsafeRawBufferPointer) -> Int {
         held.beginReading()
+        return language == .text ? runText(bytes) : runOther(bytes)
+    }
+
+    /// A connection's first bytes, or what a client of the binary protocol sends.
+    @inline(never)
+    private func runOther(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard !bytes.isEmpty, verdict == .open || verdict == .stalled else { return 0 }
+        if language == .unknown, let consumed = tellLanguage(bytes) { return consumed }
+        guard let binary else { return runText(bytes) }
+        return runBinary(bytes, binary)
+    }
+
+    /// Finds out what the connection speaks. How much of the input that took, where it is not for `runText` or `runBinary` now.
+    private func tellLanguage(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        let wire = context.configuration.wireProtocol
+        if bytes[0] == BinaryMagic.request {
+            guard wire != .text else {
+                verdict = .closing
+                return bytes.count
+            }
+            language = .binary
+            binary = BinaryRequests(
+                context, replies: replies, forwards: forwards, items: items, methods: methods,
+                administration: administration)
+            return nil
+        }
+        if let consumed = peerLine(bytes) { return consumed }
+        guard wire != .binary else {
+            verdict = .closing
+            return bytes.count
+        }
+        language = .text
+        return nil
+    }
+
+    private func runText(_ bytes: UnsafeRawBufferPointer) -> Int {
         var at = 0
         defer { plain.drop() }
-        while at < bytes.count || retrieval != nil || dump != nil {
+        while at < bytes.count || retrieval.isUnderWay || administration.isDumping {
             switch verdict {
             case .open, .stalled: break
             case .closing, .upgradeToPeer, .shutdown: return at
             }
-            guard mayConsume else {
+            guard replies.mayGrow else {
                 verdict = .stalled
                 return at
             }
-            if let request = nextPlain(bytes, at) {
+            if let request = plain.next() ?? lookAhead(bytes, at) {
                 perform(request, bytes)
-                at &+= request.requestBytes
+                at &+= request.pointee.requestBytes
                 continue
             }
-            if dump != nil {
-                continueDump()
+            if administration.isDumping {
+                administration.continueDump()
                 continue
             }
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
             let consumed = step(rest)
+            guard consumed > 0 else {
+                // The next of its keys has to wait for what was asked before.
+                if retrieval.isUnderWay { verdict = .stalled }
+                break
+            }
+            at += consumed
+        }
+        return at
+    }
+
+    /// The request at `at`, if it is a plain one; looks ahead for all that follow it.
+    @inline(never)
+    private func lookAhead(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> UnsafePointer<PlainRequest>? {
+        guard held.swallowBytes == 0, !retrieval.isUnderWay, !administration.isDumping,
+            context.mayDoPlain
+        else {
+            return nil
+        }
+        let valueBytesMax = context.configuration.itemBytesMax
+        fillPlain(bytes, at) { PlainRequests.scan(bytes, $0, valueBytesMax) }
+        return plain.next()
+    }
+
+    @inline(__always)
+    private func fillPlain(
+        _ bytes: UnsafeRawBufferPointer, _ at: Int, _ scan: (_ start: Int) -> (PlainRequest, colons: Int)?
+    ) {
+        plain.fill(
+            from: at, in: bytes, stores: context.stores, objects: context.objects, scan: scan,
+            findPlaces: { context.router.findPlaces(of: $0, into: $1) },
+            kind: {
+                context.router.kind(ofKey: $0, colons: $1, virtual: context.configuration.allowsVirtualKeys, place: $2)
+            })
+    }
+
+    // MARK: The binary protocol
+
+    private func runBinary(_ bytes: UnsafeRawBufferPointer, _ binary: BinaryRequests<Routing>) -> Int {
+        var at = 0
+        defer { plain.drop() }
+        while at < bytes.count, verdict == .open || verdict == .stalled {
+            guard replies.mayGrow else {
+                verdict = .stalled
+                return at
+            }
+            if let request = plain.next() ?? lookAheadBinary(bytes, at, binary) {
+                binary.perform(request, bytes)
+                at &+= request.pointee.requestBytes
+                continue
+            }
+            let consumed = stepBinary(UnsafeRawBufferPointer(rebasing: bytes[at...]), binary)
             guard consumed > 0 else { break }
             at += consumed
         }
         return at
     }
 
-    /// The request at `at`, if it is a plain one. The first of several looks ahead for all of them.
-    @inline(__always)
-    private func nextPlain(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> PlainRequest? {
-        if let request = plain.next() { return request }
-        guard held.swallowBytes == 0, retrieval == nil, dump == nil, !awaitsCredentials else { return nil }
-        plain.fill(
-            bytes, from: at, valueBytesMax: configuration.itemBytesMax, stores: stores, objects: objects,
-            findOwners: { router.findOwners(of: $0, into: $1) },
-            kind: { router.kind(ofKey: $0, colons: $1, virtual: configuration.allowsVirtualKeys, owner: $2) })
+    @inline(never)
+    private func lookAheadBinary(
+        _ bytes: UnsafeRawBufferPointer, _ at: Int, _ binary: BinaryRequests<Routing>
+    ) -> UnsafePointer<PlainRequest>? {
+        guard held.swallowBytes == 0, binary.takesPlain else { return nil }
+        let valueBytesMax = context.configuration.itemBytesMax
+        fillPlain(bytes, at) { BinaryRequestParser.scan(bytes, $0, valueBytesMax) }
         return plain.next()
     }
 
+    /// One request, or a part of one; 0 when more input is needed, or answers.
+    private func stepBinary(_ bytes: UnsafeRawBufferPointer, _ binary: BinaryRequests<Routing>) -> Int {
+        if held.swallowBytes > 0 { return held.skip(of: bytes.count) }
+        let step = binary.step(bytes)
+        guard !replies.takePostponement() else {
+            verdict = .stalled
+            return 0
+        }
+        return take(step, of: bytes.count)
+    }
+
+    /// How many of so many bytes a request has taken.
+    private func take(_ step: RequestStep, of count: Int) -> Int {
+        switch step {
+        case .done(let consumed, let swallow):
+            held.swallow(swallow)
+            return consumed
+        case .needs(let bytes):
+            held.awaitBytes(bytes)
+            return 0
+        case .closes:
+            verdict = .closing
+            return count
+        }
+    }
+
+    // MARK: The text protocol
+
     @inline(__always)
-    private func perform(_ request: PlainRequest, _ bytes: UnsafeRawBufferPointer) {
-        isFresh = false
-        let key = request.key(in: bytes)
-        if let node = request.node { return forward(request, key, node, bytes) }
-        guard let block = request.set else {
-            if let method = request.method {
+    private func perform(_ request: UnsafePointer<PlainRequest>, _ bytes: UnsafeRawBufferPointer) {
+        let key = request.pointee.key(in: bytes)
+        if let place = request.pointee.place { return forward(request, key, place, bytes) }
+        guard let block = request.pointee.set else {
+            if let method = request.pointee.method {
                 let bringsEnd =
-                    answerAtOnce(method, key, .get, isAlone: true) ?? retrieveKey(key, .get, 0, isAlone: true)
-                if !bringsEnd { sending.written.writeLine("END\r\n") }
+                    methods.answerAtOnce(method, key, .get, isAlone: true)
+                    ?? items.retrieveKey(key, .get, .never, isAlone: true)
+                if !bringsEnd { replies.written.writeLine("END\r\n") }
                 return
             }
-            retrieveLocal(key, hash: request.hash, answersUnique: false)
-            return sending.written.writeLine("END\r\n")
+            items.retrieveLocal(key, hash: request.pointee.hash, answersUnique: false)
+            return replies.written.writeLine("END\r\n")
         }
-        let valueStart = request.start &+ request.lineBytes
-        storeLocal(
-            .set, key: key, hash: request.hash, flags: block.flags, expiry: expiryInstant(block.exptime, now: now),
-            cas: 0, value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueStart &+ block.valueBytes]),
-            isSilent: block.isSilent)
+        items.storeLocal(
+            .set, key: key, hash: request.pointee.hash, flags: block.flags,
+            expiry: Expiry(exptime: block.exptime, now: context.now),
+            cas: 0, value: request.pointee.value(block, in: bytes), isSilent: block.isSilent)
     }
 
     /// Apart from what a node does for its own keys, which is short and comes far more often.
     @inline(never)
     private func forward(
-        _ request: PlainRequest, _ key: UnsafeRawBufferPointer, _ node: Int, _ bytes: UnsafeRawBufferPointer
+        _ request: UnsafePointer<PlainRequest>, _ key: UnsafeRawBufferPointer, _ place: Place,
+        _ bytes: UnsafeRawBufferPointer
     ) {
-        guard let block = request.set else {
-            return forwardRetrieval(key, node, isMethod: request.isRemoteMethod, answersUnique: false, isAlone: true)
+        guard let block = request.pointee.set else {
+            return forwards.addRetrieval(
+                key, place, isMethod: request.pointee.isRemoteMethod, answersUnique: false, isAlone: true)
         }
-        let valueStart = request.start &+ request.lineBytes
-        forwardSet(
-            key, node, flags: block.flags, expiry: expiryInstant(block.exptime, now: now),
-            value: UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueStart &+ block.valueBytes]),
-            isSilent: block.isSilent)
+        forwards.addSet(
+            key, place, flags: block.flags, expiry: Expiry(exptime: block.exptime, now: context.now),
+            value: request.pointee.value(block, in: bytes), isSilent: block.isSilent)
     }
 
     /// One request, or a part of one; 0 when more input is needed.
     @inline(__always)
     private func step(_ bytes: UnsafeRawBufferPointer) -> Int {
         if held.swallowBytes > 0 { return held.skip(of: bytes.count) }
-        if retrieval != nil { return continueRetrieval(bytes) }
-        if isFresh {
-            // Memcached's binary protocol begins each request with this byte; no client of ours does.
-            if bytes[0] == 0x80 {
-                verdict = .closing
-                return bytes.count
-            }
-            if let consumed = peerLine(bytes) { return consumed }
-        }
+        if retrieval.isUnderWay { return retrieval.goOn(bytes) }
         if awaitsCredentials { return authenticate(bytes) }
-        switch parser.parse(bytes) {
+        switch context.parser.parse(bytes) {
         case .needMore:
-            held.awaitsLineEnd = bytes.count > RequestParser.lineBytesMax
+            held.awaitLineEnd(after: bytes.count)
             return 0
         case .request(let request, let lineBytes):
-            isFresh = false
+            if context.roles != .all, refuses(request, bytes) { return lineBytes }
             let consumed = perform(request, bytes, lineBytes)
-            guard isPostponed else { return consumed }
-            isPostponed = false
+            guard replies.takePostponement() else { return consumed }
+            verdict = .stalled
             return 0
         case .refused(let refusal, let lineBytes, let isSilent, let blockBytes):
-            isFresh = false
-            held.swallowBytes = blockBytes
-            if !isSilent { sending.written.writeLine(refusal.line) }
+            held.swallow(blockBytes)
+            if !isSilent { replies.written.writeLine(refusal.line) }
             return lineBytes
         case .notAClient:
             verdict = .closing
@@ -303,14 +440,9 @@ package final class MemcachedSession<Routing: CommandRouter> {
 
     /// The first line of a peer: how much of the input it took, 0 to wait for its end; nil when it is a client's.
     private func peerLine(_ bytes: UnsafeRawBufferPointer) -> Int? {
-        guard configuration.allowsPeers else {
-            isFresh = false
-            return nil
-        }
+        guard context.configuration.allowsPeers else { return nil }
         switch OpeningWords(bytes) {
-        case .clients:
-            isFresh = false
-            return nil
+        case .clients: return nil
         case .needsMore: return bytes.count < RequestParser.lineBytesMax ? 0 : nil
         case .peers(let line, let lineBytes):
             verdict = .upgradeToPeer(line: line)
@@ -318,55 +450,109 @@ package final class MemcachedSession<Routing: CommandRouter> {
         }
     }
 
+    /// A client's first command says who it is, in the form of a `set`; how much of the input it took.
+    @inline(never)
+    private func authenticate(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard let credentials = context.configuration.credentials else {
+            preconditionFailure("nobody is asked for any")
+        }
+        switch Authentication.step(bytes, credentials: credentials) {
+        case .needs(let count):
+            held.awaitBytes(count)
+            return 0
+        case .notAClient:
+            verdict = .closing
+            return bytes.count
+        case .refused(let line, let consumed, let swallow):
+            held.swallow(swallow)
+            replies.written.writeLine(line)
+            return consumed
+        case .checked(let roles, let consumed):
+            login.end(roles)
+            awaitsCredentials = roles == nil
+            return consumed
+        }
+    }
+
+    /// Whether the client may not do this, which it is told then.
+    @inline(never)
+    private func refuses(_ request: Request, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let refused = permissions.refusal(of: request, bytes) else { return false }
+        held.swallow(refused.blockBytes)
+        if !refused.isSilent { replies.written.writeFailure(refused.failure) }
+        return true
+    }
+
     @inline(__always)
     private func perform(_ request: Request, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
-        if case .flushAll(let delaySeconds, let isSilent) = request, delaySeconds > 0, configuration.allowsFlush,
+        if case .flushAll(let delaySeconds, let isSilent) = request, delaySeconds > 0,
+            context.configuration.allowsFlush,
             isFlush(UnsafeRawBufferPointer(rebasing: bytes[lineBytes...]))
         {
             // The next one takes its place before its time comes: nobody has to hear of this one.
-            counters.add(.cmdFlush)
-            if !isSilent { sending.written.writeLine("OK\r\n") }
+            context.counters.add(.cmdFlush)
+            if !isSilent { replies.written.writeLine("OK\r\n") }
             return lineBytes
         }
-        if !slots.isEmpty, request.isBarrier {
-            isPostponed = true
-            holdBack()
+        if !replies.isEmpty, request.isBarrier {
+            replies.postpone()
             return 0
         }
         switch request {
         case .retrieval(let verb, let exptime, let keys):
-            let expiry = verb.touches ? expiryInstant(exptime, now: now) : 0
+            let expiry = verb.touches ? Expiry(exptime: exptime, now: context.now) : .never
             return retrieve(verb, expiry, bytes, keys, lineBytes)
         case .storage(let storage):
             return store(storage, bytes, lineBytes)
         case .meta(let verb):
-            switch performMeta(verb, bytes, lineBytes) {
-            case .done(let consumed, let swallow):
-                held.swallowBytes = swallow
-                return consumed
-            case .needs(let count):
-                held.neededBytes = count
-                return 0
-            }
+            return take(metas.perform(verb, bytes, lineBytes), of: bytes.count)
         case .quit:
             verdict = .closing
         case .shutdown(let isKnown):
-            if !configuration.allowsShutdown {
-                sending.written.writeLine("SERVER_ERROR: shutdown not enabled\r\n")
+            if !context.configuration.allowsShutdown {
+                replies.written.writeLine("SERVER_ERROR: shutdown not enabled\r\n")
             } else if isKnown {
                 verdict = .shutdown
             } else {
-                sending.written.writeLine("CLIENT_ERROR invalid shutdown mode\r\n")
+                replies.written.writeLine("CLIENT_ERROR invalid shutdown mode\r\n")
             }
-        case .dump(let style, let isEmpty): beginDump(style, isEmpty: isEmpty)
-        default:
-            performOther(request, bytes)
+        case .dump(let style, let isEmpty): administration.beginDump(style, isEmpty: isEmpty)
+        default: performOther(request, bytes)
         }
         return lineBytes
     }
 
+    private func performOther(_ request: Request, _ bytes: UnsafeRawBufferPointer) {
+        switch request {
+        case .delete(let key, let isSilent):
+            items.update(.delete, .delete, UnsafeRawBufferPointer(rebasing: bytes[key]), isSilent)
+        case .arithmetic(let verb, let key, let delta, let isSilent):
+            items.update(
+                .arithmetic(verb, delta: delta), .arithmetic(verb), UnsafeRawBufferPointer(rebasing: bytes[key]),
+                isSilent)
+        case .touch(let key, let exptime, let isSilent):
+            let expiry = Expiry(exptime: exptime, now: context.now)
+            items.update(.touch(expiry: expiry), .touch, UnsafeRawBufferPointer(rebasing: bytes[key]), isSilent)
+        case .flushAll(let delaySeconds, let isSilent): administration.flush(delaySeconds, isSilent)
+        case .stats(let arguments):
+            administration.writeStatistics(UnsafeRawBufferPointer(rebasing: bytes[arguments]))
+        case .verbosity(let isSilent): if !isSilent { replies.written.writeLine("OK\r\n") }
+        case .version: replies.written.writeString("VERSION \(CacheismoVersion.memcached)\r\n")
+        case .metaNoop: replies.written.writeLine("MN\r\n")
+        case .acknowledged: replies.written.writeLine("OK\r\n")
+        case .crawl(let isEmpty): administration.crawl(isEmpty: isEmpty)
+        case .allowCrawls(let allows): administration.allowCrawls(allows)
+        case .watch(let topics): administration.watch(topics)
+        case .frameMemoryLimit(let megabytes, let isSilent):
+            administration.limitFrameMemory(megabytes: megabytes, isSilent: isSilent)
+        case .memoryLimit(let megabytes, let isSilent):
+            administration.limitMemory(megabytes: megabytes, isSilent: isSilent)
+        case .retrieval, .storage, .meta, .quit, .shutdown, .dump: preconditionFailure("handled before")
+        }
+    }
+
     private func isFlush(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count > 0, case .request(.flushAll, _) = parser.parse(bytes) else { return false }
+        guard bytes.count > 0, case .request(.flushAll, _) = context.parser.parse(bytes) else { return false }
         return true
     }
 
@@ -375,7 +561,7 @@ package final class MemcachedSession<Routing: CommandRouter> {
     /// Answers the keys of a line, each a piece of its own; stops between two of them when the session stalls.
     @inline(__always)
     private func retrieve(
-        _ verb: RetrievalVerb, _ expiry: UInt32, _ bytes: UnsafeRawBufferPointer, _ keys: Range<Int>, _ lineBytes: Int
+        _ verb: RetrievalVerb, _ expiry: Expiry, _ bytes: UnsafeRawBufferPointer, _ keys: Range<Int>, _ lineBytes: Int
     ) -> Int {
         var at = keys.lowerBound
         let end = keys.upperBound
@@ -386,98 +572,34 @@ package final class MemcachedSession<Routing: CommandRouter> {
         while next < end, bytes[next] == 0x20 { next += 1 }
         if next == end {
             let key = UnsafeRawBufferPointer(rebasing: bytes[start..<at])
-            let bringsEnd = !key.isEmpty && retrieveKey(key, verb, expiry, isAlone: true)
-            if !bringsEnd { sending.written.writeLine("END\r\n") }
+            let bringsEnd = !key.isEmpty && items.retrieveKey(key, verb, expiry, isAlone: true)
+            if !bringsEnd { replies.written.writeLine("END\r\n") }
             return lineBytes
         }
-        retrieval = (verb, expiry, keyBytesLeft: end - start, lineBytesLeft: lineBytes - start)
-        retrievals &+= 1
-        return start + continueRetrieval(UnsafeRawBufferPointer(rebasing: bytes[start...]))
-    }
-
-    /// Goes on with the keys of a line, of which `bytes` holds the rest.
-    private func continueRetrieval(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard let (verb, expiry, keyBytes, lineBytes) = retrieval else { return 0 }
-        let keys = UnsafeRawBufferPointer(rebasing: bytes[..<keyBytes])
-        var prefetched = 0
-        var areOwnersKnown = false
-        var place = 0
-        var at = 0
-        while at < keyBytes {
-            while at < keyBytes, keys[at] == 0x20 { at &+= 1 }
-            if at >= prefetched {
-                (prefetched, areOwnersKnown) = prefetchKeys(keys, from: at)
-                place = 0
-            }
-            let end = KeyScan.blank(keys, from: at)
-            if end > at {
-                let key = UnsafeRawBufferPointer(rebasing: keys[at..<end])
-                _ = retrieveKey(
-                    key, verb, expiry, isAlone: false, owner: areOwnersKnown ? plain.owners[place] : nil)
-                place &+= 1
-                if isPostponed {
-                    isPostponed = false
-                    retrieval = (verb, expiry, keyBytesLeft: keyBytes - at, lineBytesLeft: lineBytes - at)
-                    return at
-                }
-            }
-            at = end
-            if at < keyBytes, !mayConsume {
-                retrieval = (verb, expiry, keyBytesLeft: keyBytes - at, lineBytesLeft: lineBytes - at)
-                return at
-            }
-        }
-        retrieval = nil
-        if let last = slots.indices.last, slots[last].retrieval == retrievals {
-            slots[last].ownBytes = sending.written.readableBytes
-        }
-        sending.written.writeLine("END\r\n")
-        return lineBytes
-    }
-
-    /// Starts to bring in what the next keys of a line need; returns where the first key after them starts, and whether it is
-    /// known now whose they are. Methods are among them: they cost a little, and change nothing.
-    @inline(__always)
-    private func prefetchKeys(_ keys: UnsafeRawBufferPointer, from start: Int) -> (end: Int, areOwnersKnown: Bool) {
-        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: PlainRequests.countMax) { hashes in
-            var count = 0
-            var at = start
-            while at < keys.count, count < hashes.count {
-                let end = KeyScan.blank(keys, from: at)
-                plain.keys[count] = UnsafeRawBufferPointer(rebasing: keys[at..<end])
-                count &+= 1
-                at = end
-                while at < keys.count, keys[at] == 0x20 { at &+= 1 }
-            }
-            let own = router.findOwners(of: UnsafeBufferPointer(rebasing: plain.keys[..<count]), into: plain.owners)
-            var hashCount = 0
-            for key in 0..<count where own == nil || plain.owners[key] == own {
-                hashes[hashCount] = keyHash(plain.keys[key])
-                hashCount &+= 1
-            }
-            if hashCount > 1 { stores.prefetch(UnsafeBufferPointer(rebasing: hashes[..<hashCount])) }
-            return (at, own != nil)
-        }
+        return start
+            + retrieval.begin(
+                verb, expiry, UnsafeRawBufferPointer(rebasing: bytes[start...]), keyBytes: end - start,
+                lineBytes: lineBytes - start)
     }
 
     // MARK: Storage
 
     @inline(__always)
     private func store(_ request: StorageRequest, _ bytes: UnsafeRawBufferPointer, _ lineBytes: Int) -> Int {
-        guard request.valueBytes <= configuration.itemBytesMax else {
-            held.swallowBytes = request.valueBytes + 2
-            refuse(request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]), .tooLarge)
+        guard request.valueBytes <= context.configuration.itemBytesMax else {
+            held.swallow(request.valueBytes + 2)
+            items.refuse(request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]), .tooLarge)
             return lineBytes
         }
         let blockEnd = lineBytes + request.valueBytes
         guard bytes.count >= blockEnd + 2 else {
-            held.neededBytes = blockEnd + 2
+            held.awaitBytes(blockEnd + 2)
             return 0
         }
         if bytes[blockEnd] != 0x0D || bytes[blockEnd + 1] != 0x0A {
-            if !request.isSilent { sending.written.writeLine("CLIENT_ERROR bad data chunk\r\n") }
+            if !request.isSilent { replies.written.writeLine("CLIENT_ERROR bad data chunk\r\n") }
         } else {
-            storeKey(
+            items.storeKey(
                 request, key: UnsafeRawBufferPointer(rebasing: bytes[request.key]),
                 value: UnsafeRawBufferPointer(rebasing: bytes[lineBytes..<blockEnd]))
         }

@@ -37,6 +37,15 @@ package final class SessionCounters: @unchecked Sendable {
     package subscript(counter: SessionCounter) -> UInt64 { values[counter.rawValue].load(ordering: .relaxed) }
 }
 
+/// How many bytes the connections of one event loop hold: written by it alone, read by any thread.
+final class BufferGauge: Sendable {
+    private let held = Atomic<Int>(0)
+
+    var bytes: Int { held.load(ordering: .relaxed) }
+
+    func set(_ bytes: Int) { held.store(bytes, ordering: .relaxed) }
+}
+
 /// What a connection is doing and when it last sent something, for `stats conns`: written by its event loop alone.
 final class ConnectionActivity: Sendable {
     /// By memcached's names.
@@ -86,6 +95,7 @@ package final class MemcachedStatistics: Sendable {
 
     private struct State {
         var counters: [SessionCounters] = []
+        var gauges: [BufferGauge] = []
         /// What `stats reset` takes off.
         var base = [UInt64](repeating: 0, count: SessionCounter.allCases.count)
         /// The same of what the stores have done.
@@ -99,12 +109,14 @@ package final class MemcachedStatistics: Sendable {
 
     private let state = Mutex(State())
     let startedNanoseconds = monotonicNanoseconds()
-    let prefixes: PrefixStatistics
+    /// What is done to keys, for whoever wants to know.
+    let events: KeyEvents
+    var prefixes: PrefixStatistics { events.prefixes }
     /// 0 until somebody changed it.
     private let changedMemoryBytes = Atomic<Int>(0)
     private let crawlsAllowed = Atomic<Bool>(true)
 
-    package init(prefixes: PrefixStatistics = PrefixStatistics()) { self.prefixes = prefixes }
+    package init(prefixes: PrefixStatistics = PrefixStatistics()) { events = KeyEvents(prefixes) }
 
     // MARK: What clients change at run time
 
@@ -127,6 +139,16 @@ package final class MemcachedStatistics: Sendable {
         state.withLock { $0.counters.append(counters) }
         return counters
     }
+
+    /// What the connections of one event loop hold.
+    func makeGauge() -> BufferGauge {
+        let gauge = BufferGauge()
+        state.withLock { $0.gauges.append(gauge) }
+        return gauge
+    }
+
+    /// Half-sent requests and unread answers of all connections, in bytes, as far as they are worth counting.
+    var bufferedBytes: Int { state.withLock { $0.gauges.reduce(0) { $0 + $1.bytes } } }
 
     /// The sum over all event loops since the last reset.
     package subscript(counter: SessionCounter) -> UInt64 {
@@ -168,7 +190,7 @@ package final class MemcachedStatistics: Sendable {
     func admit(
         max: Int, address: String, listener: String, now: UInt32
     ) -> (number: Int, activity: ConnectionActivity)? {
-        state.withLock { state in
+        let admitted: (number: Int, activity: ConnectionActivity)? = state.withLock { state in
             guard state.connections.count < max else {
                 state.rejectedConnections += 1
                 return nil
@@ -180,6 +202,8 @@ package final class MemcachedStatistics: Sendable {
                 address: address, listener: listener, since: now, activity: activity)
             return (state.nextConnection, activity)
         }
+        if admitted != nil { events.watches.tell(.connections) { "type=conn_new \(Self.words(address))" } }
+        return admitted
     }
 
     /// A socket that listens is listed among the connections, and not counted.
@@ -193,7 +217,19 @@ package final class MemcachedStatistics: Sendable {
 
     func removeListeners() { state.withLock { $0.listeners = [:] } }
 
-    func remove(connection: Int) { _ = state.withLock { $0.connections.removeValue(forKey: connection) } }
+    func remove(connection: Int) {
+        guard let gone = state.withLock({ $0.connections.removeValue(forKey: connection) }) else { return }
+        events.watches.tell(.connections) { "type=conn_close \(Self.words(gone.address))" }
+    }
+
+    /// `tcp:127.0.0.1:50000` as the words that memcached's watchers know.
+    private static func words(_ address: String) -> String {
+        let parts = address.split(separator: ":", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let colon = parts[1].lastIndex(of: ":") else {
+            return "rip=\(EventWatches.encoded(address.utf8)) rport=0 transport=local"
+        }
+        return "rip=\(parts[1][..<colon]) rport=\(parts[1][parts[1].index(after: colon)...]) transport=\(parts[0])"
+    }
 
     var connections: [(number: Int, connection: Connection)] {
         state.withLock { state in

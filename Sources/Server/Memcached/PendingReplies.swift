@@ -18,16 +18,38 @@ enum PendingAnswer: Sendable {
 enum PendingReply {
     /// A key of a retrieval. A lonely one brings the `END`, or says why it failed; one of many is left out.
     case retrieval(key: [UInt8], answersUnique: Bool, isAlone: Bool)
-    /// The same of a key that another node answers, which is kept in the message to it.
-    case forwardedRetrieval(ForwardBatch, keyAt: Int, keyBytes: UInt8, answersUnique: Bool, isAlone: Bool)
+    /// The same of a key that another node answers: see `PendingSlot.forwarded`.
+    case forwardedRetrieval
     /// A line that tells the outcome.
     case line(SessionCommand)
     /// The answer to a meta command.
     case meta(MetaReply)
+    /// The answer to a request of the binary protocol.
+    case binary(BinaryReply)
     /// `OK`, or why not.
     case acknowledgement
+    /// What a login is told that had to wait; of the binary protocol with what it echoes.
+    case login(BinaryEcho?)
     /// noreply: nothing, but it counts towards what may be under way.
     case silent(SessionCommand)
+}
+
+/// What the answer to a request of the binary protocol needs once that is gone.
+struct BinaryReply {
+    let echo: BinaryEcho
+    /// What the item was asked for; nil where it is a value alone, or a call.
+    let command: MetaCommand?
+    /// Empty where the answer has none.
+    let key: [UInt8]
+
+    init(_ echo: BinaryEcho, _ command: MetaCommand) { (self.echo, self.command, key) = (echo, command, []) }
+
+    /// Of a request that no meta command is the same as.
+    init(_ echo: BinaryEcho, key: UnsafeRawBufferPointer) {
+        self.echo = echo
+        command = nil
+        self.key = echo.answersKey ? Array(key) : []
+    }
 }
 
 /// Which counters a command's outcome raises.
@@ -36,37 +58,6 @@ enum SessionCommand: Equatable {
     case delete
     case arithmetic(ArithmeticVerb)
     case touch, flush, virtualSet
-}
-
-struct PendingSlot {
-    let reply: PendingReply
-    /// Of the value that its request took along.
-    var valueBytes = 0
-    private(set) var answer: PendingAnswer?
-    /// That there is an answer, told without a look at it.
-    private(set) var isAnswered = false
-    /// Bytes of the session's `behind` to send once this slot has been answered, and before the next one.
-    var followingBytes = 0
-    /// How many of them, from the first on, were sent already.
-    var sentBytes = 0
-    /// A method answers it, not an item.
-    var isCall = false
-    /// Of a key of a retrieval of several: which retrieval, so that its keys need not wait for each other.
-    var retrieval: UInt64?
-    /// How many of the bytes that follow are values of the same retrieval; more may come behind the last slot.
-    var ownBytes = 0
-    /// It was answered ahead of its turn.
-    var isWritten = false
-
-    init(reply: PendingReply) { self.reply = reply }
-
-    /// The first answer counts.
-    @inline(__always)
-    mutating func take(_ answer: PendingAnswer) {
-        guard !isAnswered else { return }
-        self.answer = answer
-        isAnswered = true
-    }
 }
 
 /// Where completions leave their answers, from any thread, until the session's event loop collects them.
@@ -104,6 +95,9 @@ final class CompletionInbox: ForwardSink, Sendable {
         }
         if mustWake { wake() }
     }
+
+    /// For something else than an answer.
+    func wakeSession() { wake() }
 
     func collect() -> Content {
         state.withLock { state in

@@ -6,13 +6,14 @@
 import Engine
 import Gather
 
-/// A `get` of one key, or a `set` with its data block, complete in the input.
+/// A `get` of one key, or a `set` with its data block, complete in the input, in either of memcached's protocols.
 struct PlainRequest {
-    /// Where its line starts; the key follows 4 bytes on.
-    var start: Int
+    /// Where its key is.
+    var keyStart: Int
     var keyBytes: Int
-    var lineBytes: Int
-    /// Line and data block.
+    /// Where the data block of a set is.
+    var valueStart: Int
+    /// All of it.
     var requestBytes: Int
     var hash: UInt64
     /// Nil: a get.
@@ -21,10 +22,10 @@ struct PlainRequest {
     var method: LocatedMethod?
     /// Of the key, or a few more.
     var colons = 0
-    /// Which of the window's owners its key's is, once they are known; below 0 where it is not among them.
-    var ownerAt = -1
-    /// The other node that answers, by its index.
-    var node: Int?
+    /// Which of the window's places its key's is, once they are known; below 0 where it is not among them.
+    var placeAt = -1
+    /// Where on another node it is answered.
+    var place: Place?
     /// The get is of a key that names a method of that node.
     var isRemoteMethod = false
 
@@ -37,20 +38,26 @@ struct PlainRequest {
 
     @inline(__always)
     func key(in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: bytes.baseAddress! + start + 4, count: keyBytes)
+        UnsafeRawBufferPointer(start: bytes.baseAddress! + keyStart, count: keyBytes)
+    }
+
+    /// The data block of a set that was found in these bytes.
+    @inline(__always)
+    func value(_ block: Block, in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes[valueStart..<valueStart &+ block.valueBytes])
     }
 }
 
-/// A window over the input. Everything that is in any way unusual ends it and is left to `RequestParser`.
+/// A window over the input. Everything that is in any way unusual ends it and is left to the protocol's parser.
 struct PlainRequests: ~Copyable {
     static let countMax = 16
 
     private let requests: UnsafeMutablePointer<PlainRequest>
     private let hashes: UnsafeMutablePointer<UInt64>
     private let methods: UnsafeMutablePointer<LocatedMethod>
-    /// Keys, and whose they are: of the window, or of the next keys of a retrieval.
-    let keys: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>
-    let owners: UnsafeMutableBufferPointer<Int>
+    /// The window's keys, and where they live.
+    private let keys: UnsafeMutableBufferPointer<UnsafeRawBufferPointer>
+    private let places: UnsafeMutableBufferPointer<Place>
     private var count = 0
     private var at = 0
 
@@ -59,7 +66,7 @@ struct PlainRequests: ~Copyable {
         hashes = .allocate(capacity: Self.countMax)
         methods = .allocate(capacity: Self.countMax)
         keys = .allocate(capacity: Self.countMax)
-        owners = .allocate(capacity: Self.countMax)
+        places = .allocate(capacity: Self.countMax)
     }
 
     deinit {
@@ -67,53 +74,55 @@ struct PlainRequests: ~Copyable {
         hashes.deallocate()
         methods.deallocate()
         keys.deallocate()
-        owners.deallocate()
+        places.deallocate()
     }
 
+    /// The next one, where it lies in the window: good until that is filled anew.
     @inline(__always)
-    mutating func next() -> PlainRequest? {
+    mutating func next() -> UnsafePointer<PlainRequest>? {
         guard at < count else { return nil }
         defer { at &+= 1 }
-        return requests[at]
+        return UnsafePointer(requests + at)
     }
 
     /// The next request stays where it is; the input will be looked at anew.
     mutating func drop() { (at, count) = (0, 0) }
 
     /// Finds the plain requests from `start` on and starts to bring in what they need. Gets of methods are among them; a key
-    /// of any other `kind` ends the search.
+    /// of any other `kind` ends the search. `scan` knows the protocol: the request at a place, if it is a plain one, and how
+    /// many colons its key has, or a few more.
     @inline(__always)
     mutating func fill(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, valueBytesMax: Int, stores: ItemStores, objects: ObjectHosts?,
-        findOwners: (UnsafeBufferPointer<UnsafeRawBufferPointer>, UnsafeMutableBufferPointer<Int>) -> Int?,
-        kind: (_ key: UnsafeRawBufferPointer, _ colons: Int, _ owner: Int?) -> Router.KeyKind
+        from start: Int, in bytes: UnsafeRawBufferPointer, stores: ItemStores, objects: ObjectHosts?,
+        scan: (_ start: Int) -> (PlainRequest, colons: Int)?,
+        findPlaces: (UnsafeBufferPointer<UnsafeRawBufferPointer>, UnsafeMutableBufferPointer<Place>) -> Bool,
+        kind: (_ key: UnsafeRawBufferPointer, _ colons: Int, _ place: Place?) -> Router.KeyKind
     ) {
         at = 0
         count = 0
         var found = 0
         var keyCount = 0
         var position = start
-        while found < Self.countMax, let (request, colons) = Self.scan(bytes, position, valueBytesMax) {
+        while found < Self.countMax, let (request, colons) = scan(position) {
             requests[found] = request
             requests[found].colons = colons
             // A key with more may name a method, and not itself say whose it is.
             if colons < 2 {
-                requests[found].ownerAt = keyCount
+                requests[found].placeAt = keyCount
                 keys[keyCount] = request.key(in: bytes)
                 keyCount &+= 1
             }
             found &+= 1
             position &+= request.requestBytes
         }
-        let areKnown = keyCount > 0 && findOwners(UnsafeBufferPointer(rebasing: keys[..<keyCount]), owners) != nil
+        let areKnown = keyCount > 0 && findPlaces(UnsafeBufferPointer(rebasing: keys[..<keyCount]), places)
         var hashCount = 0
         var methodCount = 0
         search: while count < found {
             let key = requests[count].key(in: bytes)
-            let ownerAt = requests[count].ownerAt
-            switch kind(key, requests[count].colons, areKnown && ownerAt >= 0 ? owners[ownerAt] : nil) {
-            case .ownItem:
-                let hash = keyHash(key)
+            let placeAt = requests[count].placeAt
+            switch kind(key, requests[count].colons, areKnown && placeAt >= 0 ? places[placeAt] : nil) {
+            case .ownItem(let hash):
                 requests[count].hash = hash
                 hashes[hashCount] = hash
                 hashCount &+= 1
@@ -121,9 +130,9 @@ struct PlainRequests: ~Copyable {
                 requests[count].method = method
                 methods[methodCount] = method
                 methodCount &+= 1
-            case .remoteItem(let node): requests[count].node = node
-            case .remoteMethod(let node) where requests[count].set == nil:
-                requests[count].node = node
+            case .remoteItem(let place): requests[count].place = place
+            case .remoteMethod(let place) where requests[count].set == nil:
+                requests[count].place = place
                 requests[count].isRemoteMethod = true
             case .method, .remoteMethod, .other: break search
             }
@@ -133,20 +142,21 @@ struct PlainRequests: ~Copyable {
         if methodCount > 1 { objects?.prefetch(UnsafeBufferPointer(start: methods, count: methodCount)) }
     }
 
-    /// Of the key that a `get` of one key or a `set` begins with, if that is what the bytes are.
-    static func hashOfFirst(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
+    /// The key that a `get` of one key or a `set` begins with, if that is what the bytes are.
+    static func firstKey(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         guard bytes.count >= 8, let base = bytes.baseAddress else { return nil }
         let verb = base.loadUnaligned(as: UInt32.self)
         guard verb == get || verb == set else { return nil }
         let (end, _) = KeyScan.end(bytes, from: 4)
-        return keyHash(UnsafeRawBufferPointer(rebasing: bytes[4..<end]))
+        return UnsafeRawBufferPointer(rebasing: bytes[4..<end])
     }
 
     private static let get = UInt32(littleEndian: 0x2074_6567)  // "get "
     private static let set = UInt32(littleEndian: 0x2074_6573)  // "set "
 
+    /// The request whose line starts there, in the text protocol.
     @inline(__always)
-    private static func scan(
+    static func scan(
         _ bytes: UnsafeRawBufferPointer, _ start: Int, _ valueBytesMax: Int
     ) -> (PlainRequest, colons: Int)? {
         // The shortest line of interest, `get k`, has 7 bytes with its end; with 8 no load needs a check.
@@ -158,10 +168,10 @@ struct PlainRequests: ~Copyable {
         guard keyBytes > 0, keyBytes <= RequestParser.keyBytesMax, end &+ 1 < bytes.count else { return nil }
         if verb == get {
             guard endsLine(base, end) else { return nil }
-            let lineBytes = end &+ 2 &- start
             return (
                 PlainRequest(
-                    start: start, keyBytes: keyBytes, lineBytes: lineBytes, requestBytes: lineBytes, hash: 0, set: nil),
+                    keyStart: start &+ 4, keyBytes: keyBytes, valueStart: 0, requestBytes: end &+ 2 &- start, hash: 0,
+                    set: nil),
                 colons
             )
         }
@@ -169,7 +179,7 @@ struct PlainRequests: ~Copyable {
         let requestBytes = found.lineEnd &+ found.block.valueBytes &+ 2 &- start
         return (
             PlainRequest(
-                start: start, keyBytes: keyBytes, lineBytes: found.lineEnd &- start, requestBytes: requestBytes,
+                keyStart: start &+ 4, keyBytes: keyBytes, valueStart: found.lineEnd, requestBytes: requestBytes,
                 hash: 0, set: found.block),
             colons
         )
@@ -258,6 +268,26 @@ enum KeyScan {
             at &+= 1
         }
         return (at, count)
+    }
+
+    /// How many colons there are among so many bytes from `start` on: never too few, but a `;` behind one may count as another.
+    @inline(__always)
+    static func colons(_ bytes: UnsafeRawBufferPointer, from start: Int, count: Int) -> Int {
+        guard let base = bytes.baseAddress else { return 0 }
+        let end = start &+ count
+        var at = start
+        var found = 0
+        while at &+ 8 <= end {
+            let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+            let colons = zeroBytes(word ^ (ones &* 0x3A))
+            if colons != 0 { found &+= colons.nonzeroBitCount }
+            at &+= 8
+        }
+        while at < end {
+            if bytes[at] == 0x3A { found &+= 1 }
+            at &+= 1
+        }
+        return found
     }
 
     /// The first blank from `start` on, or the end. Control characters are part of a key, as in memcached.

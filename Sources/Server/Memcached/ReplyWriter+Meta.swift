@@ -95,7 +95,7 @@ extension ReplyBuffer {
 
     /// Each command answers its own choice of flags; the others are for other commands.
     private mutating func writeFact(
-        _ flag: UInt8, _ verb: MetaVerb, _ status: MetaStatus, _ facts: MetaFacts, _ expiry: UInt32, _ now: UInt32
+        _ flag: UInt8, _ verb: MetaVerb, _ status: MetaStatus, _ facts: MetaFacts, _ expiry: Expiry, _ now: UInt32
     ) {
         if verb == .set {
             if flag == UInt8(ascii: "c") { writeFlag(flag, facts.unique) }
@@ -106,7 +106,7 @@ extension ReplyBuffer {
         switch flag {
         case UInt8(ascii: "c"): writeFlag(flag, facts.unique)
         case UInt8(ascii: "t"):
-            if expiry == 0 { writeLine(" t-1") } else { writeFlag(flag, UInt64(expiry > now ? expiry - now : 0)) }
+            if let left = expiry.remaining(at: now) { writeFlag(flag, UInt64(max(0, left))) } else { writeLine(" t-1") }
         case UInt8(ascii: "s") where verb == .get: writeFlag(flag, UInt64(facts.valueBytes))
         case UInt8(ascii: "f") where verb == .get: writeFlag(flag, UInt64(facts.flags))
         case UInt8(ascii: "l") where verb == .get: writeFlag(flag, UInt64(facts.idleSeconds))
@@ -119,7 +119,7 @@ extension ReplyBuffer {
     private mutating func writeInspection(_ echo: MetaEcho, _ facts: MetaFacts, _ now: UInt32) {
         writeLine("ME ")
         writeBytes(echo.key)
-        let exp = facts.expiry == 0 ? -1 : Int64(facts.expiry) - Int64(now)
+        let exp = facts.expiry.remaining(at: now) ?? -1
         writeString(
             " exp=\(exp) la=\(facts.idleSeconds) cas=\(facts.unique) fetch=\(facts.wasRead ? "yes" : "no") cls=1"
                 + " size=\(facts.totalBytes)\r\n")

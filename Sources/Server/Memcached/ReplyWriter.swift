@@ -74,13 +74,16 @@ extension ReplyBuffer {
     /// `CLIENT_ERROR reason message` for what the caller can mend, else `SERVER_ERROR reason message`.
     /// A message of any length, as a script may raise it, is cut: it is a line for people.
     mutating func writeFailure(_ failure: Failure) {
-        let text = "\(failure)"
-        guard text.utf8.count > Self.failureBytesMax else {
-            return writeString("\(failure.fault.wireWord) \(text)\r\n")
-        }
+        writeString("\(failure.fault.wireWord) \(Self.shown(failure))\r\n")
+    }
+
+    /// `reason message`, cut to what a client is told; only the message where that begins with the reason.
+    static func shown(_ failure: Failure) -> String {
+        let text = failure.reason == .notAllowed ? failure.message : "\(failure)"
+        guard text.utf8.count > Self.failureBytesMax else { return text }
         var end = text.utf8.index(text.startIndex, offsetBy: Self.failureBytesMax)
         while text.utf8[end] & 0xC0 == 0x80 { end = text.utf8.index(before: end) }  // not within a character
-        writeString("\(failure.fault.wireWord) \(text[..<end])…\r\n")
+        return "\(text[..<end])…"
     }
 
     private static var failureBytesMax: Int { 1_000 }

@@ -14,7 +14,7 @@ struct StorageRequest: Equatable {
     var verb: StoreVerb
     var key: Range<Int>
     var flags: UInt32
-    /// As sent: see `expiryInstant`.
+    /// As sent: see `Expiry`.
     var exptime: Int64
     var valueBytes: Int
     var cas: UInt64
@@ -41,6 +41,8 @@ enum Request: Equatable {
     case crawl(isEmpty: Bool)
     case allowCrawls(Bool)
     case memoryLimit(megabytes: UInt64, isSilent: Bool)
+    case frameMemoryLimit(megabytes: UInt64, isSilent: Bool)
+    case watch(WatchTopics)
     /// `isKnown`: there is such a way of shutting down.
     case shutdown(isKnown: Bool)
     case quit
@@ -50,9 +52,9 @@ enum Request: Equatable {
     /// Concerns everything there is, not some keys: what was asked for before it has to be done first.
     var isBarrier: Bool {
         switch self {
-        case .flushAll, .memoryLimit, .shutdown, .stats, .crawl, .dump: true
+        case .flushAll, .memoryLimit, .frameMemoryLimit, .shutdown, .stats, .crawl, .dump: true
         case .retrieval, .storage, .delete, .arithmetic, .touch, .verbosity, .version, .meta, .metaNoop, .acknowledged,
-            .allowCrawls, .quit:
+            .allowCrawls, .watch, .quit:
             false
         }
     }
@@ -107,14 +109,4 @@ enum ParseResult: Equatable {
     case refused(Refusal, lineBytes: Int, isSilent: Bool, blockBytes: Int = 0)
     /// The line is longer than any may be, or an HTTP request's: this is no client of ours.
     case notAClient
-}
-
-/// The instant an item is over, by memcached's rule: 0 never, negative at once, up to 30 days from now on, else absolute.
-/// Both in unix seconds; 1 stands for "at once".
-func expiryInstant(_ exptime: Int64, now: UInt32) -> UInt32 {
-    let relativeMax: Int64 = 30 * 24 * 60 * 60
-    if exptime == 0 { return 0 }
-    if exptime < 0 { return 1 }
-    let instant = exptime <= relativeMax ? Int64(now) + exptime : exptime
-    return UInt32(clamping: instant)
 }

@@ -46,11 +46,12 @@ extension RequestParser {
     private func parseTuning(
         _ verb: UnsafeRawBufferPointer, _ words: Words, _ line: UnsafeRawBufferPointer
     ) -> LineOutcome? {
-        if isWord(verb, "cache_memlimit") { return parseMemoryLimit(words, line) }
+        if isWord(verb, "cache_memlimit") { return parseMemoryLimit(words, line, ofFrames: false) }
+        if isWord(verb, "frame_memlimit") { return parseMemoryLimit(words, line, ofFrames: true) }
         if isWord(verb, "slabs") { return parseSlabs(words, line) }
         if isWord(verb, "lru") { return parseLRU(words, line) }
         if isWord(verb, "lru_crawler") { return parseCrawler(words, line) }
-        if isWord(verb, "watch") { return .refused(.noWatch) }
+        if isWord(verb, "watch") { return parseWatch(words, line) }
         return nil
     }
 
@@ -59,10 +60,29 @@ extension RequestParser {
             ? UnsafeRawBufferPointer(rebasing: line[words[at]]) : UnsafeRawBufferPointer(rebasing: line[0..<0])
     }
 
-    private func parseMemoryLimit(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+    private func parseMemoryLimit(
+        _ words: Words, _ line: UnsafeRawBufferPointer, ofFrames: Bool
+    ) -> LineOutcome {
         guard words.count >= 2, let megabytes = unsignedNumber(line, words[1]), megabytes <= UInt64(UInt32.max)
         else { return .refused(.error) }
-        return .request(.memoryLimit(megabytes: megabytes, isSilent: words.isSilent(line)))
+        let isSilent = words.isSilent(line)
+        return .request(
+            ofFrames
+                ? .frameMemoryLimit(megabytes: megabytes, isSilent: isSilent)
+                : .memoryLimit(megabytes: megabytes, isSilent: isSilent))
+    }
+
+    /// Without a word it is about what is fetched.
+    private func parseWatch(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {
+        var topics: WatchTopics = words.count == 1 ? .fetchers : []
+        for at in 1..<max(words.count, 1) {
+            let given = word(words, at, line)
+            guard let (_, topic) = WatchTopics.words.first(where: { given.elementsEqual($0.0.utf8) }) else {
+                return .refused(.error)
+            }
+            topics.insert(topic)
+        }
+        return .request(.watch(topics))
     }
 
     private func parseSlabs(_ words: Words, _ line: UnsafeRawBufferPointer) -> LineOutcome {

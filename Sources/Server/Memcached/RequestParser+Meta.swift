@@ -81,7 +81,7 @@ private struct MetaFlags {
     private var mode: UInt8 = 0
     private var seen: (UInt64, UInt64) = (0, 0)
     private var error: Refusal?
-    private var touchExpiry: UInt32?
+    private var touchExpiry: Expiry?
 
     init(now: UInt32) { self.now = now }
 
@@ -151,7 +151,7 @@ private struct MetaFlags {
             error = .badToken
             return
         }
-        let expiry = expiryInstant(exptime, now: now)
+        let expiry = Expiry(exptime: exptime, now: now)
         switch flag {
         case UInt8(ascii: "T"):
             fields.options.insert(.touches)

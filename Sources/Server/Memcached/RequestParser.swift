@@ -7,7 +7,7 @@ import Engine
 import Glibc
 
 struct RequestParser {
-    static let keyBytesMax = 250
+    static let keyBytesMax = Key.bytesMax
     static let lineBytesMax = 2048
     /// Two bytes less than a 32-bit length, as the block's line end counts too.
     static let valueBytesMax = UInt64(Int32.max) - 2

@@ -1,5 +1,32 @@
 // The limits and switches of a memcached session.
 
+package import Gather
+
+/// Which of memcached's protocols clients may speak.
+package enum WireProtocol: Sendable {
+    case text, binary
+    /// The first byte of a connection says which.
+    case either
+
+    /// As `-B` takes it, and `stats settings` tells it.
+    package init?(option: String) {
+        switch option {
+        case "ascii": self = .text
+        case "binary": self = .binary
+        case "auto": self = .either
+        default: return nil
+        }
+    }
+
+    var settingName: String {
+        switch self {
+        case .text: "ascii"
+        case .binary: "binary"
+        case .either: "auto-negotiate"
+        }
+    }
+}
+
 package struct SessionConfiguration: Sendable {
     /// A larger data block is refused and swallowed; the store refuses a little earlier, as it counts key and header.
     package var itemBytesMax = 1 << 20
@@ -11,10 +38,18 @@ package struct SessionConfiguration: Sendable {
     package var allowsShutdown = false
     /// Clients may have expired items looked for, and keys listed, from the start.
     package var allowsCrawls = true
+    /// Clients may watch what others do; memcached's -W switches it off.
+    package var allowsWatch = true
     /// memcached's -X switches off what lists keys.
     package var allowsDump = true
     /// Who may use the cache (memcached's -Y); nil: everybody.
     package var credentials: Credentials?
+    /// What of memcached's protocols is spoken (memcached's -B).
+    package var wireProtocol = WireProtocol.either
+    /// Of clients on other machines, where nobody has to say who they are.
+    package var openRoles = Roles.asMemcached
+    /// Where logins are counted; nil: nowhere.
+    package var desk: LoginDesk?
     /// A connection whose first line is `peer …` becomes a peer's.
     package var allowsPeers = true
     /// Connections silent for longer are closed; 0 never.
@@ -50,7 +85,6 @@ package struct SessionConfiguration: Sendable {
     package var unixSocketPath: String?
     package var unixSocketMode: UInt32 = 0o700
     package var backlog = 1024
-    package var wireProtocol = "auto-negotiate"
     /// memcached's -C was given.
     package var hidesUniques = false
 

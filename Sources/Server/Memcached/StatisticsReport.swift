@@ -12,6 +12,8 @@ struct StatisticsReport {
     let own: [(name: String, value: Int)]
     /// Of the router: see `stats scripts`.
     let scripts: [ScriptStatus]
+    /// Of the router: see `stats memory`, `stats slow`.
+    let node: Engine?
     let now: UInt32
 
     /// Answers `stats [arguments]`; what memcached does not know either answers `ERROR`.
@@ -53,6 +55,10 @@ struct StatisticsReport {
             writeOwn(to: &out)
         } else if isWord(topic, "scripts") {
             writeScripts(to: &out)
+        } else if isWord(topic, "memory") {
+            writeMemory(to: &out)
+        } else if isWord(topic, "slow") {
+            writeSlow(to: &out)
         } else {
             return false
         }
@@ -61,7 +67,7 @@ struct StatisticsReport {
 
     private func writeDetail(_ word: UnsafeRawBufferPointer?, to out: inout ReplyBuffer) {
         if let word, isWord(word, "on") || isWord(word, "off") {
-            statistics.prefixes.isEnabled = isWord(word, "on")
+            statistics.events.countPrefixes(isWord(word, "on"))
             out.writeLine("OK\r\n")
         } else if let word, isWord(word, "dump") {
             for (prefix, counts) in statistics.prefixes.all {
@@ -129,15 +135,18 @@ struct StatisticsReport {
         out.writeStat("lru_crawler_starts", crawls.starts)
         out.writeStat("crawler_reclaimed", crawls.reclaimed)
         out.writeStat("crawler_items_checked", crawls.checked)
+        let watches = statistics.events.watches.figures
+        out.writeStat("log_watchers", watches.watchers)
+        out.writeStat("log_watcher_sent", watches.sent)
+        out.writeStat("log_watcher_skipped", watches.skipped)
         for name in Self.never { out.writeStat(name, 0) }
     }
 
     /// What happens to slabs, LRU lists, listeners and log watchers, none of which there are; monitoring tools read them.
     private static let never = [
         "listen_disabled_num", "time_in_listen_disabled_us", "conn_yields",
-        "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool", "log_watchers",
-        "log_watcher_sent",
-        "log_watcher_skipped", "log_worker_dropped", "log_worker_written", "malloc_fails",
+        "hash_is_expanding", "slab_reassign_running", "slabs_moved", "slab_global_page_pool",
+        "log_worker_dropped", "log_worker_written", "malloc_fails",
         "response_obj_oom", "direct_reclaims", "evicted_active", "lru_bumps_dropped", "lru_maintainer_juggles",
         "lrutail_reflocked", "moves_to_cold", "moves_to_warm", "moves_within_lru", "slab_reassign_rescues",
         "slab_reassign_chunk_rescues", "slab_reassign_evictions_nomem", "slab_reassign_inline_reclaim",
@@ -179,9 +188,10 @@ struct StatisticsReport {
         out.writeStat("shutdown_command", configuration.allowsShutdown ? "yes" : "no")
         out.writeStat("num_threads", configuration.threads)
         out.writeStat("cas_enabled", configuration.hidesUniques ? "no" : "yes")
-        out.writeStat("auth_enabled_sasl", "no")
-        out.writeStat("auth_enabled_ascii", configuration.credentials == nil ? "no" : "yes")
-        out.writeStat("binding_protocol", configuration.wireProtocol)
+        let hasUsers = configuration.credentials != nil
+        out.writeStat("auth_enabled_sasl", hasUsers && configuration.wireProtocol != .text ? "yes" : "no")
+        out.writeStat("auth_enabled_ascii", hasUsers && configuration.wireProtocol != .binary ? "yes" : "no")
+        out.writeStat("binding_protocol", configuration.wireProtocol.settingName)
         out.writeStat("item_size_max", configuration.itemBytesMax)
         out.writeStat("flush_enabled", configuration.allowsFlush ? "yes" : "no")
         out.writeStat("idle_timeout", configuration.idleTimeoutSeconds)
@@ -195,7 +205,8 @@ struct StatisticsReport {
         out.writeStat("lru_crawler", statistics.allowsCrawls ? "yes" : "no")
         for name in ["slab_reassign", "lru_maintainer_thread", "lru_segmented"] { out.writeStat(name, "no") }
         out.writeStat("dump_enabled", configuration.allowsDump ? "yes" : "no")
-        for name in ["watch_enabled", "track_sizes", "inline_ascii_response", "ssl_enabled"] {
+        out.writeStat("watch_enabled", configuration.allowsWatch ? "yes" : "no")
+        for name in ["track_sizes", "inline_ascii_response", "ssl_enabled"] {
             out.writeStat(name, "no")
         }
     }
@@ -260,8 +271,31 @@ struct StatisticsReport {
         }
     }
 
-    /// For each file of the scripts folder its types, the version in use, and what is wrong with a newer one.
+    /// What adds up to the last of them, in bytes.
+    private func writeMemory(to out: inout ReplyBuffer) {
+        guard let node else { return }
+        let table = MemoryTable(node, statistics)
+        for (name, bytes) in table.parts { out.writeStat(name, bytes) }
+        out.writeStat("rest", table.rest)
+        out.writeStat("rss", table.rss)
+    }
+
+    /// Methods and jobs that took long, the last one first.
+    private func writeSlow(to out: inout ReplyBuffer) {
+        for (at, slow) in (node?.configuration.slow.entries ?? []).enumerated() {
+            // An object's name may have any bytes; what ends a line is no part of one.
+            let what = String(slow.what.map { $0.isNewline ? "_" : $0 })
+            out.writeStat(
+                "\(at)", "\(what) ms=\(slow.milliseconds) at=\(Timestamp.text(slow.unixMilliseconds * 1_000))")
+        }
+    }
+
+    /// For each method that was called how often, how often it failed and how long it took in all; then for each file of the
+    /// scripts folder its types, the version in use, and what is wrong with a newer one.
     private func writeScripts(to out: inout ReplyBuffer) {
+        for (name, method) in (node?.methodFigures ?? [:]).sorted(by: { $0.key.name < $1.key.name }) {
+            out.writeStat(name.name, "calls=\(method.calls) errors=\(method.errors) ms=\(method.milliseconds)")
+        }
         for script in scripts {
             out.writeStat("\(script.file):types", script.types.joined(separator: ","))
             if let version = script.version { out.writeStat("\(script.file):version", String(version, radix: 16)) }

@@ -27,11 +27,18 @@ final class BufferAccount {
     private static let moveBytes = 16 << 10
 
     let bytesMax: Int
-    private(set) var bytes = 0
+    private(set) var bytes = 0 {
+        didSet { gauge?.set(bytes) }
+    }
+    private let gauge: BufferGauge?
     private var holders: [any BufferHolder] = []
     private var turn: UInt64 = 0
 
-    init(bytesMax: Int) { self.bytesMax = bytesMax }
+    /// `gauge`: where others read what is held.
+    init(bytesMax: Int, gauge: BufferGauge? = nil) {
+        self.bytesMax = bytesMax
+        self.gauge = gauge
+    }
 
     /// `holder` holds that many bytes now, and has read or sent `moved` since the last time. Others, or itself, may be told
     /// to shed before this returns. Cost: a comparison while it holds little.

@@ -92,6 +92,11 @@ final class PeerSocket: LoopMember, PeerChannel, @unchecked Sendable {
         return PeerTransport.isLoopback(address: host)
     }
 
+    var host: String {
+        guard case .internet(let host, _)? = address else { return "" }
+        return host
+    }
+
     var place: String {
         guard case .internet? = address, let address else { return "a unix socket" }
         return address.description

@@ -9,8 +9,8 @@ extension ServingLoop: PeerLoop {
     package var now: Instant { Instant(nanoseconds: monotonicNanoseconds()) }
 
     package func schedule(afterMilliseconds: Int, _ errand: @escaping @Sendable () -> Void) -> PeerTimer {
-        let number = timers.add(afterMilliseconds: afterMilliseconds, now: monotonicNanoseconds(), errand)
-        return PeerTimer { [weak self] in self?.timers.remove(number) }
+        let number = addTimer(afterMilliseconds: afterMilliseconds, errand)
+        return PeerTimer { [weak self] in self?.removeTimer(number) }
     }
 
     package func connect(
@@ -83,31 +83,5 @@ private final class ConnectAttempt: @unchecked Sendable {
         self.made = nil
         timer?.cancel()
         made?(result)
-    }
-}
-
-/// What is to be done at some time. On its loop's thread.
-struct LoopTimers {
-    private var waiting: [(number: UInt64, due: UInt64, errand: @Sendable () -> Void)] = []
-    private var nextNumber: UInt64 = 0
-    /// Of the first one, on the monotonic clock; `UInt64.max` when there is none.
-    private(set) var firstNanoseconds = UInt64.max
-
-    mutating func add(afterMilliseconds: Int, now: UInt64, _ errand: @escaping @Sendable () -> Void) -> UInt64 {
-        nextNumber += 1
-        let due = now &+ UInt64(max(0, afterMilliseconds)) &* 1_000_000
-        waiting.append((nextNumber, due, errand))
-        firstNanoseconds = min(firstNanoseconds, due)
-        return nextNumber
-    }
-
-    mutating func remove(_ number: UInt64) { waiting.removeAll { $0.number == number } }
-
-    /// Those whose time has come, in the order of their times.
-    mutating func takeDue(now: UInt64) -> [@Sendable () -> Void] {
-        let due = waiting.filter { $0.due <= now }.sorted { ($0.due, $0.number) < ($1.due, $1.number) }
-        waiting.removeAll { $0.due <= now }
-        firstNanoseconds = waiting.map(\.due).min() ?? .max
-        return due.map(\.errand)
     }
 }

@@ -20,6 +20,8 @@ class LoopMember {
     func prefetch(_ hashes: UnsafeBufferPointer<UInt64>) {}
     /// Its turn again: see `ServingLoop.deferTurn`.
     func goOn() {}
+    /// It has waited long enough: see `ServingLoop.holdBack`.
+    func holdingEnds() {}
     /// Ten times a second, while the loop is asked to tick. `nowMilliseconds`: of a clock that only goes forward.
     func tick(nowMilliseconds: Int) {}
     /// The loop ends: the descriptor has to be closed.
@@ -61,10 +63,16 @@ package final class ServingLoop: @unchecked Sendable {
     private var lastTickMilliseconds = 0
     /// Members that have more to do at once.
     @exclusivity(unchecked) private var deferred: [LoopMember] = []
+    /// Members that hold something back.
+    @exclusivity(unchecked) private var holding: [LoopMember] = []
+    /// Goes on each time that they are asked to hold it no longer.
+    private(set) var holdingRound: UInt64 = 0
     /// Errands of this thread for itself, and what is to be done once all that is ready was looked at.
     @exclusivity(unchecked) private var own: [Errand] = []
     @exclusivity(unchecked) private var afterTurns: [Errand] = []
-    @exclusivity(unchecked) var timers = LoopTimers()
+    /// For how many turns what is in `afterTurns` has waited.
+    private var turnsGathered = 0
+    @exclusivity(unchecked) private var timers = LoopTimers()
     /// How many members want to be ticked.
     private var tickers = 0
     /// All connections read into this: what they can't use at once they copy.
@@ -74,7 +82,7 @@ package final class ServingLoop: @unchecked Sendable {
     private let hashes: UnsafeMutableBufferPointer<UInt64>
     /// Lent to the connection at work, so that answers are written where the cache is warm, and idle connections hold no
     /// memory for them.
-    @exclusivity(unchecked) var spare = ReplyBuffer(capacity: 64 << 10)
+    @exclusivity(unchecked) private var spare = ReplyBuffer(capacity: 64 << 10)
 
     /// Starts the thread.
     package init(index: Int) {
@@ -178,7 +186,7 @@ package final class ServingLoop: @unchecked Sendable {
             }
             if timers.firstNanoseconds < .max { runTimers() }
             if tickers > 0 { tickMembers() }
-            if !own.isEmpty || !afterTurns.isEmpty { endTurn() }
+            if !own.isEmpty || !afterTurns.isEmpty { endTurn(hasSeenEvents: count > 0) }
         }
         for member in members { member?.loopEnds() }
         members = []
@@ -195,25 +203,39 @@ package final class ServingLoop: @unchecked Sendable {
         return tick < 0 ? left : min(tick, left)
     }
 
+    /// The number that takes it away again.
+    func addTimer(afterMilliseconds milliseconds: Int, _ errand: @escaping @Sendable () -> Void) -> UInt64 {
+        timers.add(afterMilliseconds: milliseconds, now: monotonicNanoseconds(), errand)
+    }
+
+    func removeTimer(_ number: UInt64) { timers.remove(number) }
+
     private func runTimers() {
         let now = monotonicNanoseconds()
         guard now >= timers.firstNanoseconds else { return }
         for errand in timers.takeDue(now: now) { errand() }
     }
 
-    /// Errands may leave others; those of many rounds wait until clients had their turn.
-    private func endTurn() {
+    /// Errands may leave others; those of many rounds wait until clients had their turn. What is to leave at the end waits, for a
+    /// few turns, until nothing more is ready: while this thread worked others may have sent more, which then goes with it.
+    private func endTurn(hasSeenEvents: Bool) {
         for _ in 0..<Self.roundsPerTurn where !own.isEmpty {
             var round: [Errand] = []
             swap(&round, &own)
             for errand in round { errand() }
         }
+        guard !hasSeenEvents || turnsGathered >= Self.turnsGatheredMax else {
+            turnsGathered += 1
+            return
+        }
+        turnsGathered = 0
         var last: [Errand] = []
         swap(&last, &afterTurns)
         for errand in last { errand() }
     }
 
     private static let roundsPerTurn = 4
+    private static let turnsGatheredMax = 4
 
     /// Members that are ready at the same time wait for memory at the same time.
     private func readAhead(_ events: Range<Int>) {
@@ -232,8 +254,28 @@ package final class ServingLoop: @unchecked Sendable {
         if count > 1 { asker?.prefetch(UnsafeBufferPointer(rebasing: hashes[..<count])) }
     }
 
+    /// Lends a buffer to the member at work; it leaves another, or the same, in its place.
+    @inline(__always)
+    func withSpare(_ body: (inout ReplyBuffer) -> Void) { body(&spare) }
+
     /// Lets the member go on after the others have had their turn.
     func deferTurn(of member: LoopMember) { deferred.append(member) }
+
+    /// Calls the member's `holdingEnds` in a millisecond or two: what it would send now may go with what comes meanwhile. Cost: a
+    /// place in a list; a timer serves all that hold something.
+    func holdBack(_ member: LoopMember) {
+        if holding.isEmpty {
+            _ = addTimer(afterMilliseconds: 1) { [weak self] in self?.endHolding() }
+        }
+        holding.append(member)
+    }
+
+    private func endHolding() {
+        holdingRound &+= 1
+        var ended: [LoopMember] = []
+        swap(&ended, &holding)
+        for member in ended { member.holdingEnds() }
+    }
 
     private func runDeferred() {
         var turn: [LoopMember] = []

@@ -1,6 +1,7 @@
 """What all groups of checks share: the report, the nodes, and answers as text."""
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterable
 
 from pymemcache.client.base import Client
 
@@ -31,6 +32,29 @@ class Report:
         else:
             self.failed += 1
             print(f"FAILED  {what}: expected {shortened(wanted)}, {found}")
+
+
+def add_only(parser: argparse.ArgumentParser, groups: Iterable[str]) -> None:
+    """The option that chooses among the groups of checks: all of them unless it is given."""
+    parser.add_argument("--only", default=",".join(groups), metavar="GROUP[,GROUP…]")
+
+
+def wanted_groups(parser: argparse.ArgumentParser, only: str, groups: Iterable[str]) -> list[str]:
+    """The groups that are to be checked, in their own order; ends the program where one of those named is none."""
+    wanted = only.split(",")
+    unknown = [name for name in wanted if name not in groups]
+    if unknown:
+        parser.error(f"no such group: {', '.join(unknown)} (there are {', '.join(groups)})")
+    return [name for name in groups if name in wanted]
+
+
+def run_group(report: Report, name: str, run: Callable[[], object]) -> None:
+    """Runs a group's checks; a step between two checks that fails is a failed check, and the others are not run."""
+    try:
+        run()
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        report.check(f"group {name} runs to its end", lambda: message, "no exception")
 
 
 def shortened(value: object) -> str:

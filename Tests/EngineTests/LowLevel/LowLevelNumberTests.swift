@@ -220,7 +220,7 @@ private struct NoItems: LowLevelServices {
 
     private static func answers(_ source: String, file: String, count: Int) async throws -> [String] {
         let types = try ObjectTypes(adding: [script(source, file: file)])
-        let host = LowLevelHost(types.lowLevel, services: NoItems(), compute: ComputePool(width: 1))
+        let host = LowLevelHost(types.handlers, services: NoItems(), compute: ComputePool(width: 1))
         let name = String(file.dropLast(4))
         var answers: [String] = []
         for index in 0..<count {

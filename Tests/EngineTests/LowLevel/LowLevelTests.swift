@@ -154,8 +154,8 @@ private final class DictionaryItems: LowLevelServices {
     @Test("handlers answer as they write, through every function of the interface")
     func conversation() async throws {
         let types = try ObjectTypes(adding: [Self.bag])
-        #expect(types.isLowLevel(type: "bag"))
-        let host = LowLevelHost(types.lowLevel, services: DictionaryItems(), compute: ComputePool(width: 2))
+        #expect(types.hasHandlers(type: "bag"))
+        let host = LowLevelHost(types.handlers, services: DictionaryItems(), compute: ComputePool(width: 2))
         for (index, (key, answer)) in Self.answers.enumerated() {
             #expect(await Self.ask(host, key) == answer, "\(index): \(key)")
         }
@@ -166,11 +166,11 @@ private final class DictionaryItems: LowLevelServices {
     func precedence() throws {
         let set = script("set = { my = function() end }", file: "set.lua")
         let types = try ObjectTypes(adding: [set])
-        #expect(types.types["set"] == nil && types.isLowLevel(type: "set"))
+        #expect(types.types["set"] == nil && types.hasHandlers(type: "set"))
         #expect(Array("set:my:x".utf8).withUnsafeBytes { types.names($0) })
         #expect(types.refusal(of: parse("set:put:x")) != nil && types.refusal(of: parse("set:my:x")) == nil)
         let helper = script("function twice(n) return 2 * n end", file: "helper.lua")
-        #expect(try ObjectTypes(adding: [set, helper]).isLowLevel(type: "set"))
+        #expect(try ObjectTypes(adding: [set, helper]).hasHandlers(type: "set"))
         #expect(throws: Failure.self) { try ObjectTypes(adding: [helper]) }
         #expect(throws: Failure.self) { try ObjectTypes(adding: [set, script("set = {", file: "bad.lua")]) }
         #expect(throws: Failure.self) { try ObjectTypes(adding: [script("set = { my = 1 }", file: "other.lua")]) }
@@ -179,7 +179,7 @@ private final class DictionaryItems: LowLevelServices {
     @Test("calls come one after the other; one that waits for a server lets others pass")
     func waits() async throws {
         let types = try ObjectTypes(adding: [Self.bag])
-        let host = LowLevelHost(types.lowLevel, services: DictionaryItems(), compute: ComputePool(width: 2))
+        let host = LowLevelHost(types.handlers, services: DictionaryItems(), compute: ComputePool(width: 2))
         let held = Mutex<(@Sendable ([JobAnswer]) -> Void)?>(nil)
         let questions = Mutex<[JobQuestion]>([])
         let asked = Collected<Bool>()
@@ -253,7 +253,7 @@ private final class DictionaryItems: LowLevelServices {
         source +=
             "writeStringAsValue(command, key, item:getKey() .. item:getData()) end, bad = function() return 'x' .. nil end }"
         let types = try ObjectTypes(adding: [script(source, file: "numbers.lua")])
-        let host = LowLevelHost(types.lowLevel, services: DictionaryItems(), compute: ComputePool(width: 1))
+        let host = LowLevelHost(types.handlers, services: DictionaryItems(), compute: ComputePool(width: 1))
         for (index, (expression, text)) in Self.numbers.enumerated() {
             #expect(await Self.ask(host, "numbers:n\(index):x") == text, "\(expression)")
             #expect(await Self.ask(host, "numbers:l\(index):x") == text, "\(expression)")
@@ -275,7 +275,7 @@ private final class DictionaryItems: LowLevelServices {
                 line = function() error("here") end }
             """, file: "args.lua")
         let types = try ObjectTypes(adding: [source])
-        let host = LowLevelHost(types.lowLevel, services: DictionaryItems(), compute: ComputePool(width: 1))
+        let host = LowLevelHost(types.handlers, services: DictionaryItems(), compute: ComputePool(width: 1))
         #expect(await Self.ask(host, "args:run:x") == "3b")
         let failure: Failure? = await withCheckedContinuation { continuation in
             host.call(parse("args:line:x"), data: nil, deadline: .after(milliseconds: 600_000), ask: Self.asker) {

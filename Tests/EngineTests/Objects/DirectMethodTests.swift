@@ -39,7 +39,9 @@ import Testing
             if answers[1] == "SUCCESS" { entries += 1 }
             if answers[2] == "SUCCESS" { last = number }
             if answers.contains("<budget_exceeded>") { failures += 1 }
-            if answers.contains("paused") || answers.contains("declined") { break }
+            if answers.contains("paused") { break }
+            // Nothing has happened: what a call left behind is collected first, and whoever queues comes behind that.
+            if answers.contains("declined") { _ = await host.ask(parse("map:count:ballast")) }
         }
         #expect(await host.answer("map:drop:ballast") == "SUCCESS")
         var counts: [String] = []
@@ -130,7 +132,7 @@ private struct CallerAtOnce {
     func ask(_ key: String) -> String {
         let bytes = Array(key.utf8)
         return bytes.withUnsafeBytes { bytes -> String in
-            guard let method = engine.locate(bytes, isOwn: { _ in true }) else { return "declined" }
+            guard let method = engine.locate(bytes, hashOfOwn: { $1 }) else { return "declined" }
             var text = ""
             let outcome = hosts.callAtOnce(method, key: bytes, data: nil) { text = String(decoding: $0, as: UTF8.self) }
             switch outcome {

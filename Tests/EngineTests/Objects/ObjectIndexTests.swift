@@ -96,9 +96,15 @@ import Testing
     @Test("an index that a new version of a type declares knows the objects that were there, live or not")
     func reloaded() async throws {
         let before = Self.gauge.split(separator: "\n").filter { !$0.contains("index") }.joined(separator: "\n")
-        let host = try makeHost([script(before)]) { $0.liveBytesMax = 1 << 20 }
+        let shelf = DictionaryShelf()
+        let host = try makeHost([script(before)], shelf: shelf) { $0.liveBytesMax = 1 << 20 }
         for level in 0..<10_000 { _ = await host.answer("gauge:new:g\(level):\(level)") }
         #expect(host.statistics.shelved > 1_000)
+        // What has expired, and what is no object, is none of them.
+        #expect(
+            shelf.put(
+                Array("\0obj\0gauge\0gone".utf8), [1, 0, 0, 0] + Value.map([]).messagePack, expiry: Expiry(stored: 1)))
+        #expect(shelf.put(Array("\0obj\0gauge\0broken".utf8), [0, 0, 0, 0] + Value.int(1).messagePack, expiry: .never))
         await #expect(throws: Failure.self) { try await Self.ask(host, .count) }
         let types = try ObjectTypes(adding: [script(Self.gauge)])
         await withCheckedContinuation { continuation in host.install(types) { _ in continuation.resume() } }

@@ -10,7 +10,7 @@ import Testing
         let shelf = DictionaryShelf()
         let host = try makeHost(shelf: shelf, clock: clock) { $0.liveBytesMax = 1 << 20 }
         var key = parse("map:new:a")
-        key.expiry = 1_010
+        key.expiry = Expiry(stored: 1_010)
         _ = await host.ask(key)
         #expect(await host.answer("map:put:a:k:v") == "SUCCESS")
         #expect(await host.answer("map:ttl:a") == "10")

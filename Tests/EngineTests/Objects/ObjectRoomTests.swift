@@ -18,7 +18,7 @@ import Glibc
         -> Bool
     {
         let outcome = key.withUnsafeBytes { bytes -> CallAtOnce in
-            guard let method = engine.locate(bytes, isOwn: { _ in true }) else { return .declined }
+            guard let method = engine.locate(bytes, hashOfOwn: { $1 }) else { return .declined }
             return engine.objects.callAtOnce(method, key: bytes, data: nil) { _ in }
         }
         if case .answered = outcome { return true }
@@ -115,7 +115,7 @@ import Glibc
         let host = try makeHost(clock: clock)
         for index in 0..<2_000 {
             var key = parse("counter:new:e\(index)")
-            key.expiry = 1_010
+            key.expiry = Expiry(stored: 1_010)
             _ = await host.ask(key)
         }
         _ = await host.answer("counter:new:stays")
@@ -145,5 +145,36 @@ import Glibc
         #expect(host.count + shelf.count == 60)
         #expect(host.statistics.memoryBytes < 8 << 20)
         for map in 0..<60 { #expect(await host.answer("map:get:m\(map):k7") == "k7 : \(map).7\(filler)", "\(map)") }
+    }
+
+    @Test("items make way for what is live, not for the dead text that methods leave behind")
+    func sharesWhatIsLive() async throws {
+        let shelf = DictionaryShelf()
+        let host = try makeHost(shelf: shelf) { $0.liveBytesMax = 8 << 20 }
+        let value = String(repeating: "v", count: 900_000)
+        _ = await host.answer("map:new:m")
+        for name in ["a", "b", "c"] { #expect(await host.answer("map:put:m:\(name)", data: value) == "SUCCESS") }
+        for _ in 0..<20 { #expect(await host.answer("map:getall:m").utf8.count > 2_700_000) }
+        // The call behind the last one has waited for what was left to do.
+        #expect(await host.answer("map:count:m") == "3")
+        let most = shelf.sharedBytes.max() ?? 0
+        #expect(most > 2_500_000 && most < 4 << 20, "\(shelf.sharedBytes)")
+        #expect(host.statistics.memoryBytes < 4 << 20)
+    }
+
+    @Test("objects that come back from the shelf are hot as objects, and not as keys")
+    func hotShelved() async throws {
+        let engine = Engine(EngineConfiguration(shards: 1, memoryBytes: 64 << 20))
+        let host = engine.shards[0].objects
+        let value = String(repeating: "v", count: 100_000)
+        for map in 0..<100 {
+            _ = await host.answer("map:new:m\(map)")
+            _ = await host.answer("map:put:m\(map):k", data: "\(map)\(value)")
+        }
+        for _ in 0..<5 { for map in 0..<100 { #expect(await host.answer("map:count:m\(map)") == "1") } }
+        #expect(host.statistics.unshelved > 100)
+        let hottest = engine.hottest(limit: 500)
+        #expect(hottest.count > 10 && hottest.allSatisfy { $0.kind == .object })
+        #expect(hottest.allSatisfy { $0.counted.key.starts(with: Array("map:m".utf8)) })
     }
 }

@@ -6,10 +6,11 @@ import Testing
 
 final class DictionaryShelf: ObjectShelf {
     private let objects = Mutex<[[UInt8]: [UInt8]]>([:])
+    private let shared = Mutex<[Int]>([])
     let bytesMax: Int
     init(bytesMax: Int = .max) { self.bytesMax = bytesMax }
 
-    func put(_ key: [UInt8], _ bytes: [UInt8], expiry: UInt32) -> Bool {
+    func put(_ key: [UInt8], _ bytes: [UInt8], expiry: Expiry) -> Bool {
         guard bytes.count <= bytesMax else { return false }
         objects.withLock { $0[key] = bytes }
         return true
@@ -19,7 +20,9 @@ final class DictionaryShelf: ObjectShelf {
     func contains(_ key: [UInt8]) -> Bool { objects.withLock { $0[key] != nil } }
     func look(_ key: [UInt8]) -> [UInt8]? { objects.withLock { $0[key] } }
     func keys(prefix: [UInt8]) -> [[UInt8]] { objects.withLock { $0.keys.filter { $0.starts(with: prefix) } } }
-    func share(_ bytes: Int) {}
+    func share(_ bytes: Int) { shared.withLock { $0.append(bytes) } }
+    /// What it was told, one after the other, of what live objects take.
+    var sharedBytes: [Int] { shared.withLock { $0 } }
     func evictAll() { objects.withLock { $0.removeAll() } }
     var count: Int { objects.withLock { $0.count } }
 }
@@ -42,6 +45,7 @@ final class Collected<Element: Sendable>: Sendable {
     func add(_ value: Element) { values.withLock { $0.append(value) } }
 
     var count: Int { values.withLock { $0.count } }
+    var all: [Element] { values.withLock { $0 } }
 
     /// All that came, once there are so many; a failure when that takes a minute.
     func wait(for count: Int) async -> [Element] {

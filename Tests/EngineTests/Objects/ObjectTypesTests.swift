@@ -60,6 +60,7 @@ import Testing
                 Issue.record("accepted: \(source)")
             } catch {
                 #expect(error.message.hasPrefix(message), "\(source): \(error)")
+                #expect(error.names("bad.lua") == message.hasPrefix("bad.lua: "), "\(source): \(error.subjects)")
             }
         }
         let twice = [script("object('t').new = type", file: "a.lua"), script("object('t').new = type", file: "b.lua")]

@@ -144,7 +144,7 @@ import Testing
         #expect(lines.withLock { $0 } == ["two  lines"])
         #expect(await host.answer("thing:show:a") == "shown")
         #expect(lines.withLock { $0.suffix(3) } == ["12", "true", "nil"])
-        #expect(await host.answer("thing:raise:a") == "<script_error>")
+        #expect(await host.answer("thing:raise:a") == "")
         #expect(await host.answer("thing:flood:a") == "<budget_exceeded>")
         #expect(lines.withLock { $0.count } <= 10_005)
     }

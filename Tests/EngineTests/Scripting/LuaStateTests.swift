@@ -105,10 +105,39 @@ import Testing
         let results = try runLua("function main() return math2.add(2, 3) end", prepare: prepare)
         #expect(results.map(\.plain) == [.int(5), .string("more")])
         let failed = failure(of: "function main()\nmath2.add('x') end", prepare: prepare)
-        #expect(failed == Failure(.wrongType, "test.lua:2: add needs two integers"))
-        #expect(
-            failure(of: "function main() pcall(math2.add) error('other', 0) end", prepare: prepare)
-                == Failure(.scriptError, "other"))
+        let stack = ["test.lua:2: in the function at line 1"]
+        #expect(failed == Failure(.wrongType, "test.lua:2: add needs two integers", about: [], stack: stack))
+        let other = failure(of: "function main() pcall(math2.add) error('other', 0) end", prepare: prepare)
+        #expect(other == Failure(.scriptError, "other", about: [], stack: ["test.lua:1: in the function at line 1"]))
+    }
+
+    @Test(
+        "a host's failure that a script raises again is the host's still, whatever is put in front by Lua itself",
+        arguments: [
+            ("fail('n1')", "test.lua:1: n1 is away", true),
+            ("local _, e = pcall(fail, 'n1') error(e, 0)", "n1 is away", true),
+            ("local _, e = pcall(fail, 'n1') error(e)", "test.lua:1: n1 is away", true),
+            ("local _, e = pcall(function() fail('n1') end) error(e, 2)", "test.lua:1: n1 is away", true),
+            ("assert(pcall(fail, 'n1'))", "test.lua:1: n1 is away", true),
+            ("coroutine.wrap(function() fail('n1') end)()", "test.lua:1: n1 is away", true),
+            ("local _, e = pcall(error, select(2, pcall(fail, 'n1')), 0) error(e, 0)", "n1 is away", true),
+            // In words of its own it is the script's.
+            ("local _, e = pcall(fail, 'n1') error('alas: ' .. e, 0)", "alas: n1 is away", false),
+            ("pcall(fail, '') error('what is away', 0)", "what is away", false),
+            ("pcall(fail, 'n1') error('other', 0)", "other", false),
+        ])
+    func raisedAgain(_ script: String, _ words: String, _ isHosts: Bool) {
+        let failed = failure(of: "function main() \(script) end") { state in
+            state.register("fail") { (arguments) throws(Failure) in
+                let name = arguments.first?.plain?.text ?? ""
+                throw Failure(
+                    .budgetExceeded, name.isEmpty ? "is away" : "\(name) is away", fault: .server, about: .named(name))
+            }
+        }
+        #expect(failed?.message == words)
+        #expect(failed?.reason == (isHosts ? .budgetExceeded : .scriptError))
+        #expect(failed?.fault == (isHosts ? .server : .caller))
+        #expect(failed?.names("n1") == isHosts)
     }
 
     @Test("a host function may call a function it was given, and an error in it comes out")

@@ -80,6 +80,56 @@ import Testing
         }
     }
 
+    @Test(
+        "garbage of others that is collected while a call runs, before a pause, makes what the call takes nobody else's",
+        arguments: [true, false])
+    func collectedBeforeAPause(isOfAStoppedCall: Bool) throws {
+        let state = LuaState(memoryBytesMax: 32 << 20)
+        let environment = state.makeEnvironment()
+        state.register("wait") { _ in .yield("wait", []) }
+        state.register("collect") { _ in
+            state.collectGarbage()
+            return .nothing
+        }
+        let leave = try Self.function(
+            "leave",
+            """
+            function leave(stops)
+                local t = {}
+                for i = 1, 300 do t[i] = ('x'):rep(65000) .. i end
+                while stops do end
+            end
+            """, in: state, environment)
+        let eat = try Self.function(
+            "eat",
+            """
+            function eat()
+                collect()
+                wait()
+                local t = {}
+                for i = 1, 1e9 do t[i] = ('x'):rep(65000) .. i end
+            end
+            """, in: state, environment)
+        let ended = Self.failure { () throws(Failure) in
+            _ = try state.call(
+                leave, [.plain(.bool(isOfAStoppedCall))], budget: LuaBudget(instructionsMax: 1 << 20, deadline: .never))
+        }
+        #expect(ended?.message.contains("instructions") == (isOfAStoppedCall ? true : nil))
+        let garbage = state.memoryBytes
+        #expect(garbage > 18 << 20)
+        let run = LuaCoroutine(eat, budget: LuaBudget(instructionsMax: 1 << 40, deadline: .never))
+        guard case .yielded = run.resume() else {
+            Issue.record("it does not wait")
+            return
+        }
+        #expect(state.memoryBytes < garbage / 2)
+        guard case .failed(let failure) = run.resume() else {
+            Issue.record("it does not fail")
+            return
+        }
+        #expect(failure.message.contains("memory") && failure.fault == .caller, "\(failure)")
+    }
+
     @Test("time that the call alone used is its fault; what it waited is not")
     func time() throws {
         let state = LuaState(memoryBytesMax: 8 << 20)

@@ -93,11 +93,11 @@ struct RecordMaker {
         switch random.below(16) {
         case 0:
             let addition = maker.record(bytes: 20)
-            let outcome = store.run(.store(.append, flags: 0, expiry: 0, cas: 0, value: addition), key)
+            let outcome = store.run(.store(.append, flags: 0, expiry: .never, cas: 0, value: addition), key)
             if outcome == .stored { written[key]?.value += addition }
         case 1:
             let addition = maker.record(bytes: 20)
-            let outcome = store.run(.store(.prepend, flags: 0, expiry: 0, cas: 0, value: addition), key)
+            let outcome = store.run(.store(.prepend, flags: 0, expiry: .never, cas: 0, value: addition), key)
             if outcome == .stored, let old = written[key]?.value { written[key]?.value = addition + old }
         case 2:
             // A number with so many blanks behind it that it is worth compressing.
@@ -109,8 +109,8 @@ struct RecordMaker {
             guard let old = written[key]?.value else { return false }
             let digits = Array(String(number).utf8)
             written[key]?.value = digits + [UInt8](repeating: 32, count: max(0, old.count - digits.count))
-        case 4: _ = store.run(.touch(expiry: 0), key)
-        case 5: _ = store.run(.touch(expiry: 1_000_000), key)
+        case 4: _ = store.run(.touch(expiry: .never), key)
+        case 5: _ = store.run(.touch(expiry: Expiry(stored: 1_000_000)), key)
         case 6:
             _ = store.run(.delete, key)
             written[key] = nil
@@ -124,7 +124,7 @@ struct RecordMaker {
             guard let expected = written[key], expected.value == bytes, expected.flags == flags else { return false }
             guard random.below(4) == 0 else { break }
             let value = maker.record(bytes: 200)
-            let outcome = store.run(.store(.cas, flags: flags, expiry: 0, cas: unique, value: value), key)
+            let outcome = store.run(.store(.cas, flags: flags, expiry: .never, cas: unique, value: value), key)
             if outcome == .stored { written[key] = (value, flags) } else { return outcome == .outOfMemory }
         }
         return true

@@ -41,7 +41,7 @@ import Testing
         _ = store.set("n", Array("10".utf8), flags: 9)
         #expect(Self.invalidate(store, "n") == .found)
         #expect(Self.run(store, .get, "n").facts.hasWon)
-        #expect(store.run(.touch(expiry: 5000), "n") == .touched)
+        #expect(store.run(.touch(expiry: Expiry(stored: 5000)), "n") == .touched)
         #expect(Self.run(store, .increment, "n").value == Array("11".utf8))
         var copies = 0
         for index in 0..<40_000 {
@@ -49,7 +49,7 @@ import Testing
             // Read often, so that it is kept whenever its segment is emptied.
             if index % 100 == 0 {
                 let facts = Self.run(store, .get, "n").facts
-                guard facts.isStale, facts.wasWonBefore, facts.expiry == 5000, facts.flags == 9 else {
+                guard facts.isStale, facts.wasWonBefore, facts.expiry.stored == 5000, facts.flags == 9 else {
                     Issue.record("lost at \(index): \(facts)")
                     return
                 }
@@ -72,11 +72,11 @@ import Testing
             }
             #expect(stored.facts.unique == unique)
             #expect(store.run(.get, "k") == .value(flags: 0, cas: unique, bytes: [1]))
-            #expect(store.run(.touch(expiry: 900), "k") == .touched)
+            #expect(store.run(.touch(expiry: Expiry(stored: 900)), "k") == .touched)
             #expect(store.run(.get, "k") == .value(flags: 0, cas: unique, bytes: [1]))
             let other = unique ^ (1 << 60)
-            #expect(store.run(.store(.cas, flags: 0, expiry: 0, cas: other, value: [2]), "k") == .exists)
-            #expect(store.run(.store(.cas, flags: 0, expiry: 0, cas: unique, value: [2]), "k") == .stored)
+            #expect(store.run(.store(.cas, flags: 0, expiry: .never, cas: other, value: [2]), "k") == .exists)
+            #expect(store.run(.store(.cas, flags: 0, expiry: .never, cas: unique, value: [2]), "k") == .stored)
             guard case .value(_, let next, _) = store.run(.get, "k") else { return #expect(Bool(false)) }
             #expect(next < 100)
             store.checkInvariants()

@@ -37,16 +37,17 @@ import Testing
         let values: [[UInt8]] = [Array("9".utf8), Array("x".utf8)]
         let commands: [ItemCommand] =
             [
-                .get, .getAndTouch(expiry: 102), .delete, .touch(expiry: 1), .arithmetic(.increment, delta: 1),
+                .get, .getAndTouch(expiry: Expiry(stored: 102)), .delete, .touch(expiry: Expiry(stored: 1)),
+                .arithmetic(.increment, delta: 1),
                 .arithmetic(.decrement, delta: 3),
             ]
             + [
-                .store(.set, flags: 0, expiry: 0, cas: 0, value: values[0]),
-                .store(.add, flags: 5, expiry: 101, cas: 0, value: values[1]),
-                .store(.replace, flags: 5, expiry: 0, cas: 0, value: values[0]),
-                .store(.append, flags: 0, expiry: 0, cas: 0, value: values[0]),
-                .store(.prepend, flags: 0, expiry: 0, cas: 0, value: values[1]),
-                .store(.cas, flags: 0, expiry: 0, cas: 1, value: values[0]),
+                .store(.set, flags: 0, expiry: .never, cas: 0, value: values[0]),
+                .store(.add, flags: 5, expiry: Expiry(stored: 101), cas: 0, value: values[1]),
+                .store(.replace, flags: 5, expiry: .never, cas: 0, value: values[0]),
+                .store(.append, flags: 0, expiry: .never, cas: 0, value: values[0]),
+                .store(.prepend, flags: 0, expiry: .never, cas: 0, value: values[1]),
+                .store(.cas, flags: 0, expiry: .never, cas: 1, value: values[0]),
             ]
         let count = commands.count
         var differing = 0
@@ -89,7 +90,7 @@ import Testing
                     written[key] = nil
                 case 7:
                     let addition = random.bytes(random.below(30))
-                    if store.run(.store(.append, flags: 0, expiry: 0, cas: 0, value: addition), key) == .stored {
+                    if store.run(.store(.append, flags: 0, expiry: .never, cas: 0, value: addition), key) == .stored {
                         written[key]? += addition
                     }
                 default:

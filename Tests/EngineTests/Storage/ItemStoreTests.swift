@@ -27,7 +27,7 @@ import Testing
         #expect(store.statistics.items == 0)
         #expect(store.set("b", [1], expiry: 1) == .stored)
         #expect(store.value("b", now: 100) == nil)
-        #expect(store.run(.store(.add, flags: 0, expiry: 0, cas: 0, value: [2]), "b") == .stored)
+        #expect(store.run(.store(.add, flags: 0, expiry: .never, cas: 0, value: [2]), "b") == .stored)
     }
 
     @Test("touch moves an expiry both ways and keeps the unique")
@@ -35,11 +35,11 @@ import Testing
         let store = Self.store()
         #expect(store.set("a", [1], flags: 3) == .stored)
         let before = store.run(.get, "a")
-        #expect(store.run(.touch(expiry: 105), "a") == .touched)
+        #expect(store.run(.touch(expiry: Expiry(stored: 105)), "a") == .touched)
         #expect(store.run(.get, "a") == before)
-        #expect(store.run(.getAndTouch(expiry: 0), "a", now: 104) == before)
+        #expect(store.run(.getAndTouch(expiry: .never), "a", now: 104) == before)
         #expect(store.run(.get, "a", now: 1_000_000) == before)
-        #expect(store.run(.touch(expiry: 5), "none") == .notFound)
+        #expect(store.run(.touch(expiry: Expiry(stored: 5)), "none") == .notFound)
         store.checkInvariants()
     }
 
@@ -99,9 +99,9 @@ import Testing
         let first = unique()
         _ = store.set("a", [2])
         #expect(unique() > first)
-        #expect(store.run(.store(.cas, flags: 0, expiry: 0, cas: first, value: [3]), "a") == .exists)
-        #expect(store.run(.store(.cas, flags: 0, expiry: 0, cas: unique(), value: [3]), "a") == .stored)
-        #expect(store.run(.store(.cas, flags: 0, expiry: 0, cas: 1, value: [3]), "none") == .notFound)
+        #expect(store.run(.store(.cas, flags: 0, expiry: .never, cas: first, value: [3]), "a") == .exists)
+        #expect(store.run(.store(.cas, flags: 0, expiry: .never, cas: unique(), value: [3]), "a") == .stored)
+        #expect(store.run(.store(.cas, flags: 0, expiry: .never, cas: 1, value: [3]), "none") == .notFound)
         #expect(store.value("a") == [3])
     }
 
@@ -110,7 +110,7 @@ import Testing
         let store = Self.store(itemBytesMax: 2000)
         _ = store.set("a", [1])
         #expect(
-            store.run(.store(.append, flags: 0, expiry: 0, cas: 0, value: .init(repeating: 0, count: 2000)), "a")
+            store.run(.store(.append, flags: 0, expiry: .never, cas: 0, value: .init(repeating: 0, count: 2000)), "a")
                 == .notStored)
         #expect(store.value("a") == [1])
         #expect(store.set("a", Array(repeating: 0, count: 2000)) == .tooLarge)
@@ -287,7 +287,8 @@ import Testing
         for (at, key) in keys.enumerated() {
             key.withUnsafeBytes {
                 _ = store.execute(
-                    .store(.set, flags: UInt32(at), expiry: 0, cas: 0, value: []), key: $0, hash: keyHash($0), now: 1)
+                    .store(.set, flags: UInt32(at), expiry: .never, cas: 0, value: []), key: $0, hash: keyHash($0),
+                    now: 1)
             }
         }
         for (at, key) in keys.enumerated() {
@@ -309,7 +310,7 @@ import Testing
         func run(_ command: ItemCommand, _ key: [UInt8]) -> ItemOutcome {
             key.withUnsafeBytes { store.execute(command, key: $0, hash: 42, now: 1) }
         }
-        for key in keys { #expect(run(.store(.add, flags: 0, expiry: 0, cas: 0, value: key), key) == .stored) }
+        for key in keys { #expect(run(.store(.add, flags: 0, expiry: .never, cas: 0, value: key), key) == .stored) }
         for key in keys.prefix(250) { #expect(run(.delete, key) == .deleted) }
         for (at, key) in keys.enumerated() {
             guard case .value(_, _, let bytes) = run(.get, key) else {

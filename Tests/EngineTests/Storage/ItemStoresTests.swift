@@ -26,7 +26,7 @@ import Testing
         for (key, hash) in zip(keys, hashes) where hash % 2 == 0 {
             let outcome = key.withUnsafeBytes {
                 engine.stores.store(
-                    .set, key: $0, hash: hash, flags: 0, expiry: 0, cas: 0, value: $0, now: 1_000_000_000)
+                    .set, key: $0, hash: hash, flags: 0, expiry: .never, cas: 0, value: $0, now: 1_000_000_000)
             }
             #expect(outcome == .stored)
         }

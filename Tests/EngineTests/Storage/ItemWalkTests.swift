@@ -60,7 +60,7 @@ import Testing
             while hasMore {
                 hasMore = store.walk(&walk, count: 10, now: 100) { key, facts in
                     #expect(key.elementsEqual("lasts".utf8))
-                    #expect(!facts.wasRead && facts.expiry == 101 && facts.valueBytes == 1)
+                    #expect(!facts.wasRead && facts.expiry.stored == 101 && facts.valueBytes == 1)
                 }
             }
         }

@@ -70,11 +70,11 @@ import Testing
                     if !Self.isValue(pinned.bytes, of: number) { wrong.add(1, ordering: .relaxed) }
                     pinned.unpin()
                 case 8..<15: _ = store.set("key-\(number)", Self.value(number, &random))
-                case 15: _ = store.run(.touch(expiry: 200), "key-\(number)")
+                case 15: _ = store.run(.touch(expiry: Expiry(stored: 200)), "key-\(number)")
                 case 16: _ = store.run(.delete, "key-\(number)")
                 case 17:
                     let addition = Array(":\(number)".utf8)
-                    _ = store.run(.store(.append, flags: 0, expiry: 0, cas: 0, value: addition), "key-\(number)")
+                    _ = store.run(.store(.append, flags: 0, expiry: .never, cas: 0, value: addition), "key-\(number)")
                 case 18:
                     var walk = ItemWalk()
                     _ = store.walk(&walk, count: 100, now: 100) { key, _ in
@@ -95,7 +95,7 @@ import Testing
     func counts(readers: Int) {
         let store = Self.hammer(readers: readers) { store, _ in
             for name in ["incr", "cas"] {
-                _ = store.run(.store(.add, flags: 0, expiry: 0, cas: 0, value: [0x30]), name)
+                _ = store.run(.store(.add, flags: 0, expiry: .never, cas: 0, value: [0x30]), name)
             }
             for _ in 0..<2000 {
                 _ = store.run(.arithmetic(.increment, delta: 1), "incr")
@@ -104,7 +104,7 @@ import Testing
                     guard case .value(_, let unique, let bytes) = store.run(.get, "cas") else { break }
                     let next = (Int(String(decoding: bytes, as: UTF8.self)) ?? 0) + 1
                     let command = ItemCommand.store(
-                        .cas, flags: 0, expiry: 0, cas: unique, value: Array(String(next).utf8))
+                        .cas, flags: 0, expiry: .never, cas: unique, value: Array(String(next).utf8))
                     isDone = store.run(command, "cas") == .stored
                 }
             }

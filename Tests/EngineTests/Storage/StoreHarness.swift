@@ -8,7 +8,7 @@ extension ItemStore {
     }
 
     func set(_ key: String, _ value: [UInt8], flags: UInt32 = 0, expiry: UInt32 = 0, now: UInt32 = 100) -> ItemOutcome {
-        run(.store(.set, flags: flags, expiry: expiry, cas: 0, value: value), key, now: now)
+        run(.store(.set, flags: flags, expiry: Expiry(stored: expiry), cas: 0, value: value), key, now: now)
     }
 
     /// The value of a key; nil when there is none.
@@ -22,7 +22,7 @@ extension ItemStore {
 struct StoreModel {
     struct Item {
         var flags: UInt32
-        var expiry: UInt32
+        var expiry: Expiry
         var unique: UInt64
         var value: [UInt8]
     }
@@ -31,7 +31,7 @@ struct StoreModel {
     var lastUnique: UInt64 = 0
 
     mutating func run(_ command: ItemCommand, _ key: String, now: UInt32) -> ItemOutcome {
-        if let item = items[key], item.expiry != 0, item.expiry <= now { items[key] = nil }
+        if let item = items[key], item.expiry.stored != 0, item.expiry.stored <= now { items[key] = nil }
         switch command {
         case .get:
             return answer(key)
@@ -99,7 +99,7 @@ extension SeededRandom {
 
     /// Any command; `model` supplies a cas unique that may be right.
     mutating func command(now: UInt32, unique: UInt64, valueBytesMax: Int) -> ItemCommand {
-        let expiry: UInt32 = [0, 0, 0, 1, now + 1, now + 5][below(6)]
+        let expiry = Expiry(stored: [0, 0, 0, 1, now + 1, now + 5][below(6)])
         switch below(12) {
         case 0...2: return .get
         case 3: return .getAndTouch(expiry: expiry)
@@ -107,7 +107,9 @@ extension SeededRandom {
         case 5: return .touch(expiry: expiry)
         case 6: return .arithmetic(.increment, delta: [1, 9, 1 << 40, .max][below(4)])
         case 7: return .arithmetic(.decrement, delta: [1, 9, 1 << 40, .max][below(4)])
-        case 8: return .store(.set, flags: 0, expiry: 0, cas: 0, value: Array(String(next() >> UInt64(below(64))).utf8))
+        case 8:
+            return .store(
+                .set, flags: 0, expiry: .never, cas: 0, value: Array(String(next() >> UInt64(below(64))).utf8))
         default:
             let verb = StoreVerb.allCases[below(StoreVerb.allCases.count)]
             return .store(

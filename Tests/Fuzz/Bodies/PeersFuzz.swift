@@ -49,7 +49,10 @@ enum PeersFuzz {
     /// A node with a secret, and a caller that does not know it, but hears all that is said. It is never taken.
     private static func greeting(_ choices: inout Choices) -> String? {
         let nonce = [UInt8](repeating: 7, count: LinkMessage.nonceBytes)
-        var called = CalledGreeting(identity: identity("b"), line: "peer 6 a 2", isLoopback: true, nonce: nonce)
+        // In the version there is: another one is refused before anything else is looked at.
+        let line = String(PeerHello(name: "a", epoch: 2).line.dropLast())
+        var called = CalledGreeting(identity: identity("b"), line: line, isLoopback: true, nonce: nonce)
+        guard called.refusal == nil else { return "a hello of today is refused" }
         var caller = CallerGreeting(identity: identity("a"), target: "b", nonce: [UInt8](repeating: 8, count: 16))
         var heard: [LinkMessage] = [caller.greet]
         while !choices.isEmpty {

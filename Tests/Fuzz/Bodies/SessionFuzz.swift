@@ -10,24 +10,35 @@ import Synchronization
 
 enum SessionFuzz {
     /// The first byte says how: an odd one makes known commands of the rest, and counts the answers. Otherwise the rest is
-    /// what a client sends. From 128 on values may be large enough to be sent from where they lie. The second byte is a
-    /// seed for the cuts, and for how much the client takes of the answers at a time.
+    /// what a client sends. From 128 on values may be large enough to be sent from where they lie. With 64 in it the client speaks
+    /// the binary protocol. The second byte is a seed for the cuts, and for how much the client takes of the answers at a time.
     static func run(_ input: [UInt8]) -> String? {
         var choices = Choices(input)
         let mode = choices.byte()
         var random = SeededRandom(UInt64(choices.byte()))
         let hasLargeValues = mode >= 128
+        let isBinary = mode & 64 != 0
         var script = Script(hasLargeValues: hasLargeValues)
-        if mode & 1 == 1 { script.make(&choices) } else { script.bytes = choices.rest() }
+        if mode & 1 == 0 {
+            script.bytes = (isBinary ? [0x80] : []) + choices.rest()
+        } else if isBinary {
+            script.makeBinary(&choices)
+        } else {
+            script.make(&choices)
+        }
         let whole = Conversation(hasLargeValues: hasLargeValues)
         whole.send(script.bytes[...])
         whole.finish()
-        if let problem = ReplyGrammar.problem(whole.received) { return problem }
-        if mode & 1 == 1, ReplyGrammar.count(whole.received) != script.replies {
+        if let problem = isBinary
+            ? BinaryGrammar.problem(whole.received, of: script.bytes) : ReplyGrammar.problem(whole.received)
+        {
+            return problem
+        }
+        if mode & 1 == 1, !isBinary, ReplyGrammar.count(whole.received) != script.replies {
             return "\(ReplyGrammar.count(whole.received)) answers to \(script.replies) commands"
         }
         // Times and counts of bytes depend on the cuts.
-        if contains(script.bytes, "stats") { return nil }
+        if isBinary ? BinaryGrammar.asksForStatistics(script.bytes) : contains(script.bytes, "stats") { return nil }
         let cut = Conversation(hasLargeValues: hasLargeValues)
         var rest = script.bytes[...]
         // Large values byte by byte would take seconds.
@@ -94,6 +105,49 @@ private struct Script {
             if line.hasPrefix("lru_crawler") { replies += 1 }
         }
     }
+
+    /// Requests of the binary protocol, some of them with a header that lies.
+    mutating func makeBinary(_ choices: inout Choices) {
+        var count: UInt32 = 0
+        while !choices.isEmpty, count < 400, bytes.count < 1 << 20 {
+            count += 1
+            binaryRequest(&choices, opaque: count)
+        }
+    }
+
+    private mutating func binaryRequest(_ choices: inout Choices, opaque: UInt32) {
+        let key = Array(["a", "bb", "r:x", "v:m:o", "key-\(choices.below(40))"][choices.below(5)].utf8)
+        // Of those that are known, but for quit, which would end most scripts early.
+        let opcodes: [UInt8] = [
+            0x00, 0x09, 0x0C, 0x0D, 0x01, 0x11, 0x02, 0x12, 0x03, 0x13, 0x04, 0x14, 0x05, 0x15, 0x06, 0x16, 0x08, 0x18,
+            0x0A, 0x0B,
+            0x0E, 0x19, 0x0F, 0x1A, 0x10, 0x1C, 0x1D, 0x1E, 0x23, 0x24, 0x20, 0x21, 0x22, 0x17, 0x50,
+        ]
+        let opcode = opcodes[choices.below(opcodes.count)]
+        var (extras, value): ([UInt8], [UInt8]) = ([], [])
+        switch opcode {
+        case 0x01...0x03, 0x11...0x13:
+            extras = [0, 0, 0, choices.byte(), 0, 0, 0, UInt8(choices.below(3))]
+            value = self.value(&choices)
+        case 0x0E, 0x0F, 0x19, 0x1A, 0x21, 0x22: value = self.value(&choices)
+        case 0x05, 0x06, 0x15, 0x16:
+            extras = [UInt8](repeating: 0, count: 20)
+            (extras[7], extras[15]) = (choices.byte(), choices.byte())
+            if choices.below(2) == 0 { extras.replaceSubrange(16..., with: [255, 255, 255, 255]) }
+        case 0x1C...0x1E, 0x23, 0x24: extras = [0, 0, 0, UInt8(choices.below(3))]
+        default: break
+        }
+        let hasKey = ![0x08, 0x18, 0x0A, 0x0B, 0x10, 0x20, 0x17, 0x50].contains(opcode)
+        let keyBytes = hasKey ? key : []
+        let body = UInt32(extras.count + keyBytes.count + value.count)
+        var header: [UInt8] = [0x80, opcode, 0, UInt8(keyBytes.count), UInt8(extras.count), 0, 0, 0]
+        header += big(body) + big(opaque) + [0, 0, 0, 0, 0, 0, 0, choices.below(6) == 0 ? choices.byte() : 0]
+        // Any byte of it, now and then, but for the one that says which protocol it is.
+        if choices.below(30) == 0 { header[bytes.isEmpty ? 1 : choices.below(12)] = choices.byte() }
+        bytes += header + extras + keyBytes + value
+    }
+
+    private func big(_ number: UInt32) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
 
     /// A large one is made of few bytes of the input, and does not compress.
     private func value(_ choices: inout Choices) -> [UInt8] {
@@ -190,11 +244,13 @@ private final class FuzzRouter: CommandRouter {
     init(_ configuration: ItemStoreConfiguration) { stores = ItemStores([ItemStore(configuration)]) }
 
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route {
-        if key.count > 2, key[0] == UInt8(ascii: "r"), key[1] == UInt8(ascii: ":") { return .remote(node: 0) }
+        if key.count > 2, key[0] == UInt8(ascii: "r"), key[1] == UInt8(ascii: ":") {
+            return .remote(Place(node: 0, partition: 0))
+        }
         if virtual, key.count > 2, key[0] == UInt8(ascii: "v"), let virtualKey = VirtualKey(key) {
             return .virtual(virtualKey)
         }
-        return .local
+        return .local(hash: keyHash(key))
     }
 
     func send(_ batch: ForwardBatch, links: PeerLinks?) {
@@ -207,10 +263,18 @@ private final class FuzzRouter: CommandRouter {
             switch command {
             case .get, .getAndTouch:
                 key.count % 3 == 0 ? .value(flags: 7, cas: 9, bytes: key) : key.count % 3 == 1 ? .miss : Self.failure
-            case .meta: Self.failure
+            case .meta(let command, _):
+                command.verb == .set || key.count % 2 == 0 ? Self.answer(to: command, key) : Self.failure
             default: key.count % 2 == 0 ? .stored : Self.failure
             }
         waiting.withLock { $0.append { completion(answer) } }
+    }
+
+    private static func answer(to command: MetaCommand, _ key: [UInt8]) -> ItemOutcome {
+        var answer = MetaAnswer()
+        answer.status = MetaStatus.allCases[key.count % MetaStatus.allCases.count]
+        if command.options.contains(.wantsValue), answer.status == .found { answer.value = [0x37] }
+        return .meta(answer)
     }
 
     private static let failure = ItemOutcome.failed(Failure(.unreachable, "nobody is there"))

@@ -29,7 +29,7 @@ enum StoreFuzz {
     }
 
     private static func command(_ choices: inout Choices, now: UInt32, unique: UInt64) -> ItemCommand {
-        let expiry: UInt32 = [0, 0, 0, 1, now + 1, now + 5][choices.below(6)]
+        let expiry = Expiry(stored: [0, 0, 0, 1, now + 1, now + 5][choices.below(6)])
         switch choices.below(12) {
         case 0, 1: return .get
         case 2: return .getAndTouch(expiry: expiry)
@@ -70,7 +70,7 @@ enum StoreFuzz {
                 written[key] = nil
             case 3:
                 let addition = [UInt8](repeating: choices.byte(), count: choices.below(50))
-                if store.run(.store(.append, flags: 0, expiry: 0, cas: 0, value: addition), key) == .stored {
+                if store.run(.store(.append, flags: 0, expiry: .never, cas: 0, value: addition), key) == .stored {
                     written[key]? += addition
                 }
             default:

@@ -8,9 +8,14 @@ import Testing
     private func count(_ wire: BenchWorkload.Wire, _ text: String, pieceBytes: Int) -> (
         replies: Int, counter: ReplyCounter
     ) {
+        count(wire, Array(text.utf8), pieceBytes: pieceBytes)
+    }
+
+    private func count(_ wire: BenchWorkload.Wire, _ bytes: [UInt8], pieceBytes: Int) -> (
+        replies: Int, counter: ReplyCounter
+    ) {
         var counter = ReplyCounter(wire)
         var replies = 0
-        let bytes = Array(text.utf8)
         for start in stride(from: 0, to: bytes.count, by: pieceBytes) {
             replies += bytes[start..<min(bytes.count, start + pieceBytes)].withUnsafeBytes { counter.feed($0) }
         }
@@ -26,6 +31,20 @@ import Testing
             #expect(replies == 5)
             #expect(counter.misses == 1 && counter.errors == 1)
             #expect(counter.firstError.hasPrefix("SERVER_ERROR no"))
+        }
+    }
+
+    @Test("replies of the binary protocol are counted in pieces of every size, those of a list as one")
+    func binary() {
+        let packets: [BinaryPacket] = [
+            .value("END", key: "a"), .answer(0x01), .error(0x00, 1), .value("1", opcode: 0x0D, key: "b"), .answer(0x0A),
+            .error(0x01, 3),
+        ]
+        let bytes = packets.flatMap(\.bytes)
+        for pieceBytes in 1...bytes.count {
+            let (replies, counter) = count(.binary, bytes, pieceBytes: pieceBytes)
+            #expect(replies == 5)
+            #expect(counter.misses == 1 && counter.errors == 1 && counter.firstError == "status 3")
         }
     }
 

@@ -11,6 +11,14 @@ import Glibc
 @Suite(.serialized) struct AllocationTests {
     /// Allocations of the serving thread while `requests` were answered with `answer`, each `rounds` times.
     private static func allocations(of requests: String, answer: String, rounds: Int) throws -> UInt {
+        try allocations(
+            of: Array(requests.utf8), answerBytes: answer.utf8.count, rounds: rounds,
+            isRight: { $0.elementsEqual(answer.utf8) })
+    }
+
+    private static func allocations(
+        of requests: [UInt8], answerBytes: Int, rounds: Int, isRight: ([UInt8]) -> Bool
+    ) throws -> UInt {
         let loop = ServingLoop(index: 0)
         defer { loop.shutdown() }
         var configuration = MemcachedListenerConfiguration()
@@ -19,16 +27,17 @@ import Glibc
         let listener = MemcachedListener(configuration, router: router, loops: [loop])
         try listener.start()
         defer { listener.stop() }
+        let first = LoopbackClient(port: listener.ports[0])
         let client = LoopbackClient(port: listener.ports[0])
         for number in 0..<100 {
-            client.send("set key:\(number + 100) 0 0 100\r\n\(String(repeating: "v", count: 100))\r\n")
-            #expect(client.receive(8) == "STORED\r\n")
+            first.send("set key:\(number + 100) 0 0 100\r\n\(String(repeating: "v", count: 100))\r\n")
+            #expect(first.receive(8) == "STORED\r\n")
         }
         func exchange(_ rounds: Int) {
             for _ in 0..<rounds {
                 client.send(requests)
-                let received = client.receive(answer.utf8.count)
-                if received != answer { Issue.record("\(received.prefix(200)) came instead of the answer") }
+                let received = client.receiveBytes(answerBytes)
+                if !isRight(received) { Issue.record("\(received.prefix(200)) came instead of the answer") }
             }
         }
         // Buffers, tables and the sketch of hot keys get their size.
@@ -65,6 +74,26 @@ import Glibc
         let batch = try Self.allocations(
             of: numbers.map { "get key:\($0)\r\n" }.joined(),
             answer: numbers.map { Self.value($0) + "END\r\n" }.joined(), rounds: 500)
+        #expect(batch <= Self.overhead)
+    }
+
+    @Test("nor does one of the binary protocol, quiet or not, or a set of a key that is there")
+    func binary() throws {
+        let value = String(repeating: "v", count: 100)
+        let numbers = Array(120..<152)
+        var requests: [UInt8] = []
+        for number in numbers {
+            requests += BinaryPacket.set("key:\(number)", value, opcode: 0x11).bytes
+            requests += BinaryPacket.ask(number % 2 == 0 ? 0x00 : 0x0D, "key:\(number)").bytes
+        }
+        requests += BinaryPacket.ask(0x0A).bytes
+        let keyBytes = numbers.count { $0 % 2 == 1 } * "key:120".utf8.count
+        let batch = try Self.allocations(
+            of: requests, answerBytes: numbers.count * (24 + 4 + 100) + keyBytes + 24, rounds: 500
+        ) { bytes in
+            let answers = BinaryPacket.answers(bytes) ?? []
+            return answers.last?.opcode == 0x0A && answers.dropLast().allSatisfy { $0.value.elementsEqual(value.utf8) }
+        }
         #expect(batch <= Self.overhead)
     }
 

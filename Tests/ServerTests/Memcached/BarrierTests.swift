@@ -83,7 +83,9 @@ import Testing
     func others() {
         var configuration = SessionConfiguration()
         configuration.allowsShutdown = true
-        for line in ["shutdown", "cache_memlimit 64", "stats settings", "lru_crawler metadump all"] {
+        for line in [
+            "shutdown", "cache_memlimit 64", "frame_memlimit 64", "stats settings", "lru_crawler metadump all",
+        ] {
             let router = ScriptedRouter()
             let harness = SessionHarness(router, configuration)
             harness.send("set r:1 0 0 1 noreply\r\n1\r\n\(line)\r\n")

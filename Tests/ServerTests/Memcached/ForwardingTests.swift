@@ -1,6 +1,7 @@
 // What two nodes ask each other, over real connections between their serving loops: answers, and what they allocate.
 
 import CAllocations
+import Dispatch
 import Engine
 import Gather
 import Glibc
@@ -18,13 +19,13 @@ private final class TwoNodes {
     let ports: [Int]
 
     init(shards: Int = 1) throws {
-        let ports = [Self.freePort(), Self.freePort()]
+        let ports = NodesInProcess.freePorts(2)
         let peers = "n1=127.0.0.1:\(ports[0]),n2=127.0.0.1:\(ports[1])"
         let group = MultiThreadedEventLoopGroup.singleton
         var nodes: [ClusterNode] = []
         for at in 0..<2 {
             let cluster = Cluster(
-                engine: Engine(EngineConfiguration(shards: shards, memoryBytes: 64 << 20)),
+                EngineConfiguration(shards: shards, memoryBytes: 64 << 20),
                 topology: try Topology(peers: peers, selfName: "n\(at + 1)"), loops: [NIOPeerLoop(group.next())],
                 serving: [loops[at]], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             nodes.append(ClusterNode(cluster: cluster))
@@ -48,22 +49,6 @@ private final class TwoNodes {
         for loop in loops { loop.shutdown() }
     }
 
-    private static func freePort() -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var count = socklen_t(MemoryLayout<sockaddr_in>.size)
-        withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = bind(descriptor, $0, count)
-                _ = getsockname(descriptor, $0, &count)
-            }
-        }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
-
     /// Names that a prefix and a number make, whose owner is the second node.
     func remote(_ count: Int, prefix: String = "key:") -> [String] {
         var names: [String] = []
@@ -71,7 +56,7 @@ private final class TwoNodes {
         while names.count < count {
             let name = "\(prefix)\(number)"
             number += 1
-            let owner = Array(name.utf8).withUnsafeBytes { nodes[0].cluster.topology.owner(ofKey: $0) }
+            let owner = Array(name.utf8).withUnsafeBytes { nodes[0].cluster.view.place(of: $0).node }
             if owner == 1 { names.append(name) }
         }
         return names
@@ -127,6 +112,31 @@ private final class TwoNodes {
                 Issue.record("\(received.dropFirst(max(0, at - 60)).prefix(200)) instead of the answer")
             }
         }
+    }
+
+    @Test("what is held back for the answers of a node leaves without them, where the node hangs")
+    func hanging() throws {
+        let two = try TwoNodes()
+        defer { two.end() }
+        let remote = two.remote(1)[0]
+        let own = (0..<1_000).lazy.map { "own:\($0)" }.first { name in
+            Array(name.utf8).withUnsafeBytes { two.nodes[0].cluster.view.place(of: $0).node } == 0
+        }
+        let key = try #require(own)
+        let client = LoopbackClient(port: two.ports[0])
+        client.send("set \(key) 0 0 1\r\nx\r\nset \(remote) 0 0 1\r\ny\r\n")
+        #expect(client.receive(16) == "STORED\r\nSTORED\r\n")
+        let gate = DispatchSemaphore(value: 0)
+        two.loops[1].execute { gate.wait() }
+        defer { gate.signal() }
+        // The answers behind the first one wait for a node that gives none; the first does not.
+        client.send("get \(key)\r\nget \(remote)\r\nversion\r\n")
+        let first = "VALUE \(key) 0 1\r\nx\r\nEND\r\n"
+        #expect(client.receive(first.utf8.count) == first)
+        // Nor do others' answers.
+        let other = LoopbackClient(port: two.ports[0])
+        other.send("get \(key)\r\n")
+        #expect(other.receive(first.utf8.count) == first)
     }
 
     /// Only what was optimized allocates as little as it has to.

@@ -55,8 +55,9 @@ final class LoopbackClient {
     /// No more will be sent; answers are still awaited.
     func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    func send(_ text: String) {
-        let bytes = Array(text.utf8)
+    func send(_ text: String) { send(Array(text.utf8)) }
+
+    func send(_ bytes: [UInt8]) {
         var at = 0
         while at < bytes.count {
             let sent = bytes[at...].withUnsafeBytes {
@@ -74,7 +75,9 @@ final class LoopbackClient {
     }
 
     /// Reads until `count` bytes have come, or the end.
-    func receive(_ count: Int) -> String {
+    func receive(_ count: Int) -> String { String(decoding: receiveBytes(count), as: UTF8.self) }
+
+    func receiveBytes(_ count: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var at = 0
         while at < count {
@@ -82,7 +85,7 @@ final class LoopbackClient {
             guard got > 0 else { break }
             at += got
         }
-        return String(decoding: bytes[..<at], as: UTF8.self)
+        return Array(bytes[..<at])
     }
 
     /// Whether the server has closed the connection, after what was received.

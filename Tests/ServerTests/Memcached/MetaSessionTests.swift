@@ -63,7 +63,7 @@ import Testing
         found.status = .found
         found.value = [49]
         found.facts.unique = 9
-        found.facts.expiryBefore = Self.start + 30
+        found.facts.expiryBefore = Expiry(stored: Self.start + 30)
         found.facts.isStale = true
         found.facts.wasWonBefore = true
         router.answer(0, .meta(found))
@@ -108,19 +108,6 @@ import Testing
         let harness = SessionTests.harness()
         harness.send("get set:new:s1\r\nms set:put:s1 3\r\na:b\r\nmg set:count:s1 v\r\nget set:count:s1\r\n")
         #expect(harness.answer().hasSuffix("HD\r\nVA 1\r\n1\r\nVALUE set:count:s1 0 1\r\n1\r\nEND\r\n"))
-    }
-
-    @Test("a connection that begins with the binary protocol's magic is closed; later the byte is only a bad line")
-    func binaryMagic() {
-        let harness = SessionTests.harness()
-        [UInt8](arrayLiteral: 0x80, 0, 0).withUnsafeBytes { harness.session.receive($0, now: 5) }
-        #expect(harness.session.verdict == .closing)
-        #expect(harness.session.outputBytes == 0)
-        let late = SessionTests.harness()
-        (Array("mn\r\n".utf8) + [0x80, 13, 10]).withUnsafeBytes { late.session.receive($0, now: 5) }
-        late.takeOnce()
-        #expect(late.text == "MN\r\n\(Wire.badFormat)")
-        #expect(late.session.verdict == .open)
     }
 
     @Test("stats counts meta commands with the others")

@@ -32,7 +32,7 @@ import Testing
         return SessionHarness(
             Router(
                 engine: Engine(configuration),
-                services: [FrameService(), JobService(), IndexService(), ObjectService(), NodeService()],
+                services: { [FrameService(), JobService($0), IndexService(), ObjectService(), NodeService($0)] },
                 answersVirtualKeys: virtualKeys), session)
     }
 
@@ -48,7 +48,7 @@ import Testing
     @Test("each reason has a word, and the caller's are CLIENT_ERROR")
     func table() {
         let callers = Reason.allCases.filter { $0.fault == .caller }
-        #expect(callers == [.miss, .wrongType, .scriptError, .budgetExceeded, .conflict])
+        #expect(callers == [.miss, .wrongType, .scriptError, .budgetExceeded, .conflict, .notAllowed])
         #expect(Failure(.budgetExceeded, "x").fault.wireWord == "CLIENT_ERROR")
         #expect(Failure(.budgetExceeded, "x", fault: .server).naming("y").fault.wireWord == "SERVER_ERROR")
     }

@@ -17,7 +17,7 @@ private final class LateRouter: CommandRouter {
     var stores: ItemStores { own.stores }
 
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route {
-        key.starts(with: Array("r:".utf8)) ? .remote(node: 0) : .local
+        key.starts(with: Array("r:".utf8)) ? .remote(Place(node: 0, partition: 0)) : .local(hash: keyHash(key))
     }
 
     func send(_ batch: ForwardBatch, links: PeerLinks?) {

@@ -188,10 +188,11 @@ import Testing
         let commands = router.pending.compactMap { $0.item?.0 }
         #expect(
             commands == [
-                .store(.set, flags: 7, expiry: 0, cas: 0, value: [49]),
-                .store(.cas, flags: 0, expiry: 0, cas: 9, value: [50]),
-                .arithmetic(.increment, delta: 5), .delete, .touch(expiry: 1), .getAndTouch(expiry: 0),
-                .store(.set, flags: 0, expiry: 0, cas: 0, value: [49]),
+                .store(.set, flags: 7, expiry: .never, cas: 0, value: [49]),
+                .store(.cas, flags: 0, expiry: .never, cas: 9, value: [50]),
+                .arithmetic(.increment, delta: 5), .delete, .touch(expiry: Expiry(stored: 1)),
+                .getAndTouch(expiry: .never),
+                .store(.set, flags: 0, expiry: .never, cas: 0, value: [49]),
             ])
         for (index, outcome) in [ItemOutcome.stored, .exists, .number(12), .deleted, .touched, .miss, .stored]
             .enumerated()

@@ -8,7 +8,7 @@ import Synchronization
 
 final class SessionHarness<Routing: CommandRouter> {
     let session: MemcachedSession<Routing>
-    let statistics = MemcachedStatistics()
+    let statistics: MemcachedStatistics
     let wakes = Counter()
     private(set) var received: [UInt8] = []
 
@@ -18,18 +18,26 @@ final class SessionHarness<Routing: CommandRouter> {
         func raise() { count.withLock { $0 += 1 } }
     }
 
-    init(_ router: Routing, _ configuration: SessionConfiguration = SessionConfiguration()) {
+    /// `sharing`: another connection of the same server.
+    init(
+        _ router: Routing, _ configuration: SessionConfiguration = SessionConfiguration(),
+        sharing other: SessionHarness? = nil, from client: ClientAddress = .local
+    ) {
+        statistics = other?.statistics ?? MemcachedStatistics()
         let wakes = wakes
         session = MemcachedSession(
             router: router, links: nil, configuration: configuration, statistics: statistics,
-            counters: statistics.makeCounters(), wake: { wakes.raise() })
+            counters: statistics.makeCounters(), client: client, wake: { wakes.raise() })
     }
 
     var text: String { String(decoding: received, as: UTF8.self) }
 
     /// Sends in pieces of `pieceBytes`, taking and sending on what is answered after each.
     func send(_ text: String, pieceBytes: Int = .max, now: UInt32 = 1_000_000_000) {
-        let bytes = Array(text.utf8)
+        send(Array(text.utf8), pieceBytes: pieceBytes, now: now)
+    }
+
+    func send(_ bytes: [UInt8], pieceBytes: Int = .max, now: UInt32 = 1_000_000_000) {
         var at = 0
         while at < bytes.count {
             let end = at + min(pieceBytes, bytes.count - at)
@@ -57,6 +65,12 @@ final class SessionHarness<Routing: CommandRouter> {
         } while session.outputBytes > 0
     }
 
+    /// The same as it came.
+    func answerBytes() -> [UInt8] {
+        defer { received = [] }
+        return received
+    }
+
     /// What was received since the last call.
     func answer() -> String {
         defer { received = [] }
@@ -64,7 +78,8 @@ final class SessionHarness<Routing: CommandRouter> {
     }
 }
 
-/// Keys that start with `r:` are another node's, with `v:` a method's; answers come when `answer` is called, or at once.
+/// Keys that start with `r:` are another node's, with `v:` a method's; answers come when `answer` is called, or at once. With
+/// `r:gone` they are those of a node that is known to be gone.
 final class ScriptedRouter: CommandRouter {
     struct Asked: Sendable {
         let key: [UInt8]
@@ -80,9 +95,9 @@ final class ScriptedRouter: CommandRouter {
     init(answersAtOnce: Bool = false) { self.answersAtOnce = answersAtOnce }
 
     func route(_ key: UnsafeRawBufferPointer, virtual: Bool) -> Router.Route {
-        if key.starts(with: Array("r:".utf8)) { return .remote(node: 0) }
+        if key.starts(with: Array("r:".utf8)) { return .remote(Place(node: 0, partition: 0)) }
         if virtual, key.starts(with: Array("v:".utf8)), let virtualKey = VirtualKey(key) { return .virtual(virtualKey) }
-        return .local
+        return .local(hash: keyHash(key))
     }
 
     var stores: ItemStores { engine.stores }
@@ -96,6 +111,7 @@ final class ScriptedRouter: CommandRouter {
     }
 
     private func forward(_ command: ItemCommand, key: [UInt8], completion: @escaping ItemCompletion) {
+        if key.starts(with: Array("r:gone".utf8)) { return completion(.failed(Failure(.unreachable, "gone"))) }
         if answersAtOnce { return completion(.value(flags: 0, cas: 7, bytes: key)) }
         asked.withLock { $0.append(Asked(key: key, item: (command, completion), call: nil)) }
     }

@@ -13,7 +13,7 @@ import Testing
         harness.send(
             "set v:new:a 0 0 0\r\n\r\nset v:new:b 0 4000000000 1\r\nx\r\nms v:new:c 1 T4000000000\r\ny\r\nget v:m:d\r\n"
         )
-        let expiries = router.pending.compactMap { $0.call?.0.expiry }
+        let expiries = router.pending.compactMap { $0.call?.0.expiry.stored }
         #expect(expiries == [0, 4_000_000_000, 4_000_000_000, 0])
         #expect(router.pending.compactMap { $0.call?.1 } == [[], [120], [121]])
     }

@@ -267,12 +267,18 @@ enum Wire {
                 + "ERROR\r\nERROR\r\nERROR\r\nERROR hot and warm pcts must not exceed 80\r\nERROR\r\n"
                 + "CLIENT_ERROR sleep must be one second or less\r\nBADCLASS invalid class id\r\nOK\r\n"),
         Exchange(
-            "what would move slabs or watch is refused in one line", "slabs reassign 1 2\r\nwatch fetchers\r\n",
-            "NOSPARE source class has no spare pages\r\nCLIENT_ERROR watch commands not allowed\r\n"),
+            "what would move slabs is refused in one line, and so is watching what there is not",
+            "slabs reassign 1 2\r\nwatch nothing\r\n", "NOSPARE source class has no spare pages\r\nERROR\r\n"),
         Exchange(
             "the memory limit changes",
             "cache_memlimit 100\r\ncache_memlimit 64 noreply\r\ncache_memlimit 4294967295\r\ncache_memlimit 99999999999\r\n",
             "OK\r\nMEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\nERROR\r\n"),
+        Exchange(
+            "the limit of the frames' memory changes",
+            "frame_memlimit 100\r\nframe_memlimit 64 noreply\r\nframe_memlimit 0\r\nframe_memlimit 4294967295\r\n"
+                + "frame_memlimit\r\nframe_memlimit x\r\n",
+            "OK\r\nMEMLIMIT_TOO_SMALL frames have at least 1m\r\nMEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust"
+                + "\r\nERROR\r\nERROR\r\n"),
         Exchange(
             "searching for expired items can be forbidden",
             "lru_crawler disable\r\nlru_crawler crawl all\r\nlru_crawler metadump all\r\nlru_crawler enable\r\n"

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Bytes held by all frames of a node.
 package final class FrameMemory: Sendable {
-    package let limitBytes: Int
+    private let limit: Atomic<Int>
     private let used = Mutex(Used())
 
     private struct Used {
@@ -20,15 +20,28 @@ package final class FrameMemory: Sendable {
         let reclaim: @Sendable () -> Void
     }
 
-    /// What is sealed while more than this is in use is kept compressed.
-    private let compressesBeyondBytes: Int
+    /// What is sealed while more than this is in use is kept compressed; nil: three quarters of the limit.
+    private let compressesBeyondBytes: Int?
+    /// Writes that there was no room for.
+    private let refused = Atomic<Int>(0)
 
     package init(limitBytes: Int = 1 << 30, compressesBeyondBytes: Int? = nil) {
-        self.limitBytes = limitBytes
-        self.compressesBeyondBytes = compressesBeyondBytes ?? limitBytes / 4 * 3
+        limit = Atomic(limitBytes)
+        self.compressesBeyondBytes = compressesBeyondBytes
     }
 
-    var isScarce: Bool { usedBytes > compressesBeyondBytes }
+    /// What all frames may have. Below what they have, nothing of theirs goes, but what is only derived does: writes are refused
+    /// until enough was dropped.
+    package var limitBytes: Int { limit.load(ordering: .relaxed) }
+
+    package func setLimit(bytes: Int) {
+        limit.store(bytes, ordering: .relaxed)
+        if !hasRoom(for: 0) { reclaimDerived() }
+    }
+
+    package var refusals: Int { refused.load(ordering: .relaxed) }
+
+    var isScarce: Bool { usedBytes > compressesBeyondBytes ?? limitBytes / 4 * 3 }
 
     /// Of rows, those under way too.
     package var usedBytes: Int { used.withLock { $0.rows } }
@@ -52,19 +65,23 @@ package final class FrameMemory: Sendable {
     func hasRoom(for bytes: Int) -> Bool { bytes <= limitBytes - usedBytes - schemaBytes - derivedBytes }
 
     fileprivate func take(_ bytes: Int, isSchema: Bool) throws(Failure) {
-        if !hasRoom(for: bytes) {
-            for keeper in derived.withLock({ $0 }) where keeper.bytes > 0 { keeper.reclaim() }
-        }
+        if !hasRoom(for: bytes) { reclaimDerived() }
+        let limitBytes = limitBytes
         let usedBytes: Int? = used.withLock { used in
             guard bytes <= limitBytes - used.total else { return used.total }
             if isSchema { used.schemas += bytes } else { used.rows += bytes }
             return nil
         }
         guard let usedBytes else { return }
+        refused.add(1, ordering: .relaxed)
         throw Failure(
             .budgetExceeded,
             "frame memory is full: \(usedBytes) of \(limitBytes) bytes are in use and \(bytes) more are needed; "
-                + "drop a frame or raise --frame-memory", fault: .server)
+                + "drop a frame, or raise --frame-memory (frame_memlimit MEGABYTES while it runs)", fault: .server)
+    }
+
+    private func reclaimDerived() {
+        for keeper in derived.withLock({ $0 }) where keeper.bytes > 0 { keeper.reclaim() }
     }
 
     fileprivate func give(_ bytes: Int, isSchema: Bool) {

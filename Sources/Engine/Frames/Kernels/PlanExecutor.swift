@@ -1,4 +1,4 @@
-// Runs a plan over one part of a frame: sealed chunks from the cache of partials where they are known, the rest scanned.
+// Runs a plan over a frame, or a part of one: sealed chunks from the cache of partials where they are known, the rest scanned.
 
 /// What a scan may cost and when it must stop.
 package struct ScanControl: Sendable {
@@ -47,7 +47,7 @@ package struct ScanControl: Sendable {
 
 /// What a scan looked at. A tail counts as a chunk.
 package struct ScanStatistics: Sendable, Equatable {
-    /// All rows of the part: those that the answer covers.
+    /// All rows of it: those that the answer covers.
     package var rowsCovered = 0
     /// Rows of chunks that could not be ruled out by their zones.
     package var rowsScanned = 0
@@ -70,7 +70,7 @@ package struct ScanStatistics: Sendable, Equatable {
 }
 
 package enum PlanExecutor {
-    /// The partial of one part's rows. The deadline and cancellation are looked at before each block (about 10 µs).
+    /// The partial of a snapshot's rows. The deadline and cancellation are looked at before each block (about 10 µs).
     package static func execute(
         _ plan: Plan, on snapshot: FrameSnapshot, control: ScanControl = ScanControl()
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
@@ -81,18 +81,18 @@ package enum PlanExecutor {
         _ plan: CompiledPlan, on snapshot: FrameSnapshot, control: ScanControl = ScanControl()
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
         try control.check()
-        let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
-        let whole = wholeKey(plan, snapshot, sealed.count, control)
-        let ids = whole == nil ? [] : snapshot.pieces.map(\.id)
+        let whole = wholeKey(plan, snapshot, control)
+        let ids = whole == nil ? [] : snapshot.pieces.map(\.id).sorted()
         if let whole, let found = try snapshot.known?.partials.find(whole, chunks: ids, share: control.share),
-            found.count == ids.count
+            found.chunks.count == ids.count
         {
             return (found.partial, cachedStatistics(snapshot.pieces, control))
         }
-        var (partial, statistics) = try sealedPartial(plan, sealed, snapshot, control)
-        // Tails have plain columns, whose domains would widen those of the chunks: each is a scan of its own.
-        for piece in snapshot.pieces.dropFirst(sealed.count) {
-            let (more, seen) = try ParallelScan(plan, [piece], snapshot.cache, control).run()
+        var (partial, statistics) = try sealedPartial(plan, snapshot.pieces.filter { !$0.isTail }, snapshot, control)
+        // Tails have plain columns, whose domains would widen those of the chunks: they are a scan of their own.
+        let tails = snapshot.pieces.filter(\.isTail)
+        if !tails.isEmpty {
+            let (more, seen) = try ParallelScan(plan, tails, snapshot.cache, control).run()
             try partial.merge(more, control.pace())
             statistics = statistics + seen
         }
@@ -102,9 +102,9 @@ package enum PlanExecutor {
 
     /// What all rows' partial is known by, where there are some besides the chunks.
     private static func wholeKey(
-        _ plan: CompiledPlan, _ snapshot: FrameSnapshot, _ sealed: Int, _ control: ScanControl
+        _ plan: CompiledPlan, _ snapshot: FrameSnapshot, _ control: ScanControl
     ) -> PartialCache.Key? {
-        guard let known = snapshot.known, case .groups = plan.output, sealed < snapshot.pieces.count,
+        guard let known = snapshot.known, case .groups = plan.output, snapshot.pieces.contains(where: \.isTail),
             !(control.candidates?.concern(plan.shape) ?? false)
         else { return nil }
         return PartialCache.Key(plan: plan.plan, part: known.part, isWhole: true)
@@ -118,7 +118,7 @@ package enum PlanExecutor {
         return statistics
     }
 
-    /// Of the chunks at the beginning: what is known of them, and a scan of the others.
+    /// Of the chunks: what is known of them, and a scan of the others.
     private static func sealedPartial(
         _ plan: CompiledPlan, _ pieces: [FramePiece], _ snapshot: FrameSnapshot, _ control: ScanControl
     ) throws(Failure) -> (partial: Partial, statistics: ScanStatistics) {
@@ -127,16 +127,16 @@ package enum PlanExecutor {
             return try ParallelScan(plan, pieces, snapshot.cache, control).run()
         }
         let key = PartialCache.Key(plan: plan.plan, part: known.part)
-        let chunks = pieces.compactMap(\.chunkID)
+        let chunks = pieces.map(\.id).sorted()
         let found = try known.partials.find(key, chunks: chunks, share: control.share)
+        var rest = pieces
         var statistics = ScanStatistics()
-        statistics.chunksCached = found?.count ?? 0
-        for piece in pieces.prefix(statistics.chunksCached) { statistics.rowsCovered += piece.rowCount }
-        control.progress(statistics.rowsCovered)
-        if let found, found.count == pieces.count, found.partial.groupCount <= control.groupsMax {
-            return (found.partial, statistics)
+        if let found {
+            let known = Set(found.chunks)
+            rest = pieces.filter { !known.contains($0.id) }
+            statistics = cachedStatistics(pieces.filter { known.contains($0.id) }, control)
+            if rest.isEmpty, found.partial.groupCount <= control.groupsMax { return (found.partial, statistics) }
         }
-        let rest = Array(pieces.dropFirst(statistics.chunksCached))
         var (partial, seen) = try ParallelScan(plan, rest, snapshot.cache, control).run()
         statistics = statistics + seen
         if var sum = found?.partial {

@@ -1,21 +1,23 @@
 // What a plan would do on one part of a frame, without doing it: chunks ruled out or known, forms read, kernels used.
 
 package enum PlanExplanation {
-    /// `{frame, where, group, agg, rows, chunks, pruned, cached, reads, groups, kernels}`: the plan's steps as it was asked;
-    /// counts of this part; by column how it is stored; how groups are numbered; by result column what works it out.
-    static func describe(_ plan: CompiledPlan, on snapshot: FrameSnapshot) -> Value {
-        let sealed = Array(snapshot.pieces.prefix { !$0.isTail })
+    /// `{plan, shards, rows, chunks, pruned, cached, reads, groups, kernels}`: the plan's steps as it was asked; counts of the parts
+    /// of so many shards that are scanned together; by column how it is stored; how groups are numbered; by result column what
+    /// works it out.
+    static func describe(_ plan: CompiledPlan, on snapshot: FrameSnapshot, shards: Int = 1) -> Value {
+        let sealed = snapshot.pieces.filter { !$0.isTail }
         let setup = ScanSetup(plan, sealed, cache: snapshot.cache, control: ScanControl())
         var pruned = 0
         for piece in snapshot.pieces where setup.filter(piece) == nil { pruned += 1 }
         var cached = 0
         if let known = snapshot.known {
             let key = PartialCache.Key(plan: plan.plan, part: known.part)
-            cached = known.partials.count(key, chunks: sealed.compactMap(\.chunkID))
+            cached = known.partials.count(key, chunks: sealed.map(\.id).sorted())
         }
         var pairs: [Value.Pair] = []
         func add(_ name: String, _ value: Value) { pairs.append(Value.Pair(.string(name), value)) }
         add("plan", plan.plan.value)
+        add("shards", .int(Int64(shards)))
         add("rows", .int(Int64(snapshot.rowCount)))
         add("chunks", .int(Int64(snapshot.pieces.count)))
         add("pruned", .int(Int64(pruned)))

@@ -12,6 +12,8 @@ package final class Frame: Sendable {
     package let resources: FrameResources
     /// One for each column of strings.
     let dictionaries: [SharedDictionary?]
+    /// No part's.
+    private let wholeID = FramePart.newID()
     private let dropped = Atomic<Bool>(false)
     /// Held while a load becomes visible and while a view is taken of all parts. Before any part's lock.
     private let loads = Mutex(FrameLoads())
@@ -88,7 +90,8 @@ package final class Frame: Sendable {
     package func view() -> FrameView {
         loads.withLock { loads in
             FrameView(
-                parts: parts.map { $0.snapshot() }, loads: loads.seen(now: resources.environment.uptimeNanoseconds))
+                parts: parts.map { $0.snapshot() }, loads: loads.seen(now: resources.environment.uptimeNanoseconds),
+                id: wholeID)
         }
     }
 
@@ -103,8 +106,10 @@ package final class Frame: Sendable {
     /// From now on views name the load among those that may be visible elsewhere.
     func ready(_ load: UInt64) { loads.withLock { $0.ready(load) } }
 
-    /// It will not be visible.
-    func ended(_ load: UInt64) { loads.withLock { $0.ended(load) } }
+    /// It will not be visible; harmless for one that is.
+    func discarded(_ load: UInt64) {
+        loads.withLock { $0.discarded(load, now: resources.environment.uptimeNanoseconds) }
+    }
 
     /// Makes a load visible at one moment for views: whole chunks go to the shards that have fewest rows, the rest to a tail,
     /// without asking for memory. Cost: that of copying the rest, at most a sixteenth of a chunk, and of sealing the tail that it

@@ -42,7 +42,7 @@ package final class FrameLoad: Sendable {
     }
 
     deinit {
-        frame.ended(number)
+        frame.discarded(number)
         endOfStrings(stay: false)
     }
 
@@ -120,7 +120,7 @@ package final class FrameLoad: Sendable {
             return true
         }
         guard isAborted else { return }
-        frame.ended(number)
+        frame.discarded(number)
         endOfStrings(stay: false)
     }
 

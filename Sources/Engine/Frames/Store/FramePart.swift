@@ -83,14 +83,14 @@ package enum FramePiece: Sendable {
     }
 }
 
-/// The rows of a part at one moment.
+/// The rows of a part, or of all parts of a frame, at one moment.
 package struct FrameSnapshot: Sendable {
     package let schema: FrameSchema
     package let pieces: [FramePiece]
     package let cache: ColumnCache
     /// Where what plans find is kept, and under which part; nil for nowhere.
     let known: (partials: PartialCache, part: UInt64)?
-    /// Of the part, before this moment.
+    /// Of these parts, before this moment.
     let retiredRows: Int
 
     package init(schema: FrameSchema, pieces: [FramePiece], cache: ColumnCache) {
@@ -110,7 +110,7 @@ package struct FrameSnapshot: Sendable {
 
     package var rowCount: Int { pieces.reduce(0) { $0 + $1.rowCount } }
 
-    /// Rows that the part ever had: it only grows.
+    /// Rows that there ever were: it only grows.
     var rowsEver: Int { rowCount + retiredRows }
 }
 
@@ -124,6 +124,8 @@ package struct FrameStatistics: Sendable, Equatable {
     package var storedBytes = 0
     /// Rows that were dropped for their age.
     package var retiredRows = 0
+
+    package static var none: Self { Self() }
 
     package static func + (a: Self, b: Self) -> Self {
         Self(
@@ -196,8 +198,11 @@ package final class FramePart: Sendable {
         self.resources = resources
         self.dictionaries = dictionaries ?? Self.dictionaries(for: schema, resources)
         ownsDictionaries = dictionaries == nil
-        id = Self.nextID.wrappingAdd(1, ordering: .relaxed).oldValue
+        id = Self.newID()
     }
+
+    /// Unique within the process, for ever: what is found in a part, or in several, may be kept under it.
+    static func newID() -> UInt64 { nextID.wrappingAdd(1, ordering: .relaxed).oldValue }
 
     static func dictionaries(for schema: FrameSchema, _ resources: FrameResources) -> [SharedDictionary?] {
         schema.columns.map { column in

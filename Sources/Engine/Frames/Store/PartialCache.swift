@@ -2,19 +2,21 @@
 
 import Synchronization
 
-/// Two entries for a plan and a part of a frame: the merged partial of the part's first chunks, and that of all its rows, for
-/// who asks again before any came. Chunks and views of tails are immutable and their ids unique, so that they are right for as
-/// long as the part begins with the same ones. Least recently used goes
+/// Two entries for a plan and a frame, or a part of one: the merged partial of the chunks that there were, and that of all rows,
+/// for who asks again before any came. Chunks and views of tails are immutable and their ids unique, so that an entry is right
+/// for as long as all of its chunks are there, whatever others there are by now. Least recently used goes
 /// first; all of it goes when frames need the memory.
 package final class PartialCache: Sendable {
     struct Key: Hashable, Sendable {
         let plan: Plan
+        /// Of a part, or of a frame's parts together.
         let part: UInt64
         /// With the tail as it was.
         var isWhole = false
     }
 
     fileprivate struct Entry: Sendable {
+        /// Ascending.
         let chunks: [UInt64]
         var partial: Partial
         let bytes: Int
@@ -45,11 +47,11 @@ package final class PartialCache: Sendable {
 
     package var usedBytes: Int { state.withLock { $0.bytes } }
 
-    /// The partial of the first `count` of these chunks, as many as are known: on a lease, as it may outlive its place here.
-    /// Throws when there is no memory for that.
+    /// The partial of those of these chunks that are known, and which they are, ascending: on a lease, as it may outlive its place
+    /// here. `chunks` are ascending. Throws when there is no memory for that.
     func find(
         _ key: Key, chunks: [UInt64], share: ScriptShare
-    ) throws(Failure) -> (partial: Partial, count: Int)? {
+    ) throws(Failure) -> (partial: Partial, chunks: [UInt64])? {
         let known = state.withLock { state -> (Entry, MemoryLease?)? in
             guard let entry = state.entry(key, chunks) else { return nil }
             state.use(key)
@@ -65,10 +67,10 @@ package final class PartialCache: Sendable {
                 if state.entries[key]?.chunks == entry.chunks { state.entries[key]?.lease = lease }
             }
         }
-        return (partial, entry.chunks.count)
+        return (partial, entry.chunks)
     }
 
-    /// How many of the first of these chunks are known.
+    /// How many of these chunks, which are ascending, are known.
     func count(_ key: Key, chunks: [UInt64]) -> Int { state.withLock { $0.entry(key, chunks)?.chunks.count ?? 0 } }
 
     func insert(_ partial: Partial, for key: Key, chunks: [UInt64]) {
@@ -100,11 +102,14 @@ package final class PartialCache: Sendable {
 }
 
 extension PartialCache.State {
-    /// What is known of the first of these chunks.
+    /// What is known of these chunks, if it is of no others.
     fileprivate func entry(_ key: PartialCache.Key, _ chunks: [UInt64]) -> PartialCache.Entry? {
-        guard let entry = entries[key], entry.chunks.count <= chunks.count,
-            entry.chunks.elementsEqual(chunks.prefix(entry.chunks.count))
-        else { return nil }
+        guard let entry = entries[key], entry.chunks.count <= chunks.count else { return nil }
+        var rest = chunks[...]
+        for chunk in entry.chunks {
+            rest = rest.drop { $0 < chunk }
+            guard rest.popFirst() == chunk else { return nil }
+        }
         return entry
     }
 

@@ -45,9 +45,7 @@ struct ObjectIndex {
         case full
     }
 
-    var readiness: Readiness
-    /// With `incomplete`: what is still to be looked at, once that is known.
-    var left: ArraySlice<[UInt8]>?
+    private(set) var readiness: Readiness
     private var entries: [Entry?] = []
     private var free: [Int32] = []
     private var numbers: [[UInt8]: Int32] = [:]
@@ -86,6 +84,9 @@ struct ObjectIndex {
     }
 
     mutating func giveUp() { self = ObjectIndex(readiness: .full) }
+
+    /// All objects that were there before it have been looked at.
+    mutating func complete() { readiness = .complete }
 
     /// Values that became others by `now`, at most so many of them; false when there are more.
     mutating func passTime(to now: UInt32, limit: Int) -> Bool {
