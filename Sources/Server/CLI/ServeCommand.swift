@@ -238,7 +238,7 @@ struct Serve: AsyncParsableCommand {
             configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials, access),
             logger: logger, endsWithStandardInput: exitOnStdinClose,
             scripts: scripts.map { ScriptFiles(directory: $0) })
-        let signals = ProcessSignals(
+        let signals = await ProcessSignals(
             end: { service.end() },
             readAgain: {
                 users?.readAgain()
