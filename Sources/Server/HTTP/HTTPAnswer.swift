@@ -2,6 +2,7 @@
 
 import Engine
 package import HTTPTypes
+import NIOCore
 
 package struct HTTPAnswer: Sendable {
     package enum Body: Sendable {
@@ -33,6 +34,24 @@ package struct HTTPAnswer: Sendable {
             head.headerFields[.contentLength] = String(bytes.count)
         }
         return head
+    }
+
+    /// All of an answer that is there as a whole, as it goes out over HTTP/1.1.
+    func bytes(_ allocator: ByteBufferAllocator) -> ByteBuffer {
+        let head = head
+        var body: [UInt8] = []
+        if case .bytes(let bytes) = self.body { body = bytes }
+        var buffer = allocator.buffer(capacity: body.count + 256)
+        buffer.writeString("HTTP/1.1 \(head.status.code) \(head.status.reasonPhrase)\r\n")
+        for field in head.headerFields {
+            buffer.writeString(field.name.rawName)
+            buffer.writeStaticString(": ")
+            buffer.writeString(field.value)
+            buffer.writeStaticString("\r\n")
+        }
+        buffer.writeStaticString("\r\n")
+        buffer.writeBytes(body)
+        return buffer
     }
 }
 

@@ -40,13 +40,13 @@ struct HTTPConnections: ServerChildChannel {
             try pipeline.configureHTTPServerPipeline(
                 withPipeliningAssistance: false, withErrorHandling: false, withOutboundHeaderValidation: false,
                 withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
+            try pipeline.addHandler(ShortRequests(service: service, client: client, clock))
             try pipeline.addHandler(LastRequests())
             try pipeline.addHandler(SlowRequests(clock))
             try pipeline.addHandler(BrokenRequests())
             try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
             try pipeline.addHandler(ClientWatchHandler(client))
             try pipeline.addHandler(HTTPConnectionStateHandler(logger: logger))
-            try pipeline.addHandler(ShortRequests(service: service, client: client))
             let parts = try NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>(
                 wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
             return Value(parts: parts, client: client)

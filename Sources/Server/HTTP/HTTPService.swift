@@ -68,15 +68,14 @@ package final class HTTPService: Sendable {
         }
     }
 
-    /// The endpoint of a request whose answer takes no task, and the request as it takes it; nil for all others, and for those that
-    /// may not come.
-    func admitShort(_ method: HTTPRequest.Method, _ target: String, _ make: () throws(HTTPFailure) -> HTTPCall)
-        -> (HTTPEndpoint.ShortHandler, HTTPCall)?
-    {
+    /// Whether a GET of this target may be answered without a task.
+    func isShort(_ target: String) -> Bool {
         let path = target.utf8.prefix { $0 != UInt8(ascii: "?") }
-        guard method == .get, shortPaths.contains(where: { path.elementsEqual($0) }),
-            let call = try? make()
-        else { return nil }
+        return shortPaths.contains { path.elementsEqual($0) }
+    }
+
+    /// Who answers such a call, and the call as it is taken; nil for those that may not come, and those that have to wait first.
+    func admitShort(_ call: HTTPCall) -> (HTTPEndpoint.ShortHandler, HTTPCall)? {
         let (result, login) = examine(call)
         guard case .success((let endpoint, let admitted)) = result, !access.maySlow(call, login) else { return nil }
         return endpoint.answerShortly.map { ($0, admitted) }

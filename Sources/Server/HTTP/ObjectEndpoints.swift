@@ -34,12 +34,18 @@ struct ObjectEndpoints: Sendable {
         let (keys, textIntegers): ([[UInt8]], Bool)
         do throws(HTTPFailure) { (keys, textIntegers) = try asked(call) } catch { return completion(.failure(error)) }
         let deadline = router.cluster.environment.deadline(afterMilliseconds: Self.timeoutMilliseconds)
+        // Most ask for one.
+        if keys.count == 1 {
+            return router.fetch(keys[0], deadline: deadline) { [counters] answer in
+                counters.count(retrieval: answer, of: keys[0])
+                completion(.success(HTTPAnswer(json: .map([Self.pair(keys[0], answer, textIntegers)]))))
+            }
+        }
         let found = AllOf<Result<Value, Failure>>(keys.count) { found in
             var pairs: [Value.Pair] = []
             for (key, answer) in zip(keys, found) {
-                let name = Value.bytes(Self.name(of: key))
-                guard !pairs.contains(where: { $0.key == name }) else { continue }
-                pairs.append(Value.Pair(name, Self.value(answer, textIntegers)))
+                let pair = Self.pair(key, answer, textIntegers)
+                if !pairs.contains(where: { $0.key == pair.key }) { pairs.append(pair) }
             }
             completion(.success(HTTPAnswer(json: .map(pairs))))
         }
@@ -49,6 +55,12 @@ struct ObjectEndpoints: Sendable {
                 found.give(answer, at)
             }
         }
+    }
+
+    private static func pair(
+        _ key: [UInt8], _ answer: Result<Value, Failure>, _ textIntegers: Bool
+    ) -> Value.Pair {
+        Value.Pair(.bytes(name(of: key)), value(answer, textIntegers))
     }
 
     /// The keys, which may be read, and whether large integers are to be text.

@@ -3,18 +3,23 @@
 import DequeModule
 import HTTPTypes
 import NIOCore
-import NIOHTTPTypes
+import NIOHTTP1
+import NIOHTTPTypesHTTP1
 
-/// In front of the handler that gives requests to the connection's task. What is answered here never gets there; nothing is
-/// answered here while the task has a request, and the task gets none while one is answered here.
+/// Next to what reads the bytes as HTTP, in front of all that others need. What is answered here never gets there; nothing is
+/// answered here while the connection's task has a request, and the task gets none while one is answered here. The answer goes
+/// out as bytes, past what writes responses: each handler that a request passes, there and back, costs a thirtieth of it.
 final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias InboundOut = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
 
     private let service: HTTPService
     private let client: ClientWatch
+    private let clock: ConnectionClock
+    /// Behind the handler that makes bytes of responses.
+    private var bytesOut: ChannelHandlerContext?
     /// Requests that the connection's task has not answered yet.
     private var othersUnderWay = 0
     /// Whose head has come, and whose end has not.
@@ -23,54 +28,78 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
     private var isAnswering = false
     /// Its answer may still come at once.
     private var isBeginning = false
-    private var kept = Deque<HTTPRequestPart>()
+    private var kept = Deque<Arrival>()
     private var readIsWanted = false
     private var mustFlush = false
+    /// The connection is to be closed once the answer is out.
+    private var closing: [EventLoopPromise<Void>?] = []
 
     private struct Request {
         let answer: HTTPEndpoint.ShortHandler
         let call: HTTPCall
     }
 
-    init(service: HTTPService, client: ClientWatch) {
-        self.service = service
-        self.client = client
+    private enum Arrival {
+        case part(HTTPServerRequestPart)
+        /// What came behind the parts before it is no request.
+        case error(any Error)
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let part = unwrapInboundIn(data)
-        if mayTake(context), kept.isEmpty { take(part, context) } else { kept.append(part) }
+    init(service: HTTPService, client: ClientWatch, _ clock: ConnectionClock) {
+        self.service = service
+        self.client = client
+        self.clock = clock
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        bytesOut = try? context.pipeline.syncOperations.context(handlerType: HTTPResponseEncoder.self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { bytesOut = nil }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { arrived(.part(unwrapInboundIn(data)), context) }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { arrived(.error(error), context) }
+
+    private func arrived(_ arrival: Arrival, _ context: ChannelHandlerContext) {
+        if mayTake(context), kept.isEmpty { take(arrival, context) } else { kept.append(arrival) }
     }
 
     /// No more is answered than the client takes.
     private func mayTake(_ context: ChannelHandlerContext) -> Bool { !isAnswering && context.channel.isWritable }
 
-    private func take(_ part: HTTPRequestPart, _ context: ChannelHandlerContext) {
-        switch part {
-        case .head(let head):
+    private func take(_ arrival: Arrival, _ context: ChannelHandlerContext) {
+        switch arrival {
+        case .part(.head(let head)):
             if othersUnderWay == 0, let request = short(head) {
+                clock.headCame()
                 read = request
-            } else {
-                othersUnderWay += 1
-                context.fireChannelRead(wrapInboundOut(part))
+                return
             }
-        // These take no body, as their answers do not depend on any.
-        case .body: if read == nil { context.fireChannelRead(wrapInboundOut(part)) }
-        case .end:
-            guard let request = read else { return context.fireChannelRead(wrapInboundOut(part)) }
-            read = nil
-            begin(request, context)
+            othersUnderWay += 1
+        case .part(.body(let bytes)):
+            // These take no body, as their answers do not depend on any.
+            if read != nil { return clock.bodyCame(bytes) }
+        case .part(.end):
+            if let request = read {
+                read = nil
+                clock.endCame()
+                return begin(request, context)
+            }
+        case .error(let error): return context.fireErrorCaught(error)
         }
+        if case .part(let part) = arrival { context.fireChannelRead(wrapInboundOut(part)) }
     }
 
-    private func short(_ head: HTTPRequest) -> Request? {
-        let target = head.path ?? "/"
-        let admitted = service.admitShort(head.method, target) { () throws(HTTPFailure) in
-            try HTTPCall(
-                head.method, target, host: head.authority, fields: head.headerFields, client: client)
-        }
-        guard let (answer, call) = admitted else { return nil }
-        return Request(answer: answer, call: call)
+    /// Of a connection that goes on as one of HTTP/1.1; all others are answered behind, where their last answers are seen to.
+    private func short(_ head: HTTPRequestHead) -> Request? {
+        guard bytesOut != nil, head.method == .GET, head.version == .http1_1, service.isShort(head.uri),
+            head.isKeepAlive, !head.headers.contains(name: "Upgrade")
+        else { return nil }
+        let call = try? HTTPCall(
+            .get, head.uri, host: head.headers.first(name: "Host"),
+            fields: HTTPFields(head.headers, splitCookie: false), client: client)
+        return call.flatMap(service.admitShort).map { Request(answer: $0, call: $1) }
     }
 
     // MARK: Answering
@@ -96,11 +125,8 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func end(_ answer: HTTPAnswer, _ context: ChannelHandlerContext) {
         isAnswering = false
-        context.write(wrapOutboundOut(.head(answer.head)), promise: nil)
-        if case .bytes(let bytes) = answer.body, !bytes.isEmpty {
-            context.write(wrapOutboundOut(.body(ByteBuffer(bytes: bytes))), promise: nil)
-        }
-        context.write(wrapOutboundOut(.end(nil)), promise: nil)
+        clock.answerEnded()
+        bytesOut?.write(NIOAny(IOData.byteBuffer(answer.bytes(context.channel.allocator))), promise: nil)
         mustFlush = true
         if !isBeginning { goOn(context) }
     }
@@ -108,7 +134,8 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
     /// An answer came after what had been read with its request, or the client has taken some.
     private func goOn(_ context: ChannelHandlerContext) {
         takeKept(context)
-        flushWritten(context)
+        flushWritten()
+        closeIfWanted(context)
         context.fireChannelReadComplete()
         if readIsWanted, !isAnswering, kept.isEmpty {
             readIsWanted = false
@@ -120,17 +147,23 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
         while !kept.isEmpty, mayTake(context) { take(kept.removeFirst(), context) }
     }
 
-    private func flushWritten(_ context: ChannelHandlerContext) {
+    private func flushWritten() {
         guard mustFlush else { return }
         mustFlush = false
-        context.flush()
+        bytesOut?.flush()
+    }
+
+    private func closeIfWanted(_ context: ChannelHandlerContext) {
+        guard !isAnswering else { return }
+        for promise in closing { context.close(promise: promise) }
+        closing = []
     }
 
     // MARK: What passes
 
     func channelReadComplete(context: ChannelHandlerContext) {
         takeKept(context)
-        flushWritten(context)
+        flushWritten()
         context.fireChannelReadComplete()
     }
 
@@ -145,11 +178,19 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         kept = []
+        isAnswering = false
+        closeIfWanted(context)
         context.fireChannelInactive()
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         if case .end = unwrapOutboundIn(data) { othersUnderWay -= 1 }
         context.write(data, promise: promise)
+    }
+
+    /// A client that sends nothing more still gets its answer, and so does one that is asked while the node ends.
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard isAnswering, mode == .all else { return context.close(mode: mode, promise: promise) }
+        closing.append(promise)
     }
 }

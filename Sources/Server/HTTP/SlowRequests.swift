@@ -15,6 +15,22 @@ final class ConnectionClock {
     init(limitSeconds: Int) { clock = RequestClock(limitSeconds: limitSeconds, now: Self.now) }
 
     fileprivate static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    // Told by whoever answers the request.
+
+    func headCame() {
+        clock.headCame(now: Self.now)
+        (hasEnded, bodyEnd) = (false, LastBytes())
+    }
+
+    func bodyCame(_ bytes: ByteBuffer) { bodyEnd = LastBytes(bytes) }
+
+    func endCame() {
+        clock.endCame()
+        hasEnded = true
+    }
+
+    func answerEnded() { clock.answerEnded(now: Self.now) }
 }
 
 /// In front of what reads the bytes as HTTP.
@@ -83,13 +99,9 @@ final class SlowRequests: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head:
-            shared.clock.headCame(now: ConnectionClock.now)
-            (shared.hasEnded, shared.bodyEnd) = (false, LastBytes())
-        case .body(let part): shared.bodyEnd = LastBytes(part)
-        case .end:
-            shared.clock.endCame()
-            shared.hasEnded = true
+        case .head: shared.headCame()
+        case .body(let part): shared.bodyCame(part)
+        case .end: shared.endCame()
         }
         context.fireChannelRead(data)
     }
@@ -99,7 +111,7 @@ final class SlowRequests: ChannelDuplexHandler, RemovableChannelHandler {
         // One that asks for the body is none.
         case .head(let head): if head.status.code >= 200 { shared.clock.answerBegan() }
         case .body: break
-        case .end: shared.clock.answerEnded(now: ConnectionClock.now)
+        case .end: shared.answerEnded()
         }
         context.write(data, promise: promise)
     }
