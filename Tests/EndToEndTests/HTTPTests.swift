@@ -92,6 +92,34 @@ final class HTTPCluster {
         #expect(after?.last?["state"] as? String == "down" && after?.last?["stats"] is NSNull)
     }
 
+    @Test(
+        "over one connection everything is answered in order, whichever node owns it, and also once nothing more is sent"
+    )
+    func inOrder() throws {
+        let nodes = try HTTPCluster(nodes: 2)
+        func get(_ key: String, _ fields: String = "") -> String {
+            "GET /v1/get?key=\(key) HTTP/1.1\r\nHost: localhost\r\n\(fields)\r\n"
+        }
+        let keys = (0..<12).map { "k\($0)" }
+        for key in keys { _ = try Wire(port: nodes.cluster[0].port).set(key, "v\(key)") }
+        for (at, key) in keys.enumerated() {
+            let wire = try Wire(port: nodes.port())
+            let last = keys[(at + 1) % keys.count]
+            // Some that are answered where they are read, and some that are not, then one that is none.
+            _ = try wire.exchange(
+                get(key) + "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" + get(last), until: "")
+            wire.endInput()
+            let answers = try wire.exchange("", until: "{\"\(last)\":{\"value\":\"v\(last)\"}}")
+            #expect(answers.contains("{\"\(key)\":{\"value\":\"v\(key)\"}}"), "\(answers)")
+            #expect(answers.components(separatedBy: "HTTP/1.1 200 OK\r\n").count == 4, "\(answers)")
+            let broken = try Wire(port: nodes.port())
+            let refused = try broken.exchange(get(key) + get(last) + "NONSENSE\r\n\r\n", until: "}}")
+            let rest = refused.contains("bad_request") ? "" : try broken.exchange("", until: "HTTP method\"}}")
+            #expect(
+                (refused + rest).contains("{\"\(last)\":{\"value\":\"v\(last)\"}}HTTP/1.1 400 "), "\(refused)\(rest)")
+        }
+    }
+
     @Test("a run is looked at and cancelled through another node than the one that coordinates it")
     func runs() throws {
         let nodes = try HTTPCluster(nodes: 2)

@@ -266,6 +266,9 @@ final class Wire {
         return address
     }
 
+    /// Nothing more is sent; what comes can still be read.
+    func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
+
     /// Sends, then reads until the answer ends with `end`, with a pause between two pieces of 64 KiB.
     func exchange(_ text: String, until end: String, pauseMicroseconds: UInt32 = 0) throws -> String {
         var bytes = Array(text.utf8)[...]

@@ -31,8 +31,8 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
     private var kept = Deque<Arrival>()
     private var readIsWanted = false
     private var mustFlush = false
-    /// The connection is to be closed once the answer is out.
-    private var closing: [EventLoopPromise<Void>?] = []
+    /// How the connection is to be closed once the answer is out.
+    private var closing: [(CloseMode, EventLoopPromise<Void>?)] = []
 
     private struct Request {
         let answer: HTTPEndpoint.ShortHandler
@@ -43,6 +43,8 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
         case part(HTTPServerRequestPart)
         /// What came behind the parts before it is no request.
         case error(any Error)
+        /// Nothing more comes.
+        case end(ChannelEvent)
     }
 
     init(service: HTTPService, client: ClientWatch, _ clock: ConnectionClock) {
@@ -60,6 +62,13 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { arrived(.part(unwrapInboundIn(data)), context) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { arrived(.error(error), context) }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let event = event as? ChannelEvent, event == .inputClosed else {
+            return context.fireUserInboundEventTriggered(event)
+        }
+        arrived(.end(event), context)
+    }
 
     private func arrived(_ arrival: Arrival, _ context: ChannelHandlerContext) {
         if mayTake(context), kept.isEmpty { take(arrival, context) } else { kept.append(arrival) }
@@ -87,6 +96,7 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
                 return begin(request, context)
             }
         case .error(let error): return context.fireErrorCaught(error)
+        case .end(let event): return context.fireUserInboundEventTriggered(event)
         }
         if case .part(let part) = arrival { context.fireChannelRead(wrapInboundOut(part)) }
     }
@@ -155,7 +165,7 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func closeIfWanted(_ context: ChannelHandlerContext) {
         guard !isAnswering else { return }
-        for promise in closing { context.close(promise: promise) }
+        for (mode, promise) in closing { context.close(mode: mode, promise: promise) }
         closing = []
     }
 
@@ -190,7 +200,7 @@ final class ShortRequests: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// A client that sends nothing more still gets its answer, and so does one that is asked while the node ends.
     func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
-        guard isAnswering, mode == .all else { return context.close(mode: mode, promise: promise) }
-        closing.append(promise)
+        guard isAnswering, mode != .input else { return context.close(mode: mode, promise: promise) }
+        closing.append((mode, promise))
     }
 }
