@@ -27,7 +27,7 @@ struct ManualPage {
             "Options of", ".Cm serve", "by their long names: in capitals, with", ".Sq _", "for", ".Sq \\- .",
             "A flag is", ".Ql true", "or", ".Ql false ;", "of what may be given several times the values stand between commas.",
             "An empty one is none.", "They go before the file, and the command line before them.",
-            ".It Ev NOTIFY_SOCKET", "Where a service manager is told that a node is ready, reads its files again, or ends.",
+            ".It Ev NOTIFY_SOCKET", "Where a service manager is told that a node is ready,", "reads its files again, or ends.",
             ".El",
         ]
         lines += Self.files + [
