@@ -221,7 +221,7 @@ package final class ClusterNode: PeerService {
             case .askLoad:
                 guard case .node(let name, let incarnation) = connection.counterpart else { throw Self.malformed }
                 let asker = NodeRun(name: name, incarnation: incarnation)
-                let coordinated = loads.state(of: try LoadMessage.number(argument), for: asker)
+                let coordinated = loads.word(of: try LoadMessage.number(argument), for: asker)
                 return .success(try cluster.answerDoubt(argument, coordinated: coordinated))
             case .prepareLoad, .decideLoad, .runJob: throw Self.malformed
             case .commitLoad: return .success(try await loads.commit(argument, from: connection))

@@ -247,7 +247,7 @@ final class HTTPCluster {
         try asker.run()
         defer {
             kill(asker.processIdentifier, SIGKILL)
-            asker.waitUntilExit()
+            asker.awaitEnd()
         }
         let process = try #require(nodes.cluster[0].processIdentifier)
         var most = 0

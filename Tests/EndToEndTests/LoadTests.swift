@@ -69,7 +69,7 @@ import Testing
             try process.run()
             for _ in 0..<500 where try cluster.run(["query", "frame:list"]).output == "[]\n" { usleep(1_000) }
             kill(process.processIdentifier, signal)
-            process.waitUntilExit()
+            process.awaitEnd()
             var list = ""
             for _ in 0..<100 where list != "[]\n" {
                 list = try cluster.run(["query", "frame:list"]).output

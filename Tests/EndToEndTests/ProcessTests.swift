@@ -72,6 +72,24 @@ import Testing
         #expect(!folder.has("pid"))
     }
 
+    @Test("a signal that comes as soon as a node listens ends it in good order")
+    func endsAtOnce() throws {
+        for round in 0..<10 {
+            let folder = try Folder()
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: Place.binary)
+            process.arguments = ["serve", "--exit-on-stdin-close", "-s", folder.file("socket"), "-p", "0"]
+            process.standardInput = Pipe()
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            while process.isRunning && !folder.has("socket") {}
+            kill(process.processIdentifier, round.isMultiple(of: 2) ? SIGTERM : SIGINT)
+            process.awaitEnd(seconds: 120)
+            #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+            #expect(!folder.has("socket"))
+        }
+    }
+
     @Test("a pid file of a server that runs is refused, one of a server that is gone is taken over")
     func pidFiles() throws {
         let folder = try Folder()
@@ -173,22 +191,27 @@ import Testing
         let before = try FileManager.default.attributesOfItem(atPath: path)
         #expect(before[.posixPermissions] as? Int == 0o640)
         let second = try start(path)
-        second.waitUntilExit()
+        second.awaitEnd()
         #expect(second.terminationStatus != 0)
         let after = try FileManager.default.attributesOfItem(atPath: path)
         #expect(after[.systemFileNumber] as? UInt64 == before[.systemFileNumber] as? UInt64)
         kill(first.processIdentifier, SIGKILL)
-        first.waitUntilExit()
+        first.awaitEnd()
         #expect(folder.has("socket"))
+        // Taking it over, the third one puts a socket of its own in its place.
+        func made() -> Date? {
+            (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+        }
+        let stale = made()
         let third = try start(path)
-        usleep(500_000)
+        for _ in 0..<6_000 where third.isRunning && [nil, stale].contains(made()) { usleep(10_000) }
         #expect(third.isRunning)
         third.terminate()
-        third.waitUntilExit()
+        third.awaitEnd()
         #expect(!folder.has("socket"))
         try folder.write("socket", "a file\n")
         let fourth = try start(path)
-        fourth.waitUntilExit()
+        fourth.awaitEnd()
         #expect(fourth.terminationStatus != 0 && folder.text("socket") == "a file\n")
     }
 
@@ -200,7 +223,7 @@ import Testing
         let errors = Pipe()
         process.standardError = errors
         try process.run()
-        process.waitUntilExit()
+        process.awaitEnd()
         let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         #expect(process.terminationStatus != 0 && text.contains("--port 0"))
     }

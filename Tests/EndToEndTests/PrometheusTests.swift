@@ -38,7 +38,7 @@ final class TestPrometheus {
 
     deinit {
         process.terminate()
-        process.waitUntilExit()
+        process.awaitEnd()
         try? FileManager.default.removeItem(at: folder)
     }
 

@@ -57,7 +57,7 @@ import Testing
         kill(process.processIdentifier, number)
         for _ in 0..<3_000 where process.isRunning { usleep(10_000) }
         kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        process.awaitEnd()
         return process.terminationStatus
     }
 
@@ -95,7 +95,7 @@ import Testing
         let file = try TemporaryFile("")
         let refused = try serve(
             ["-p", "1"], ["NOTIFY_SOCKET": "nowhere"], errors: try FileHandle(forWritingTo: file.url))
-        refused.waitUntilExit()
+        refused.awaitEnd()
         #expect(refused.terminationStatus == 1)
         #expect(try file.text.contains("NOTIFY_SOCKET=nowhere"))
         let port = try TestCluster.freePorts(1)[0]

@@ -1,6 +1,7 @@
 // Real nodes for tests: processes on free loopback ports, stopped and reaped when the test is done with them.
 
 import Foundation
+import Testing
 
 /// Where things are, from this file's own place.
 enum Place {
@@ -92,7 +93,7 @@ final class TestNode {
         signal(number)
         for _ in 0..<1_000 where process.isRunning { usleep(10_000) }
         signal(SIGKILL)
-        process.waitUntilExit()
+        process.awaitEnd()
         exitCode = process.terminationStatus
         self.process = nil
     }
@@ -168,6 +169,18 @@ final class TestCluster {
     }
 }
 
+extension Process {
+    /// Waits until it has ended. One that does not, in more time than any takes, is killed and said: a test that waits for ever tells nobody
+    /// what for.
+    func awaitEnd(seconds: Int = 1_200) {
+        for _ in 0..<seconds * 200 where isRunning { usleep(5_000) }
+        guard isRunning else { return }
+        Issue.record("\(executableURL?.path ?? "?") \(arguments ?? []) did not end in \(seconds) s")
+        kill(processIdentifier, SIGKILL)
+        waitUntilExit()
+    }
+}
+
 /// A program that has run to its end.
 struct Finished {
     var code: Int32
@@ -193,7 +206,7 @@ struct Finished {
         }
         let started = Date()
         try process.run()
-        process.waitUntilExit()
+        process.awaitEnd()
         return Finished(
             code: process.terminationStatus, output: try files[0].text, errors: try files[1].text,
             seconds: Date().timeIntervalSince(started))

@@ -127,7 +127,7 @@ import Testing
         }
 
         var exitCode: Int32 {
-            process.waitUntilExit()
+            process.awaitEnd()
             return process.terminationStatus
         }
     }

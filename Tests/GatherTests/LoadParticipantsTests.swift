@@ -76,11 +76,13 @@ import Testing
             [("commit", .bool(commit)), ("counts", counts), ("id", frame.value)], load: load)
     }
 
-    private static func map(_ node: ClusterNode, include: Set<UInt64> = []) async throws -> MapAnswer {
+    private static func map(
+        _ node: ClusterNode, include: Set<UInt64> = [], counts: [FrameAcknowledgements] = []
+    ) async throws -> MapAnswer {
         var map = MapRequest(
             query: 1, name: "j", source: Array("function map(s) return s:frame('f'):count() end".utf8),
             parameters: .null, deadlineMilliseconds: 10_000, now: 0)
-        map.include = include
+        (map.include, map.counts) = (include, counts)
         guard case .mapped(let answer) = await ask(node, .map(map)) else { throw Failure(.miss, "no answer") }
         return answer
     }
@@ -149,6 +151,49 @@ import Testing
         #expect(answer.rowsScanned == 0 && answer.loads["f"] == FrameLoads.Seen(pending: [7]))
         let id = try Self.frame(node)
         #expect(node.cluster.currentRegistry().frame(id)?.acknowledged.isEmpty == true)
+    }
+
+    @Test("who shows a load as another node does knows before how many rows all have; who does not takes no word of it")
+    func countsBesideInclusion() async throws {
+        for isGone in [false, true] {
+            let node = try Self.node()
+            try await Self.begin(node)
+            try await Self.stage(node)
+            _ = try await Self.prepare(node)
+            if isGone {
+                let gone = Value.array([.array([.string("n1"), .int(11)])])
+                _ = try await Self.control(
+                    node, .askLoad, [("gone", gone), ("milliseconds", .int(5))], .node(name: "n3", incarnation: 13))
+            }
+            let id = try Self.frame(node)
+            let said = FrameAcknowledgements(
+                frame: "f", id: id, rows: ["n1": [11: 30], "n2": [5: 1_000], "n3": [13: 40], "nobody": [1: 50]])
+            let answer = try await Self.map(node, include: [7], counts: [said])
+            #expect(answer.rowsScanned == (isGone ? 0 : 3))
+            let known = node.cluster.readRegistry { $0.frame(id)?.acknowledged.rows ?? [:] }
+            #expect(known.filter { $0.key != "n2" } == (isGone ? [:] : ["n1": [11: 30], "n3": [13: 40]]))
+            #expect(known["n2"]?[5] == nil, "of itself it knows best")
+        }
+    }
+
+    @Test("who is asked about a committed load tells how many rows all have of the frame, while there is such a frame")
+    func askedForCounts() async throws {
+        let node = try Self.node()
+        try await Self.begin(node)
+        try await Self.stage(node)
+        _ = try await Self.prepare(node)
+        let id = try Self.frame(node)
+        func answer() async throws -> Value {
+            try await Self.control(
+                node, .askLoad, [("gone", .array([])), ("milliseconds", .int(5)), ("id", id.value)],
+                .node(name: "n3", incarnation: 13))
+        }
+        #expect(try await answer()["counts"] == nil, "nothing is decided")
+        try await Self.decide(node, commit: true)
+        let own = Value.array([.string("n2"), .int(Int64(bitPattern: node.cluster.incarnation)), .int(3)])
+        #expect(try await answer()["counts"] == .array([own, .array([.string("n3"), .int(13), .int(40)])]))
+        node.cluster.changeRegistry { _ = $0.dropFrame(id) }
+        #expect(try await answer()["counts"] == nil)
     }
 
     @Test("a load is its coordinator's run's alone, and over once it is discarded")

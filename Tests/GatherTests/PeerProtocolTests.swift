@@ -87,6 +87,9 @@ import Testing
     private static var mapWithLoads: MapRequest {
         var map = MapRequest(query: 1, name: "j", source: [], parameters: .null, deadlineMilliseconds: 2, now: 1)
         map.include = [0, 7, .max]
+        map.counts = [
+            FrameAcknowledgements(frame: "f", id: DefinitionID(run: 3, number: 5), rows: ["n1": [1: 2, .max: 3]])
+        ]
         return map
     }
 

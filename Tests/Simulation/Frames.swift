@@ -102,6 +102,23 @@ class FrameHistory {
         }
     }
 
+    /// Of a frame with one load and nothing else: whoever shows it knows how many rows each node has or had of it, and so misses one that
+    /// ends. What is wrong with that; nil when nothing is.
+    final func problem(withWhatIsKnownTo runs: [NodeRunning]) -> String? {
+        let there = runs.flatMap { run in rows(of: run).map { (run.node.name, $0) } }
+        for run in runs {
+            let ids = run.cluster.readRegistry { $0.frames.ids(named: name) }
+            guard ids.contains(where: { run.cluster.frame($0)?.view().loads.committed.isEmpty == false }) else {
+                continue
+            }
+            let others = there.filter { $0.0 != run.node.name }.map(\.1) + lostRows
+            if let rows = others.first(where: { $0.node != run.node.name && !$0.isKnown(to: run) }) {
+                return "\(run.node.name) shows \(name), and knows nothing of \(rows.count) rows on \(rows.node)"
+            }
+        }
+        return nil
+    }
+
     /// Why a complete answer is wrong; nil when it is not. `counts`: rows by block.
     final func problem(with counts: [String: Int], expected: Int, scanned: Int, from begin: UInt64) -> String? {
         let sum = counts.values.reduce(0, +)

@@ -121,6 +121,7 @@ final class Simulation {
     // MARK: Losses
 
     private func lost(_ run: NodeRunning, isCalm: Bool) {
+        checkStruckFrames()
         let name = run.node.name
         for client in clients { client.lose(name) }
         let mine = commands.filter { $0.run === run }
@@ -133,6 +134,12 @@ final class Simulation {
             frame.lost(run, isCalm: isCalm, known: known, others: others)
         }
         for job in jobs { job.lost(run, isCalm: isCalm, known: known) }
+    }
+
+    private func checkStruckFrames() {
+        for frame in struckFrames {
+            if let problem = frame.problem(withWhatIsKnownTo: aliveRuns) { violate(problem) }
+        }
     }
 
     // MARK: Frames
@@ -247,6 +254,7 @@ final class Simulation {
         }
         for job in jobs { for run in aliveRuns { ask(job, at: run, knowsAll: true) } }
         for frame in struckFrames { for run in aliveRuns { ask(frame, at: run, requires: "all") } }
+        checkStruckFrames()
         checkReusedFrames()
         checkAgreement()
         world.run(until: world.time + .seconds(5))

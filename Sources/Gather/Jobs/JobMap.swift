@@ -40,9 +40,11 @@ struct JobMap {
     ) {
         guard request.include.isEmpty else {
             var rest = request
-            rest.include = []
+            (rest.include, rest.counts) = ([], [])
             return cluster.engine.compute.submitUrgent { [rest] in
-                cluster.loads.include(request.include)
+                cluster.loads.include(request.include) {
+                    cluster.note(request.counts.map { ($0.id, $0.counts) })
+                }
                 run(rest, encodes: encodes, completion: completion)
             }
         }

@@ -20,42 +20,32 @@ extension JobRunner {
         since started: UInt64
     ) async -> (Gathered<NodeAnswer>, [Loss]) {
         var (outcome, views) = (outcome, LoadViews())
+        var known: [DefinitionID: FrameAcknowledgements] = [:]
         for (node, found) in outcome.answers { views.answered(node: node, found.answer.loads.mapValues(\.view)) }
         func milliseconds() -> Int { Int((cluster.environment.uptimeNanoseconds - started) / 1_000_000) + 1 }
         for _ in 0..<LoadViews.roundsMax {
             let missing = views.missing(startedMilliseconds: milliseconds())
             guard !missing.isEmpty else { break }
-            let untold = await tellCounts(before: missing, outcome)
-            let asked = missing.keys.filter { !untold.contains($0) }.sorted()
-            for node in asked { inclusions.set(views.include(missing[node] ?? [], node: node), of: node) }
+            // A node that shows a load because others do has to know first how many rows these have, those too that this one can't
+            // reach: one that ends before it has said so itself would not be missed.
+            for (_, found) in outcome.answers {
+                for frame in found.answer.frames { known[frame.id, default: frame].merge(frame) }
+            }
+            let asked = missing.keys.sorted()
+            for node in asked {
+                let counts = known.values.sorted { $0.id < $1.id }
+                inclusions.set(views.include(missing[node] ?? [], node: node), counts, of: node)
+            }
             let again = await gatherer.outcome(ofAskingAgain: asked)
             outcome.answers.removeAll { missing[$0.node] != nil }
             outcome.answers += again.answers
-            outcome.failures += again.failures + untold.map { ($0, Self.otherView) }
+            outcome.failures += again.failures
             for (node, found) in again.answers { views.answered(node: node, found.answer.loads.mapValues(\.view)) }
-            for node in again.failures.map(\.node) + untold { views.failed(node: node) }
+            for node in again.failures.map(\.node) { views.failed(node: node) }
         }
         let torn = views.missing(startedMilliseconds: milliseconds()).keys
         let unsure = Set(torn).union(views.forgetful(startedMilliseconds: milliseconds()))
         return (outcome, unsure.sorted().map { Loss(node: $0, failure: Self.otherView) })
-    }
-
-    private static let tellMilliseconds = 500
-
-    /// Before nodes show loads because others do, somebody else than those others has to know how many rows these have: a coordinator that
-    /// ends before it has told its commit would not be missed. Of what other nodes show this one knows from now on; of what it shows
-    /// itself those that are asked are told. Answers those of them that were not reached.
-    private func tellCounts(before missing: [Int: Set<UInt64>], _ outcome: Gathered<NodeAnswer>) async -> [Int] {
-        _ = try? known(of: outcome)
-        guard let own = cluster.topology.selfIndex,
-            let answer = outcome.answers.first(where: { $0.node == own })?.answer.answer
-        else { return [] }
-        let shown = Set(answer.loads.values.flatMap(\.committed.keys))
-        let others = missing.filter { $0.key != own && !shown.isDisjoint(with: $0.value) }
-        guard !others.isEmpty else { return [] }
-        let failures = await cluster.publish(
-            by: cluster.environment.deadline(afterMilliseconds: Self.tellMilliseconds))
-        return failures.map(\.node).filter { others[$0] != nil }
     }
 
     private static let otherView = Failure(
@@ -133,12 +123,20 @@ extension JobRunner {
     }
 }
 
-/// The loads that nodes which are asked again are to have in their views.
+/// The loads that nodes which are asked again are to have in their views, and what they have to know before they show them.
 final class LoadInclusions: Sendable {
-    private let byNode: Mutex<[Set<UInt64>]>
+    struct Inclusion: Sendable {
+        var loads: Set<UInt64> = []
+        var counts: [FrameAcknowledgements] = []
+    }
 
-    init(count: Int) { byNode = Mutex(Array(repeating: [], count: count)) }
+    private let byNode: Mutex<[Inclusion]>
 
-    func set(_ loads: Set<UInt64>, of node: Int) { byNode.withLock { $0[node] = loads } }
-    func of(_ node: Int) -> Set<UInt64> { byNode.withLock { $0[node] } }
+    init(count: Int) { byNode = Mutex(Array(repeating: Inclusion(), count: count)) }
+
+    func set(_ loads: Set<UInt64>, _ counts: [FrameAcknowledgements], of node: Int) {
+        byNode.withLock { $0[node] = Inclusion(loads: loads, counts: counts) }
+    }
+
+    func of(_ node: Int) -> Inclusion { byNode.withLock { $0[node] } }
 }

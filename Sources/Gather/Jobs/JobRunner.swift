@@ -164,7 +164,8 @@ package struct JobRunner: Sendable {
             if attempt > 0, let inclusions {
                 let left = cluster.environment.remainingMilliseconds(until: deadline)
                 request.deadlineMilliseconds = UInt32(max(1, left))
-                request.include = inclusions.of(node)
+                let inclusion = inclusions.of(node)
+                (request.include, request.counts) = (inclusion.loads, inclusion.counts)
             }
             ask(node, request, links, deadline, log, deliver)
         }

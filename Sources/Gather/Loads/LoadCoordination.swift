@@ -4,6 +4,13 @@ import Coordination
 import Engine
 import Synchronization
 
+/// What who asks about a load is told.
+struct LoadWord: Sendable {
+    var state: LoadState
+    /// Of a load that is committed, what its participants will ever have had of the frame; nil where that is not known any more.
+    var counts: [ParticipantCount]?
+}
+
 /// One load that this node coordinates. Thread-safe.
 final class LoadCoordination: Sendable {
     let number: UInt64
@@ -42,13 +49,15 @@ final class LoadCoordination: Sendable {
     var isOver: Bool { state.withLock { $0.machine.isOver } }
 
     /// What a participant that asks is told; another one has no part in it.
-    func state(for asker: NodeRun) -> LoadState {
+    func word(for asker: NodeRun) -> LoadWord {
         state.withLock { state in
-            guard state.machine.participants.contains(where: { $0.run == asker }) else { return .aborted }
+            guard state.machine.participants.contains(where: { $0.run == asker }) else {
+                return LoadWord(state: .aborted)
+            }
             switch state.machine.phase {
-            case .staging, .preparing: return .prepared
-            case .committed: return .committed
-            case .aborted: return .aborted
+            case .staging, .preparing: return LoadWord(state: .prepared)
+            case .committed: return LoadWord(state: .committed, counts: state.machine.counts)
+            case .aborted: return LoadWord(state: .aborted)
             }
         }
     }
@@ -201,7 +210,7 @@ final class LoadCoordination: Sendable {
         receive(.failed(index))
     }
 
-    private func tell(_ index: Int, commit: Bool, _ counts: [(run: NodeRun, count: Int)]) {
+    private func tell(_ index: Int, commit: Bool, _ counts: [ParticipantCount]) {
         let run = state.withLock { $0.machine.participants[index].run }
         let argument = Value.object([
             "load": LoadMessage.value(number), "commit": .bool(commit), "frame": .string(frame),

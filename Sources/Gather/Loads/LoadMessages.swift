@@ -14,6 +14,18 @@ extension NodeRun {
     }
 }
 
+/// All rows that one run of a node will ever have had of a frame, once a load is visible.
+typealias ParticipantCount = (run: NodeRun, count: Int)
+
+extension FrameAcknowledgements {
+    /// The same, of all runs that are known, in the order of names and incarnations.
+    var counts: [ParticipantCount] {
+        rows.sorted { $0.key < $1.key }.flatMap { name, runs in
+            runs.sorted { $0.key < $1.key }.map { (NodeRun(name: name, incarnation: $0.key), $0.value) }
+        }
+    }
+}
+
 enum LoadMessage {
     static func number(_ argument: Value) throws(Failure) -> UInt64 {
         guard case .int(let load)? = argument["load"] else { throw ClusterNode.malformed }
@@ -35,9 +47,9 @@ enum LoadMessage {
     }
 
     /// `[[name, incarnation, rows], …]`: what each participant will ever have had of the frame.
-    static func counts(_ argument: Value) throws(Failure) -> [(run: NodeRun, count: Int)] {
+    static func counts(_ argument: Value) throws(Failure) -> [ParticipantCount] {
         guard case .array(let list)? = argument["counts"] else { throw ClusterNode.malformed }
-        var counts: [(run: NodeRun, count: Int)] = []
+        var counts: [ParticipantCount] = []
         for element in list {
             guard let run = NodeRun(value: element), case .array(let parts) = element, parts.count == 3,
                 case .int(let count) = parts[2], (0...Int64(FrameAcknowledgements.rowsMax)).contains(count)
@@ -47,7 +59,7 @@ enum LoadMessage {
         return counts
     }
 
-    static func value(_ counts: [(run: NodeRun, count: Int)]) -> Value {
+    static func value(_ counts: [ParticipantCount]) -> Value {
         .array(
             counts.map {
                 .array([.string($0.run.name), .int(Int64(bitPattern: $0.run.incarnation)), .int(Int64($0.count))])

@@ -8,13 +8,17 @@ import Synchronization
 final class LoadEntry: Sendable {
     let number: UInt64
     let frame: String
+    let id: DefinitionID
     let load: FrameLoad
     let begun: Instant
     fileprivate let machine: Mutex<LoadParticipant>
 
-    fileprivate init(_ number: UInt64, frame: String, _ load: FrameLoad, coordinator: NodeRun, now: Instant) {
+    fileprivate init(
+        _ number: UInt64, frame: String, id: DefinitionID, _ load: FrameLoad, coordinator: NodeRun, now: Instant
+    ) {
         self.number = number
         self.frame = frame
+        self.id = id
         self.load = load
         begun = now
         machine = Mutex(LoadParticipant(coordinator: coordinator, now: now))
@@ -48,7 +52,7 @@ final class LoadParticipants: Sendable {
     // MARK: What coordinators ask
 
     /// Once more is fine, from the same coordinator.
-    func begin(_ number: UInt64, into frame: Frame, coordinator: NodeRun) throws(Failure) {
+    func begin(_ number: UInt64, into frame: Frame, id: DefinitionID, coordinator: NodeRun) throws(Failure) {
         let now = environment.now
         let result = state.withLock { state -> Result<Void, Failure> in
             if let entry = state.entries[number] {
@@ -63,7 +67,8 @@ final class LoadParticipants: Sendable {
             }
             do throws(Failure) {
                 let load = try frames.beginLoad(number, into: frame)
-                state.entries[number] = LoadEntry(number, frame: frame.name, load, coordinator: coordinator, now: now)
+                state.entries[number] = LoadEntry(
+                    number, frame: frame.name, id: id, load, coordinator: coordinator, now: now)
                 return .success(())
             } catch {
                 return .failure(error)
@@ -128,9 +133,9 @@ final class LoadParticipants: Sendable {
 
     // MARK: Doubt
 
-    /// Loads that another node has made visible are visible here when this returns, where they are ready.
-    func include(_ loads: Set<UInt64>) {
-        for number in loads { if let entry = entry(number) { receive(.included, entry) } }
+    /// Loads that another node has made visible are visible here when this returns, where they are ready. `beforeShown` as in `decide`.
+    func include(_ loads: Set<UInt64>, beforeShown: () -> Void) {
+        for number in loads { if let entry = entry(number) { receive(.included, entry, beforeShown: beforeShown) } }
     }
 
     /// What this node knows of a load that another one asks about, who knows that these runs are over.
@@ -147,8 +152,10 @@ final class LoadParticipants: Sendable {
         state.withLock { Array($0.entries.values) }.flatMap { receive(.timer, $0) }
     }
 
-    /// What came of a question; more may follow from it.
-    func learned(_ event: LoadParticipant.Event, _ entry: LoadEntry) -> [Question] { receive(event, entry) }
+    /// What came of a question; more may follow from it. `beforeShown` as in `decide`.
+    func learned(_ event: LoadParticipant.Event, _ entry: LoadEntry, beforeShown: () -> Void) -> [Question] {
+        receive(event, entry, beforeShown: beforeShown)
+    }
 
     /// Loads into a frame, leaving one out.
     func others(into frame: String, besides load: UInt64) -> Int {
@@ -160,14 +167,14 @@ final class LoadParticipants: Sendable {
     /// Carries out what follows from the event before anybody else is told of it; answers what is to be asked.
     @discardableResult
     private func receive(
-        _ event: LoadParticipant.Event, _ entry: LoadEntry, beforeCommit: () -> Void = {}
+        _ event: LoadParticipant.Event, _ entry: LoadEntry, beforeShown: () -> Void = {}
     ) -> [Question] {
         entry.machine.withLock { machine in
             var questions: [Question] = []
             for effect in machine.receive(event, now: environment.now) {
                 switch effect {
                 case .commit:
-                    beforeCommit()
+                    beforeShown()
                     // It fails only when the frame was dropped, and with it all that there is to show.
                     _ = try? frames.commitLoad(entry.number)
                     end(entry, committed: true)

@@ -191,11 +191,11 @@ final class LoadTable: Sendable {
     // MARK: Doubt
 
     /// Of a load that this node coordinates, what a participant is told; nil for any other.
-    func state(of number: UInt64, for asker: NodeRun) -> LoadState? {
+    func word(of number: UInt64, for asker: NodeRun) -> LoadWord? {
         let sender = senders.withLock { $0[number] }
-        if let sender, sender.coordination == nil { return .prepared }
+        if let sender, sender.coordination == nil { return LoadWord(state: .prepared) }
         let coordination = sender?.coordination ?? ending.withLock { $0[number] }
-        return coordination?.state(for: asker)
+        return coordination?.word(for: asker)
     }
 
     /// A few times a second: tells participants again what they have not answered, and finds out what this node is in doubt of.
@@ -208,7 +208,7 @@ final class LoadTable: Sendable {
         for coordination in underWay + decided { coordination.tick() }
         let run = cluster.run
         for question in cluster.loads.tick() {
-            cluster.resolve(question) { [self] number in state(of: number, for: run) }
+            cluster.resolve(question) { [self] number in word(of: number, for: run) }
         }
     }
 

@@ -311,6 +311,7 @@ extension MapRequest {
         buffer.writeWire(UInt8(explains ? 1 : 0))
         buffer.writeWire(bytes: candidates)
         buffer.writeWire(value: .array(include.sorted().map { .int(Int64(bitPattern: $0)) }))
+        buffer.writeWire(value: .array(counts.map(\.value)))
     }
 
     fileprivate init?(decoding buffer: inout ByteBuffer) {
@@ -319,13 +320,15 @@ extension MapRequest {
             let parameters = buffer.readWireValue(partsMax: PeerRequest.parameterPartsMax),
             let deadline = buffer.readWire(UInt32.self), let now = buffer.readWire(Int64.self),
             let explains = buffer.readWire(UInt8.self), let candidates = buffer.readWireBytes(),
-            let include = buffer.readWireValue(partsMax: PeerRequest.loadPartsMax).flatMap(Set.init(loads:))
+            let include = buffer.readWireValue(partsMax: PeerRequest.loadPartsMax).flatMap(Set.init(loads:)),
+            let counts = buffer.readWireAcknowledgements(partsMax: MapAnswer.framePartsMax)
         else { return nil }
         self.init(
             query: query, name: name, source: source, parameters: parameters, deadlineMilliseconds: deadline, now: now,
             explains: explains == 1)
         self.candidates = candidates
         self.include = include
+        self.counts = counts
     }
 }
 
@@ -358,17 +361,13 @@ extension MapAnswer {
                 .flatMap(Inexactness.relativeErrors(value:)),
             let milliseconds = buffer.readWire(UInt64.self).map({ Double(bitPattern: $0) }),
             (0...Self.millisecondsMax).contains(milliseconds),
-            case .array(let list)? = buffer.readWireValue(partsMax: Self.framePartsMax),
+            let frames = buffer.readWireAcknowledgements(partsMax: Self.framePartsMax),
             case .map(let looked)? = buffer.readWireValue(partsMax: Self.framePartsMax),
             let log = buffer.readWireLog()
         else { return nil }
         self.init(
             incarnation: incarnation, shards: Int(shards), partial: partial, rowsScanned: rows, chunksScanned: chunks,
-            chunksPruned: pruned, chunksCached: cached, milliseconds: milliseconds, frames: [])
-        for value in list {
-            guard let frame = FrameAcknowledgements(value: value), frame.isSane else { return nil }
-            frames.append(frame)
-        }
+            chunksPruned: pruned, chunksCached: cached, milliseconds: milliseconds, frames: frames)
         for frame in looked {
             guard let name = frame.key.text, let seen = FrameLoads.Seen(value: frame.value) else { return nil }
             loads[name] = seen
@@ -380,7 +379,7 @@ extension MapAnswer {
     }
 
     private static let shardsMax: UInt32 = 256
-    private static let framePartsMax = 1 << 20
+    fileprivate static let framePartsMax = 1 << 20
     /// A job of many plans has more aggregates than one, of 256.
     private static let errorPartsMax = 1 << 16
     /// A year.
@@ -392,5 +391,12 @@ extension ByteBuffer {
     fileprivate mutating func readCount() -> Int? {
         guard let count = readWire(UInt64.self), count <= UInt64(FrameAcknowledgements.rowsMax) else { return nil }
         return Int(count)
+    }
+
+    /// Nil where one of them can be none.
+    fileprivate mutating func readWireAcknowledgements(partsMax: Int) -> [FrameAcknowledgements]? {
+        guard case .array(let list)? = readWireValue(partsMax: partsMax) else { return nil }
+        let found = list.compactMap(FrameAcknowledgements.init(value:)).filter(\.isSane)
+        return found.count == list.count ? found : nil
     }
 }

@@ -95,6 +95,8 @@ package struct MapRequest: Sendable, Equatable {
     package var candidates: [UInt8] = []
     /// Loads that another node has made visible: they are visible before the map begins, where they are ready.
     package var include: Set<UInt64> = []
+    /// What is known of all nodes' rows in these loads' frames: known to who shows them before it does.
+    package var counts: [FrameAcknowledgements] = []
 
     package init(
         query: UInt64, name: String, source: [UInt8], parameters: Value, deadlineMilliseconds: UInt32, now: Int64,

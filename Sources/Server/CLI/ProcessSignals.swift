@@ -22,18 +22,20 @@ final class ProcessSignals {
     /// end the process. Those that end it do so at once while there is nothing yet to clean up.
     static func ignoreWhatEndsNothing() { for number in meansNothing { signal(number, SIG_IGN) } }
 
-    /// `end` and `readAgain` are called on any thread, as often as the signals come.
-    init(end: @escaping @Sendable () -> Void, readAgain: @escaping @Sendable () -> Void) {
-        for number in Self.ends { watch(number, end) }
-        watch(SIGHUP, readAgain)
+    /// `end` and `readAgain` are called on any thread, as often as the signals come. All that come once this has returned are heard:
+    /// sources are registered by another thread, in its own time, and until then a signal does what it does by default.
+    init(end: @escaping @Sendable () -> Void, readAgain: @escaping @Sendable () -> Void) async {
+        for number in Self.ends { await watch(number, end) }
+        await watch(SIGHUP, readAgain)
     }
 
-    private func watch(_ number: Int32, _ action: @escaping @Sendable () -> Void) {
-        // Or the signal would do what it does by default as well.
-        signal(number, SIG_IGN)
+    private func watch(_ number: Int32, _ action: @escaping @Sendable () -> Void) async {
         let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
         source.setEventHandler(handler: action)
-        source.resume()
+        await withCheckedContinuation { continuation in
+            source.setRegistrationHandler { continuation.resume() }
+            source.resume()
+        }
         sources.append(source)
     }
 

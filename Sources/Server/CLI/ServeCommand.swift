@@ -245,7 +245,7 @@ struct Serve: AsyncParsableCommand {
             configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials, access),
             logger: logger, endsWithStandardInput: exitOnStdinClose,
             scripts: scripts.map { ScriptFiles(directory: $0) }, notifier: try OptionOrigins.serviceNotifier())
-        let signals = ProcessSignals(
+        let signals = await ProcessSignals(
             end: { service.end() },
             readAgain: { service.readAgain { users?.readAgain() } })
         defer { withExtendedLifetime(signals) {} }

@@ -73,6 +73,7 @@ enum WireSamples {
             query: 1, name: "j", source: Array("x = 1".utf8), parameters: .object(["a": .int(-1)]),
             deadlineMilliseconds: 2, now: 5)
         map.include = [7, .max]
+        map.counts = [FrameAcknowledgements(frame: "f", id: DefinitionID(run: 11, number: 1), rows: ["n1": [11: 100]])]
         return map
     }
 
