@@ -51,7 +51,9 @@ import Testing
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("cacheismo-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
         let dynamic = try Finished.run("/usr/bin/ldd", [Place.binary]).output.contains("libswiftCore")
-        var cases = [(["/nonexistent", folder.path], "is no program"), (["--fast", "a", "b"], "--fast"), ([], "usage")]
+        var cases = [
+            (["/nonexistent", folder.path], "is no program"), (["--fast", "a", "b"], "--fast"), ([], "usage"),
+        ]
         if dynamic { cases.append(([Place.binary, folder.path], "--static-swift-stdlib")) }
         for (arguments, words) in cases {
             let run = try Finished.run(Place.file("scripts/build-deb"), arguments)

@@ -136,6 +136,40 @@ import Testing
         #expect(node.exitCode == 0)
     }
 
+    @Test("a job that is under way when the node is told to end is answered, over memcached and over HTTP")
+    func jobsUnderWay() throws {
+        let ports = try TestCluster.freePorts(2)
+        let node = TestNode(name: "node", port: ports[0], arguments: ["--http", "127.0.0.1:\(ports[1])"])
+        try node.start()
+        let lua =
+            "function run(p) local since = os.clock() while os.clock() - since < 0.5 do end return 'it is ' .. 'done' end"
+        let wire = try Wire(port: ports[0], timeoutSeconds: 60)
+        #expect(try wire.set("job:define:long", lua) == "STORED\r\n")
+        let file = try TemporaryFile("")
+        let asking = Process()
+        asking.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
+        asking.arguments = [
+            "-s", "-m", "60", "-H", "Content-Type: application/x-lua", "--data-binary", lua, "-o", file.path,
+            "http://127.0.0.1:\(ports[1])/v1/runs?wait=30s",
+        ]
+        try asking.run()
+        // `version` is answered before the job is: what is behind it has come by then.
+        #expect(try wire.exchange("version\r\nget job:run:long\r\n", until: "\r\n").hasPrefix("VERSION"))
+        // Both have begun; on a busy machine they may be over by then, too.
+        func runs() throws -> Int {
+            let told = try Finished.run("/usr/bin/curl", ["-s", "http://127.0.0.1:\(ports[1])/v1/runs"]).json
+            return (told?["runs"] as? [Any])?.count ?? 0
+        }
+        for _ in 0..<1_000 where try runs() < 2 { usleep(20_000) }
+        node.signal(SIGTERM)
+        #expect(try wire.exchange("", until: "END\r\n").contains("it is done"))
+        asking.awaitEnd()
+        #expect(asking.terminationStatus == 0)
+        #expect(try file.text.contains("it is done"))
+        node.stop()
+        #expect(node.exitCode == 0)
+    }
+
     @Test("a client that never sends the rest, or never reads, keeps a node no longer than five seconds")
     func stubbornClients() throws {
         let cluster = try TestCluster(nodes: 1)
