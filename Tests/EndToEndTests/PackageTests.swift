@@ -4,7 +4,9 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct PackageTests {
-    private static let isRoot = geteuid() == 0
+    /// Root in a container often may not.
+    private static let mayMount =
+        (try? Finished.run("/usr/bin/unshare", ["--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]))?.code == 0
 
     private static func has(_ program: String) -> Bool {
         (try? Finished.run("/usr/bin/which", [program]))?.code == 0
@@ -26,7 +28,7 @@ import Testing
 
     @Test(
         "the package is installed, started, asked, upgraded while it runs, removed and purged; lintian finds no error",
-        .enabled(if: isRoot && has("dpkg-shlibdeps") && has("unshare"), "wants root, and Debian"))
+        .enabled(if: mayMount && has("dpkg-shlibdeps") && has("dpkg-query"), "wants to mount, as root may, and Debian"))
     func package() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("cacheismo-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
