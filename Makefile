@@ -4,7 +4,7 @@
 SWIFT_BUILD = swift build --configuration release
 SWIFT_SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help demo test install uninstall bench bench-cluster bench-analytics simulate fuzz tsan format lint clean
+.PHONY: help demo test install uninstall deb bench bench-cluster bench-analytics simulate fuzz tsan format lint clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -30,6 +30,16 @@ install: ## Install the program, its manual page and completions for bash, zsh a
 
 uninstall: ## Remove what was installed, PREFIX=/usr/local
 	@scripts/install-program uninstall "$(DESTDIR)$(PREFIX)"
+
+deb: ## Build a Debian package with the Swift run-time library in it, and have lintian look at it
+	$(if $(BINARY),,@scripts/install-dependencies)
+	$(if $(BINARY),,$(SWIFT_BUILD) --static-swift-stdlib --scratch-path .build-deb --product cacheismo)
+	@package=$$(scripts/build-deb $(or $(BINARY),.build-deb/release/cacheismo) "$(DEB_FOLDER)") && echo "made $$package" && \
+		if command -v lintian >/dev/null; then lintian --fail-on error --allow-root "$$package"; \
+		else echo "lintian is not installed: nobody has looked at the package"; fi
+
+# Where the package is put.
+DEB_FOLDER ?= .build-deb
 
 bench: ## Measure beside memcached and redis, where they are installed
 	@scripts/install-dependencies
@@ -90,4 +100,4 @@ lint: ## Fail where they are not laid out so
 	swift format lint --strict --parallel --recursive $(SWIFT_SOURCES)
 
 clean: ## Remove what was built and the test clients
-	rm -rf .build .build-clients .build-peers .build-tsan
+	rm -rf .build .build-clients .build-peers .build-tsan .build-deb

@@ -4,6 +4,7 @@ package import Coordination
 package import Engine
 import Logging
 package import NIOCore
+import Synchronization
 
 package final class ClusterNode: PeerService {
     package let cluster: Cluster
@@ -16,6 +17,9 @@ package final class ClusterNode: PeerService {
     package let definitions = JobDefinitions()
     /// What is told of the nodes.
     package let reports: NodeReports
+    /// From when it was told to end on: what is asked is answered, and nobody should ask anything new.
+    package var isEnding: Bool { ends.load(ordering: .relaxed) }
+    private let ends = Atomic<Bool>(false)
     private let refusals: RefusalLog
     private let budget = PeerByteBudget()
 
@@ -68,6 +72,9 @@ package final class ClusterNode: PeerService {
             service: self, identity: cluster.identity, line: line,
             itemBytesMax: cluster.engine.configuration.itemBytesMax, budget: budget, channel: channel)
     }
+
+    /// See `isEnding`.
+    package func prepareToEnd() { ends.store(true, ordering: .relaxed) }
 
     // MARK: Who calls
 

@@ -17,7 +17,8 @@ struct Cacheismo: AsyncParsableCommand {
     static func main() async {
         StandardOutput.prepare()
         do {
-            var command = try parseAsRoot(CommandLineBytes.arguments)
+            var command = try parseAsRoot(OptionOrigins.arguments())
+            if let command = command as? Serve { return try await command.serve() }
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -91,7 +91,7 @@ final class TestNode {
         guard let process else { return }
         signal(SIGCONT)
         signal(number)
-        for _ in 0..<500 where process.isRunning { usleep(10_000) }
+        for _ in 0..<1_000 where process.isRunning { usleep(10_000) }
         signal(SIGKILL)
         process.awaitEnd()
         exitCode = process.terminationStatus

@@ -18,13 +18,18 @@ enum FilePath {
         return stat(name, &information) == 0 && information.st_mode & S_IFMT != S_IFDIR
     }
 
-    static func read(_ path: String) throws(Failure) -> [UInt8] { try read(try OpenFile(path)) }
+    /// At most `bytesMax` of it, as some files have no end.
+    static func read(_ path: String, bytesMax: Int = .max) throws(Failure) -> [UInt8] {
+        try read(try OpenFile(path), bytesMax)
+    }
 
     static func readStandardInput() throws(Failure) -> [UInt8] { try read(.standardInput()) }
 
-    private static func read(_ file: OpenFile) throws(Failure) -> [UInt8] {
+    private static func read(_ file: OpenFile, _ bytesMax: Int = .max) throws(Failure) -> [UInt8] {
         var bytes: [UInt8] = []
-        while let piece = try file.read(bytesMax: 1 << 20) { bytes.append(contentsOf: piece) }
+        while bytes.count < bytesMax, let piece = try file.read(bytesMax: min(1 << 20, bytesMax - bytes.count)) {
+            bytes.append(contentsOf: piece)
+        }
         return bytes
     }
 }

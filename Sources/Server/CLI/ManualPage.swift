@@ -22,12 +22,36 @@ struct ManualPage {
         for child in Self.list(command["subcommands"]) { add(child, below: []) }
         lines += [
             ".Sh ENVIRONMENT", ".Bl -tag -width Ds", ".It Ev CACHEISMO_PASSWORD", "The password that goes with",
-            ".Fl -login .", ".El", ".Sh EXIT STATUS", ".Bl -tag -width Ds", ".It 0",
-            "It was done, or the answer is complete.",
-            ".It 1", "It was not; standard error says why in one line.", ".It 64",
-            "The command line is not understood.", ".El",
+            ".Fl -login .", ".It Ev CACHEISMO_CONFIG", "The file of", ".Fl -config ,", "unless that is given.",
+            ".It Ev CACHEISMO_MEMORY , CACHEISMO_LISTEN , No ...",
+            "Options of", ".Cm serve", "by their long names: in capitals, with", ".Sq _", "for", ".Sq \\- .",
+            "A flag is", ".Ql true", "or", ".Ql false ;",
+            "of what may be given several times the values stand between commas.",
+            "An empty one is none.", "They go before the file, and the command line before them.",
+            ".It Ev NOTIFY_SOCKET", "Where a service manager is told that a node is ready,",
+            "reads its files again, or ends.",
+            ".El",
         ]
+        lines +=
+            Self.files + [
+                ".Sh EXIT STATUS", ".Bl -tag -width Ds", ".It 0",
+                "It was done, or the answer is complete; a node was told to end, and has.",
+                ".It 1", "It was not; standard error says why in one line.", ".It 64",
+                "The command line is not understood, or options of a node can't be used.",
+                "Standard error says each in a line.",
+                ".El",
+            ]
     }
+
+    /// What a file of options may have.
+    private static let files = [
+        ".Sh FILES", ".Bl -tag -width Ds", ".It Pa /etc/cacheismo/cacheismo.conf",
+        "Options of the node that Debian's package runs.", ".El", ".Pp",
+        "A file that is given with", ".Fl -config", "has an option a line, as on the command line,", ".Ql \\-m 64",
+        "or",
+        ".Ql \\-\\-memory 64 ,", "or as TOML has it,", ".Ql memory = 64 .", "A", ".Ql #",
+        "at the start of a line, or behind a blank, begins a comment.",
+    ]
 
     var text: String { lines.joined(separator: "\n") + "\n" }
 

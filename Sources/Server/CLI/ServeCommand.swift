@@ -105,6 +105,9 @@ struct Serve: AsyncParsableCommand {
         help: "Give up root for this user once the ports are open.")
     var user: String?
 
+    @OptionGroup(title: "Where options come from")
+    var start: StartOptions
+
     @OptionGroup(title: "The log")
     var log: LogOptions
 
@@ -203,7 +206,7 @@ struct Serve: AsyncParsableCommand {
         ProcessSignals.ignoreWhatEndsNothing()
         ProcessMemory.limitHeaps()
         let logger = log.makeLogger(verbose: verbose)
-        for line in compatibility.passedOver { logger.warning("\(line)") }
+        for line in OptionOrigins.notes + compatibility.passedOver { logger.warning("\(line)") }
         let topology = try makeTopology()
         let security = try makeSecurity()
         try security.check(topology)
@@ -215,6 +218,10 @@ struct Serve: AsyncParsableCommand {
         var http = try http.configuration(asks: authFile != nil)
         let connections = makeRoomForConnections(nodes: topology.nodes.count, http, logger)
         http?.connectionsMax = connections
+        let hints = StartHints.all(itemMegabytes: memory, frameMegabytes: frameMemory, backlog: backlog) {
+            (try? FilePath.read($0)).map { String(decoding: $0, as: UTF8.self) }
+        }
+        for line in hints { logger.warning("\(line)") }
         // The process's own group: its loops end with it, as what is still at work at the end may yet answer to them.
         NIOSingletons.groupLoopCountSuggestion = topology.isAlone ? 1 : threads
         let group = MultiThreadedEventLoopGroup.singleton
@@ -237,15 +244,12 @@ struct Serve: AsyncParsableCommand {
             node: node, group: group, loops: serving, http: http,
             configuration: makeListenerConfiguration(port: port, connections: connections, users?.credentials, access),
             logger: logger, endsWithStandardInput: exitOnStdinClose,
-            scripts: scripts.map { ScriptFiles(directory: $0) })
+            scripts: scripts.map { ScriptFiles(directory: $0) }, notifier: try OptionOrigins.serviceNotifier())
         let signals = await ProcessSignals(
             end: { service.end() },
-            readAgain: {
-                users?.readAgain()
-                service.readScriptsAgain()
-            })
+            readAgain: { service.readAgain { users?.readAgain() } })
         defer { withExtendedLifetime(signals) {} }
-        let pidFile = try await start(service, as: identity)
+        let pidFile = try await open(service, as: identity)
         defer { pidFile?.remove() }
         // Once it listens: what keeps it from that is told in one line.
         if users == nil, let line = openness(http) { logger.warning("\(line)") }
@@ -260,7 +264,7 @@ struct Serve: AsyncParsableCommand {
 
     /// Writes the pid file, listens, then gives up root: who is answered finds the file written. Leaves nothing behind where
     /// one of them fails.
-    private func start(_ service: ServingNode, as identity: ProcessIdentity?) async throws -> PidFile? {
+    private func open(_ service: ServingNode, as identity: ProcessIdentity?) async throws -> PidFile? {
         // First of all, as it tells whether another server is there already.
         let pidFile = try pidFile.map { path throws(Failure) in try PidFile(path) }
         do {
@@ -311,7 +315,7 @@ struct Serve: AsyncParsableCommand {
         return possible
     }
 
-    private func makeTopology() throws(Failure) -> Topology {
+    func makeTopology() throws(Failure) -> Topology {
         guard let peers, let name else {
             let port = port ?? Self.portDefault
             return Topology.alone(name: "node", host: "127.0.0.1", port: port == 0 ? Self.portDefault : port)
@@ -320,7 +324,7 @@ struct Serve: AsyncParsableCommand {
     }
 
     /// What nodes know each other by. A file that says nothing is refused: it would be no secret.
-    private func makeSecurity() throws(Failure) -> PeerSecurity {
+    func makeSecurity() throws(Failure) -> PeerSecurity {
         guard let clusterSecret else { return PeerSecurity(trustsAnyAddress: insecurePeers) }
         guard let secret = ClusterSecret(file: try FilePath.read(clusterSecret)) else {
             throw Failure(

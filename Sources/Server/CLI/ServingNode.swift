@@ -19,6 +19,8 @@ struct ServingNode: Service, CustomStringConvertible {
     let endsWithStandardInput: Bool
     /// Loaded again whenever they change; nil where there are none.
     let scripts: ScriptFiles?
+    /// Awaits word of how far the node is; nil where nobody does.
+    let notifier: ServiceNotifier?
     private let shutdownRequest: AsyncStream<Void>
     private let requestShutdown: AsyncStream<Void>.Continuation
 
@@ -26,12 +28,13 @@ struct ServingNode: Service, CustomStringConvertible {
     init(
         node: ClusterNode, group: MultiThreadedEventLoopGroup, loops: [ServingLoop], http: HTTPConfiguration? = nil,
         configuration: MemcachedListenerConfiguration, logger: Logger, endsWithStandardInput: Bool,
-        scripts: ScriptFiles?
+        scripts: ScriptFiles?, notifier: ServiceNotifier? = nil
     ) {
         self.node = node
         self.logger = logger
         self.endsWithStandardInput = endsWithStandardInput
         self.scripts = scripts
+        self.notifier = notifier
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         shutdownRequest = stream
         requestShutdown = continuation
@@ -87,15 +90,33 @@ struct ServingNode: Service, CustomStringConvertible {
     /// Ends `run`, also before it has begun.
     func end() { requestShutdown.yield() }
 
-    /// Takes the scripts as they are now, changed or not.
-    func readScriptsAgain() {
-        guard let scripts else { return }
+    /// Reads the users again with `readUsers`, and takes the scripts as they are now, changed or not.
+    func readAgain(_ readUsers: () -> Void) {
+        tell(.reloading)
+        readUsers()
+        guard let scripts else { return tellReady() }
         let engine = node.cluster.engine
         let watcher = ScriptWatcher(files: scripts, engine: engine, logger: logger)
-        engine.compute.submit { watcher.reload() }
+        engine.compute.submit {
+            watcher.reload()
+            tellReady()
+        }
+    }
+
+    private func tellReady() {
+        tell(.ready(status: "serves on \(listener.placeNames.joined(separator: ", "))"))
+    }
+
+    private func tell(_ state: ServiceNotifier.State) {
+        do throws(Failure) { try notifier?.tell(state) } catch { logger.warning("\(error.message)") }
     }
 
     func run() async {
+        // It listens, and its scripts are loaded: once it has heard from its peers, or waited for them long enough, it is ready.
+        let becomingReady = Task {
+            await node.cluster.settle()
+            if !node.isEnding { tellReady() }
+        }
         let synchronizing = Task { await node.synchronizeForever() }
         let watchingNode = NodeWatch(node: node, statistics: listener.statistics, logger: logger).start()
         let watching = scripts.map { ScriptWatcher(files: $0, engine: node.cluster.engine, logger: logger).start() }
@@ -105,14 +126,32 @@ struct ServingNode: Service, CustomStringConvertible {
         } onGracefulShutdown: {
             requestShutdown.yield()
         }
+        node.prepareToEnd()
         LogEvents(logger).ending(node)
+        becomingReady.cancel()
+        tell(.stopping)
+        await drain()
         synchronizing.cancel()
         watchingNode.cancel()
         watching?.cancel()
-        listener.stop()
-        await http?.stop()
         node.cluster.close()
     }
+
+    /// Accepts no more, and answers what it was asked: memcached's clients, then those of HTTP, who are told meanwhile that it is
+    /// no longer ready.
+    private func drain() async {
+        let end = ContinuousClock.now + .milliseconds(Self.drainMilliseconds)
+        listener.stop()
+        if !(await listener.finish(withinMilliseconds: Self.drainMilliseconds - Self.httpMilliseconds)) {
+            logger.warning("some clients had not been answered, or did not take it: their connections are cut off")
+        }
+        let left = (end - ContinuousClock.now) / .milliseconds(1)
+        await http?.stop(withinMilliseconds: max(Self.httpMilliseconds, Int(left)))
+    }
+
+    private static let drainMilliseconds = 5_000
+    /// Of those, for HTTP at least.
+    private static let httpMilliseconds = 1_000
 
     private func requestShutdownAtEndOfInput() {
         DispatchQueue.global().async {

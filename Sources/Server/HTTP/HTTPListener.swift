@@ -65,9 +65,9 @@ final class HTTPListener: Sendable {
         return try await result.value().get()
     }
 
-    /// No new connections; those that are idle are closed, and what is being answered has a second. Who watches a run has no
-    /// more either.
-    func stop() async {
+    /// No new connections; those that are idle are closed, and what is being answered has so long. Who watches a run has no more
+    /// either.
+    func stop(withinMilliseconds milliseconds: Int = 1_000) async {
         guard let server = server.withLock({ $0.take() }) else { return }
         let isOver = FirstOf<Void>()
         Task {
@@ -75,7 +75,7 @@ final class HTTPListener: Sendable {
             isOver.give(())
         }
         Task {
-            try? await Task.sleep(for: .seconds(1))
+            try? await Task.sleep(for: .milliseconds(milliseconds))
             isOver.give(())
         }
         await isOver.value()

@@ -39,9 +39,15 @@ struct NodeEndpoints: Sendable {
         ]
     }
 
-    /// Once it has heard from the others, or waited for them long enough.
+    /// Once it has heard from the others, or waited for them long enough; and until it is about to end. Its scripts are loaded
+    /// before it listens.
     private func ready() throws(HTTPFailure) -> HTTPAnswer {
         do throws(Failure) {
+            guard !node.isEnding else {
+                throw Failure(
+                    .unreachable, "\(cluster.selfName) is about to end; ask another node",
+                    about: .named(cluster.selfName))
+            }
             try cluster.requireSettled(toFind: "whether all is there")
             return HTTPAnswer(json: .object(["status": .string("ok")]))
         } catch {

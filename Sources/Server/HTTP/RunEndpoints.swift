@@ -203,12 +203,13 @@ struct RunEndpoints: Sendable {
         let environment = cluster.environment
         let watching = environment.task { [self] in
             var run: Value? = first
-            while let now = run, now["state"] == .string("running"), !Task.isCancelled {
+            while let now = run, now["state"] == .string("running"), !Task.isCancelled, !node.isEnding {
                 feed.yield(Self.event("progress", Value.object(["rows": now["rows"] ?? .null]), textIntegers))
                 await environment.sleep(milliseconds: Self.eventMilliseconds)
                 run = try? await self.run(id)
             }
-            if !Task.isCancelled {
+            // A node that ends does not wait for the run: who watches is not told that it is done.
+            if !Task.isCancelled, !node.isEnding {
                 feed.yield(Self.event("done", run?["envelope"] ?? Self.forgotten(id, run), textIntegers))
             }
             feed.finish()

@@ -36,6 +36,9 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     /// How long a client that got its last answer may take to close its side, before it is closed all the same.
     private static var drainMilliseconds: Int { 2_000 }
 
+    /// The same once the process is about to end.
+    private static var lastDrainMilliseconds: Int { 300 }
+
     private let loop: ServingLoop
     private let session: MemcachedSession<Routing>
     private let context: Context
@@ -52,6 +55,8 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
     /// The client has closed its sending half: all of its input is to be read.
     private var inputEnds = false
     private var inputHasEnded = false
+    /// The process is about to end: what has come by now is answered, nothing else.
+    private var isFinishing = false
     private var hasEnded = false
     private var hasAskedForShutdown = false
     var holding = BufferAccount.Holding()
@@ -176,6 +181,17 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         return nowMilliseconds - textSince.milliseconds >= readerTimeoutMilliseconds + textSince.sentBytes / 256
     }
 
+    override func finish() -> Bool {
+        guard !hasEnded else { return true }
+        guard !isFinishing else { return false }
+        let isIdle = Int(loop.second) - Int(lastSecond) > 1 && session.isSettled && !session.awaitsBlock
+        (isFinishing, inputWaits) = (true, true)
+        goOn()
+        // Who has said nothing for long is not waited for.
+        if isIdle, !hasEnded, drainsUntil != nil { end() }
+        return hasEnded
+    }
+
     override func loopEnds() { end() }
 
     // MARK: In and out
@@ -242,7 +258,7 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
             guard send() else { return false }
             switch session.verdict {
             case .open:
-                if inputHasEnded { closeWhenSettled() }
+                if inputHasEnded || (isFinishing && !inputWaits && !session.awaitsBlock) { closeWhenSettled() }
                 return !inputHasEnded
             case .stalled:
                 resumes += 1
@@ -380,7 +396,8 @@ final class MemcachedConnection<Routing: CommandRouter>: LoopMember, BufferHolde
         // Closing with input unread, or on its way, would reset the connection, and the last answers might be lost with it:
         // the client is told that no more will come, and its end is awaited.
         Glibc.shutdown(descriptor, Int32(SHUT_WR))
-        drainsUntil = loop.nowMilliseconds + Self.drainMilliseconds
+        drainsUntil =
+            loop.nowMilliseconds + (isFinishing ? Self.lastDrainMilliseconds : Self.drainMilliseconds)
         setTicking(true)
         drain()
     }

@@ -131,6 +131,20 @@ package final class MemcachedListener<Routing: CommandRouter>: Sendable {
         }
     }
 
+    /// After `stop`: has the connections answer what they were asked, and close; those of peers stay. False where some had more to
+    /// answer, or did not take it, `milliseconds` later.
+    package func finish(withinMilliseconds milliseconds: Int) async -> Bool {
+        let end = ContinuousClock.now + .milliseconds(milliseconds)
+        while true {
+            var areDone = true
+            // The first loop accepts: what it did accept is with the others once it was asked.
+            for loop in loops where !(await loop.finishMembers()) { areDone = false }
+            if areDone { return true }
+            guard ContinuousClock.now < end else { return false }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
     /// Gives the unix socket to the user that the process is about to become.
     package func giveFiles(to user: UInt32, _ group: UInt32) {
         acceptors.withLock { for handle in $0 { handle.socket.file?.give(to: user, group) } }

@@ -24,6 +24,9 @@ class LoopMember {
     func holdingEnds() {}
     /// Ten times a second, while the loop is asked to tick. `nowMilliseconds`: of a clock that only goes forward.
     func tick(nowMilliseconds: Int) {}
+    /// The process is about to end: answers what it was asked, and then closes. True once there is nothing more to answer, or
+    /// nothing of the kind; asked again until then.
+    func finish() -> Bool { true }
     /// The loop ends: the descriptor has to be closed.
     func loopEnds() {}
 }
@@ -131,6 +134,17 @@ package final class ServingLoop: @unchecked Sendable {
         inbox.withLock { $0.ends = true }
         poll.wake()
         pthread_join(thread, nil)
+    }
+
+    /// Has all connections answer what they were asked, and close. True once all have.
+    package func finishMembers() async -> Bool {
+        await withCheckedContinuation { continuation in
+            execute { [self] in
+                var areDone = true
+                for member in members { if let member, !member.finish() { areDone = false } }
+                continuation.resume(returning: areDone)
+            }
+        }
     }
 
     // MARK: On the loop's thread
